@@ -1,0 +1,46 @@
+//! What can go wrong with bytes from outside.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An operating-system error with the path it happened on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {error}", path.display())]
+    Io {
+        /// What was tried, as a verb: `open`, `map`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        error: io::Error,
+    },
+    /// The path names something other than a regular file.
+    #[error("{}: is not a regular file", path.display())]
+    NotAFile {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The file is not the one that was opened any more.
+    #[error("{}: changed while it was being read ({what})", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What differs, with both values.
+        what: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |error| Self::Io {
+            action,
+            path,
+            error,
+        }
+    }
+}

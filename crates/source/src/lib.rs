@@ -1,0 +1,36 @@
+//! Bytes from outside, the ground floor.
+//!
+//! Weights are read through memory maps, so that nobody copies them and the kernel decides
+//! what stays in memory; outputs are written at known offsets by any thread. This crate is the
+//! safe face over those calls and the only one, besides the kernels of `aeolus-quant`, that may
+//! use `unsafe`.
+//!
+//! - [`Map`]: a whole file, read-only, with advice to the kernel about what comes next.
+//! - [`write_at`], [`available_bytes`]: positioned writes and the room left on a disk.
+//! - [`FileId`]: whether two paths or handles are one file.
+//!
+//! # What happens when a mapped file changes
+//!
+//! A map shows the file as it is, not as it was. If another program shortens the file, touching
+//! a page past the new end raises `SIGBUS` and ends the process; if it rewrites bytes, they
+//! change under the reader. [`Map::verify_unchanged`] compares size and modification time with
+//! those at opening, so that a long job can tell that its source changed before it trusts the
+//! result.
+//!
+//! ```
+//! let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("weights.bin");
+//! std::fs::write(&path, [1, 2, 3])?;
+//! let map = aeolus_source::Map::open(&path)?;
+//! assert_eq!(map.bytes(), [1, 2, 3]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![deny(unsafe_code)]
+
+mod disk;
+mod error;
+mod map;
+
+pub use disk::{FileId, available_bytes, write_at};
+pub use error::Error;
+pub use map::Map;
