@@ -1,0 +1,119 @@
+//! Q4_K: super-blocks of 256 in 8 sub-blocks of 32, each with a 6-bit scale and minimum, 4-bit
+//! quants. 4.5 bits per weight.
+//!
+//! ```text
+//! byte 0    d       f16          factor of the scales
+//! byte 2    dmin    f16          factor of the minimums
+//! byte 4    scales  12 bytes     8 scales and 8 minimums of 6 bits, see k_scales
+//! byte 16   qs      4 x 32 bytes group g, byte l: element 64g + l in bits 0-3,
+//!                                element 64g + 32 + l in bits 4-7
+//! ```
+//! `x = d * scale * q - dmin * min`. The search is the affine one with 21 candidates, weights
+//! `rms + |x|` and squared errors; quants are then rounded again under the quantized scales. As
+//! in ggml's `quantize_row_q4_K_ref`.
+
+use super::{Block, QK_K, k_scales, round_affine};
+use crate::float16::F16Le;
+use crate::search::{Affine, AffineSearch};
+use aeolus_gguf::TensorType;
+
+/// One super-block, 144 bytes.
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct BlockQ4K {
+    /// Factor of the scales.
+    pub(crate) d: F16Le,
+    /// Factor of the minimums.
+    pub(crate) dmin: F16Le,
+    /// 6-bit scales and minimums.
+    pub(crate) scales: [u8; 12],
+    /// Nibbles.
+    pub(crate) qs: [u8; 128],
+}
+
+/// The search for scale and minimum of a sub-block.
+pub(crate) const SEARCH: AffineSearch = AffineSearch {
+    q_max: 15,
+    first: -1.0,
+    delta: 0.1,
+    candidates: 21,
+    absolute: false,
+};
+
+/// What an error at each element weighs: root mean square of the sub-block plus magnitude.
+/// Shared with Q5_K.
+#[inline(always)]
+pub(crate) fn error_weights(x: &[f32; 32]) -> [f32; 32] {
+    let mut sum = 0.0f32;
+    for v in x {
+        sum += v * v;
+    }
+    let rms = (sum / 32.0).sqrt();
+    let mut weights = *x;
+    for w in &mut weights {
+        *w = rms + w.abs();
+    }
+    weights
+}
+
+impl BlockQ4K {
+    /// Scale and minimum of a sub-block.
+    pub(crate) fn search(x: &[f32; 32]) -> Affine {
+        SEARCH.fit(x, &error_weights(x), &mut [0; 32])
+    }
+
+    /// Builds the block from the scale and minimum found for each sub-block.
+    #[inline(always)]
+    pub(crate) fn assemble(x: &[f32; QK_K], found: &[Affine; 8]) -> Self {
+        let scales = k_scales::SuperScales::quantize(found);
+        let mut q = [0u8; QK_K];
+        let (subs, _) = x.as_chunks::<32>();
+        let (q_subs, _) = q.as_chunks_mut::<32>();
+        for ((x, q), s) in subs.iter().zip(q_subs).zip(scales.effective()) {
+            if s.scale == 0.0 {
+                // The scale vanished in 6 bits or f16: the reference leaves the search's quants.
+                SEARCH.fit(x, &error_weights(x), q);
+            } else {
+                round_affine(x, s, 15, q);
+            }
+        }
+        let mut qs = [0; 128];
+        for (g, qs) in qs.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            for l in 0..32 {
+                qs[l] = q[64 * g + l] | (q[64 * g + 32 + l] << 4);
+            }
+        }
+        Self {
+            d: scales.d,
+            dmin: scales.dmin,
+            scales: scales.packed(),
+            qs,
+        }
+    }
+}
+
+impl Block<QK_K> for BlockQ4K {
+    const TYPE: TensorType = TensorType::Q4_K;
+
+    fn encode(x: &[f32; QK_K]) -> Self {
+        let (subs, _) = x.as_chunks::<32>();
+        let found = std::array::from_fn(|j| Self::search(&subs[j]));
+        Self::assemble(x, &found)
+    }
+
+    #[inline(always)]
+    fn decode(&self, y: &mut [f32; QK_K]) {
+        let (d, dmin) = (self.d.get(), self.dmin.get());
+        let (scales, mins) = k_scales::unpack(&self.scales);
+        let (groups, _) = y.as_chunks_mut::<64>();
+        let (qs, _) = self.qs.as_chunks::<32>();
+        for (g, (y, qs)) in groups.iter_mut().zip(qs).enumerate() {
+            let scale = [2 * g, 2 * g + 1].map(|j| d * f32::from(scales[j]));
+            let min = [2 * g, 2 * g + 1].map(|j| dmin * f32::from(mins[j]));
+            for l in 0..32 {
+                y[l] = scale[0] * f32::from(qs[l] & 0x0f) - min[0];
+                y[l + 32] = scale[1] * f32::from(qs[l] >> 4) - min[1];
+            }
+        }
+    }
+}

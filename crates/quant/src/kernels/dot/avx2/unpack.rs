@@ -1,0 +1,254 @@
+//! Blocks to the common form, 32 weights at a time.
+
+use std::arch::x86_64::*;
+
+use crate::kernels::dot::formats::{Format, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+use crate::kernels::dot::unpack::{Unpack, scales_and_mins_of_8, scales_of_16};
+
+/// Scales and minima of a unit; the second vectors are used by groups of 16 only. Formats with
+/// an offset give their scales for minima: the caller multiplies by [`Format::OFFSET`].
+#[derive(Clone, Copy)]
+pub(super) struct Factors {
+    pub(super) scales: [__m256; 2],
+    pub(super) mins: [__m256; 2],
+}
+
+/// A format that can be unpacked with AVX2.
+pub(super) trait Unpack256: Unpack {
+    /// Weights `32 * b` to `32 * b + 31` of a unit as bytes, `b < 8`.
+    ///
+    /// # Safety
+    /// The CPU has the features of this folder; `unit` points to [`Format::UNIT_BYTES`] bytes.
+    unsafe fn bytes(unit: *const u8, b: usize) -> __m256i;
+
+    /// Scales and minima of a unit.
+    ///
+    /// # Safety
+    /// As [`bytes`](Self::bytes).
+    unsafe fn factors(unit: *const u8) -> Factors;
+}
+
+/// Helpers of the kernels: always inlined into a function that is compiled with the features of
+/// this folder, which is what lets their vector instructions be emitted at all. (A function that
+/// enables the features itself cannot be forced inline, and one call in a loop over blocks costs
+/// more than the block.)
+///
+/// # Safety
+/// Of each: the caller enables the features, and pointers lead to the bytes that are read.
+macro_rules! inlined {
+    ($(
+        $(#[$meta:meta])*
+        $vis:vis unsafe fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block
+    )*) => {$(
+        $(#[$meta])*
+        #[inline(always)]
+        $vis unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
+            // SAFETY: as the macro says.
+            unsafe { $body }
+        }
+    )*};
+}
+pub(super) use inlined;
+
+inlined! {
+    unsafe fn load_32(from: *const u8) -> __m256i {
+        _mm256_loadu_si256(from.cast())
+    }
+
+    /// Every byte shifted right by `count < 8` bits, with the bits of `mask` kept.
+    unsafe fn shift_bytes(x: __m256i, count: usize, mask: u8) -> __m256i {
+        let shifted = _mm256_srl_epi16(x, _mm_cvtsi32_si128(count as i32));
+        _mm256_and_si256(shifted, _mm256_set1_epi8(mask as i8))
+    }
+
+    unsafe fn half_at(from: *const u8) -> __m256 {
+        let bits = from.cast::<u16>().read_unaligned();
+        _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+    }
+
+    /// Half floats at the same place of eight blocks.
+    unsafe fn eight_halves(from: *const u8, stride: usize) -> __m256 {
+        let at = |i: usize| from.add(i * stride).cast::<i16>().read_unaligned();
+        _mm256_cvtph_ps(_mm_set_epi16(at(7), at(6), at(5), at(4), at(3), at(2), at(1), at(0)))
+    }
+
+    unsafe fn minus(x: __m256) -> __m256 {
+        _mm256_sub_ps(_mm256_setzero_ps(), x)
+    }
+
+    /// 16 bytes of nibbles: the low ones are the first 16 weights.
+    unsafe fn small_nibbles(from: *const u8) -> __m256i {
+        let packed = _mm_loadu_si128(from.cast());
+        let both = _mm256_set_m128i(_mm_srli_epi16(packed, 4), packed);
+        _mm256_and_si256(both, _mm256_set1_epi8(15))
+    }
+
+    /// Adds 16 to the bytes whose bit is set in a word of 32 bits.
+    unsafe fn add_fifth_bits(nibbles: __m256i, from: *const u8) -> __m256i {
+        let word = from.cast::<i32>().read_unaligned();
+        // Each lane of 8 bytes looks at its own byte of the word, each byte at its own bit.
+        let spread = _mm256_setr_epi64x(
+            0,
+            0x0101_0101_0101_0101,
+            0x0202_0202_0202_0202,
+            0x0303_0303_0303_0303,
+        );
+        let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(word), spread);
+        let bit = _mm256_set1_epi64x(i64::from_le_bytes([1, 2, 4, 8, 16, 32, 64, 128]));
+        let set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+        _mm256_or_si256(nibbles, _mm256_and_si256(set, _mm256_set1_epi8(16)))
+    }
+
+    /// Block `b` of Q2_K, or the low two bits of Q3_K.
+    unsafe fn two_bits(packed: *const u8, b: usize) -> __m256i {
+        shift_bytes(load_32(packed.add(b / 4 * 32)), b % 4 * 2, 3)
+    }
+
+    /// Block `b` of Q4_K, or the low four bits of Q5_K.
+    unsafe fn four_bits(packed: *const u8, b: usize) -> __m256i {
+        shift_bytes(load_32(packed.add(b / 2 * 32)), b % 2 * 4, 15)
+    }
+
+    /// `value` in the bytes whose bit `b` is set in 32 bytes of masks.
+    unsafe fn bit_plane(masks: *const u8, b: usize, value: u8) -> __m256i {
+        let masks = load_32(masks);
+        let bit = _mm256_set1_epi8((1_u8 << b) as i8);
+        let set = _mm256_cmpeq_epi8(_mm256_and_si256(masks, bit), bit);
+        _mm256_and_si256(set, _mm256_set1_epi8(value as i8))
+    }
+
+    /// Eight small integers times `d`.
+    unsafe fn scaled(bytes: u64, d: __m256) -> __m256 {
+        let integers = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes as i64));
+        _mm256_mul_ps(_mm256_cvtepi32_ps(integers), d)
+    }
+
+    /// Sixteen signed bytes times `d`.
+    unsafe fn scaled_16(bytes: __m128i, d: __m256) -> [__m256; 2] {
+        let low = _mm256_cvtepi8_epi32(bytes);
+        let high = _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes));
+        [
+            _mm256_mul_ps(_mm256_cvtepi32_ps(low), d),
+            _mm256_mul_ps(_mm256_cvtepi32_ps(high), d),
+        ]
+    }
+
+    /// Scales and minima at the head of Q4_K and Q5_K.
+    unsafe fn factors_of_8(block: *const u8) -> Factors {
+        let (d, dmin, packed) = (half_at(block), half_at(block.add(2)), std::slice::from_raw_parts(block.add(4), 12));
+        let (scales, mins) = scales_and_mins_of_8(packed);
+        Factors { scales: [scaled(scales, d); 2], mins: [scaled(mins, dmin); 2] }
+    }
+
+    unsafe fn factors_with_offset(unit: *const u8, stride: usize) -> Factors {
+        let d = eight_halves(unit, stride);
+        Factors { scales: [d; 2], mins: [d; 2] }
+    }
+
+    unsafe fn factors_with_min(unit: *const u8, stride: usize) -> Factors {
+        let (d, m) = (eight_halves(unit, stride), eight_halves(unit.add(2), stride));
+        Factors { scales: [d; 2], mins: [minus(m); 2] }
+    }
+}
+
+/// Implements [`Unpack256`].
+macro_rules! unpack {
+    ($format:ident, |$unit:ident, $b:ident| $bytes:expr, |$head:ident| $factors:expr) => {
+        impl Unpack256 for $format {
+            inlined! {
+                unsafe fn bytes($unit: *const u8, $b: usize) -> __m256i {
+                    $bytes
+                }
+                unsafe fn factors($head: *const u8) -> Factors {
+                    $factors
+                }
+            }
+        }
+    };
+}
+
+unpack!(
+    Q4_0,
+    |unit, b| small_nibbles(unit.add(b * Q4_0::BYTES + 2)),
+    |unit| factors_with_offset(unit, Q4_0::BYTES)
+);
+unpack!(
+    Q4_1,
+    |unit, b| small_nibbles(unit.add(b * Q4_1::BYTES + 4)),
+    |unit| factors_with_min(unit, Q4_1::BYTES)
+);
+unpack!(
+    Q5_0,
+    |unit, b| {
+        let block = unit.add(b * Q5_0::BYTES);
+        add_fifth_bits(small_nibbles(block.add(6)), block.add(2))
+    },
+    |unit| factors_with_offset(unit, Q5_0::BYTES)
+);
+unpack!(
+    Q5_1,
+    |unit, b| {
+        let block = unit.add(b * Q5_1::BYTES);
+        add_fifth_bits(small_nibbles(block.add(8)), block.add(4))
+    },
+    |unit| factors_with_min(unit, Q5_1::BYTES)
+);
+unpack!(
+    Q8_0,
+    |unit, b| {
+        let signed = load_32(unit.add(b * Q8_0::BYTES + 2));
+        _mm256_xor_si256(signed, _mm256_set1_epi8(-128))
+    },
+    |unit| factors_with_offset(unit, Q8_0::BYTES)
+);
+unpack!(Q2K, |unit, b| two_bits(unit.add(16), b), |unit| {
+    let packed = _mm_loadu_si128(unit.cast());
+    let nibble = _mm_set1_epi8(15);
+    let scales = _mm_and_si128(packed, nibble);
+    let mins = _mm_and_si128(_mm_srli_epi16(packed, 4), nibble);
+    Factors {
+        scales: scaled_16(scales, half_at(unit.add(80))),
+        mins: scaled_16(mins, half_at(unit.add(82))),
+    }
+});
+unpack!(
+    Q3K,
+    |unit, b| _mm256_or_si256(two_bits(unit.add(32), b), bit_plane(unit, b, 4)),
+    |unit| {
+        let packed = scales_of_16(std::slice::from_raw_parts(unit.add(96), 12));
+        let packed = _mm_loadu_si128(packed.as_ptr().cast());
+        let signed = _mm_sub_epi8(packed, _mm_set1_epi8(32));
+        let scales = scaled_16(signed, half_at(unit.add(108)));
+        Factors {
+            scales,
+            mins: scales,
+        }
+    }
+);
+unpack!(Q4K, |unit, b| four_bits(unit.add(16), b), |unit| {
+    factors_of_8(unit)
+});
+unpack!(
+    Q5K,
+    |unit, b| _mm256_or_si256(four_bits(unit.add(48), b), bit_plane(unit.add(16), b, 16)),
+    |unit| factors_of_8(unit)
+);
+unpack!(
+    Q6K,
+    |unit, b| {
+        // 128 weights: 64 bytes of low nibbles, used twice, and 32 of high pairs, used four times.
+        let (half, part) = (b / 4, b % 4);
+        let low = load_32(unit.add(64 * half + part % 2 * 32));
+        let low = shift_bytes(low, part / 2 * 4, 15);
+        let high = shift_bytes(load_32(unit.add(128 + 32 * half)), 2 * part, 3);
+        _mm256_or_si256(low, _mm256_slli_epi16(high, 4))
+    },
+    |unit| {
+        let scales = _mm_loadu_si128(unit.add(192).cast());
+        let scales = scaled_16(scales, half_at(unit.add(208)));
+        Factors {
+            scales,
+            mins: scales,
+        }
+    }
+);

@@ -1,0 +1,41 @@
+//! Kernels for AVX-512 with VNNI (Ice Lake, Zen 4 and later).
+//!
+//! The unit of work is 64 weights: one vector of bytes. `vpdpbusd` multiplies unsigned bytes
+//! (weights) with signed ones (activations) and adds four neighbours into each 32-bit lane; it
+//! does not saturate, and 4 * 255 * 127 per step stays far from 2^31 within a group.
+#![allow(unsafe_code, reason = "vector loads and stores")]
+
+mod float;
+mod matmul;
+mod matvec;
+mod unpack;
+
+use aeolus_gguf::TensorType;
+
+use super::formats::with_format;
+use super::table::Kernels;
+
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "avx512",
+    dot_rows: |ty| with_format!(ty, F => Some(matvec::dot_rows::<F>), None),
+    dot_floats: |ty| match ty {
+        TensorType::F32 => Some(float::dot_rows_f32),
+        TensorType::F16 => Some(float::dot_rows_f16),
+        TensorType::BF16 => Some(float::dot_rows_bf16),
+        _ => None,
+    },
+    pack: |ty| with_format!(ty, F => Some(matmul::pack::<F>), None),
+    matmul_quant: matmul::matmul_quant,
+    matmul_f32: float::matmul,
+    // The features of every `target_feature` in this folder, and no others.
+    runs_here: || {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+    },
+};

@@ -1,0 +1,55 @@
+//! Products of weights with activations: what a running model spends its time in.
+//!
+//! Three families, all behind the table [`Kernels`], which is chosen once per process:
+//!
+//! - **Integer.** Activations are rounded to 8 bits in blocks of 32 ([`Activations`]); weights
+//!   stay in their block format. [`Kernels::matvec`] multiplies rows with one token straight from
+//!   the file's bytes (bound by memory). For many tokens 32 rows are unpacked once into a
+//!   [`QuantPanel`], bytes with a scale and a minimum for every group, and
+//!   [`Kernels::matmul_quant`] runs one kernel for all formats over it.
+//! - **Float.** [`Kernels::matmul_f32`] multiplies activations with a panel of 32 columns in f32
+//!   or f16: exact weights, attention scores and attention outputs alike.
+//! - **Rows of floats.** [`Kernels::matvec_float`]: F32, F16 and BF16 weights with one token.
+//!
+//! # The common form of a block
+//!
+//! Every quantized format writes a weight as `scale * u - min`, with `u` an unsigned byte and
+//! `scale` and `min` shared by a group of 16 or 32 weights. Formats with a fixed offset (Q4_0:
+//! `d * (u - 8)`) have `min = d * 8`. The dot product of a group with activations `dx * x` is
+//! then
+//!
+//! ```text
+//! scale * dx * sum(u * x)  -  min * dx * sum(x)
+//! ```
+//!
+//! where `sum(u * x)` is an integer (at most 32 * 255 * 127 = 1,036,320 for a group, exact in
+//! f32) and `dx * sum(x)` is known before any weight is read. Each format is one function that
+//! gives the bytes and one that gives scales and minima (`unpack.rs`, `avx512/unpack.rs`).
+//!
+//! # Files
+//!
+//! `formats.rs` says which formats there are; `activations.rs` and `panel.rs` hold the two
+//! operands; `scalar.rs` is the portable twin of everything in `avx2/` and `avx512/`.
+
+mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod formats;
+mod panel;
+mod scalar;
+mod table;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub use activations::Activations;
+pub use formats::{has_float_kernel, has_integer_kernel};
+pub use panel::{Panel, QuantPanel};
+pub use table::{CpuError, Kernels, Matmul};
+
+/// Rows of weights in a panel: the columns of an output tile.
+pub const PANEL: usize = 32;
+/// Weights in a unit, the step of all integer kernels: a super-block, or eight blocks of 32.
+pub const UNIT: usize = 256;

@@ -1,0 +1,350 @@
+//! Which kernels this machine runs, and the safe methods that check every length first.
+
+use std::sync::OnceLock;
+
+use aeolus_gguf::TensorType;
+
+use super::activations::{Activations, Token};
+use super::formats::{has_integer_kernel, with_format};
+use super::panel::{Panel, QuantPanel};
+use super::{PANEL, scalar};
+
+/// `AEOLUS_CPU` asks for kernels that do not exist or that this machine cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("AEOLUS_CPU is {asked:?}, but this machine runs only: {available}")]
+pub struct CpuError {
+    /// What the variable says.
+    pub asked: String,
+    /// What it may say here.
+    pub available: String,
+}
+
+/// `y[t] = row · activations` for the rows of one token.
+pub(super) type DotRows = unsafe fn(&[u8], usize, Token<'_>, &mut [f32]);
+/// `y[r] = row · x` for rows of floats.
+pub(super) type DotFloats = unsafe fn(&[u8], &[f32], &mut [f32]);
+/// Fills a panel from rows of bytes.
+pub(super) type Pack = unsafe fn(&mut QuantPanel, &[u8], usize);
+
+/// A panel of floats, in f32 or as the bits of f16.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum FloatPanel<'a> {
+    F32(&'a [f32]),
+    F16(&'a [u16]),
+}
+
+/// Checked arguments of a float product; see [`Matmul`].
+pub(super) struct MatmulArgs<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) x_stride: usize,
+    pub(super) rows: usize,
+    pub(super) depth: usize,
+    pub(super) panel: FloatPanel<'a>,
+    pub(super) panel_stride: usize,
+    pub(super) y: &'a mut [f32],
+    pub(super) y_stride: usize,
+}
+
+/// Checked arguments of an integer product.
+pub(super) struct QuantArgs<'a> {
+    pub(super) activations: &'a Activations,
+    pub(super) y: &'a mut [f32],
+    pub(super) y_stride: usize,
+}
+
+/// The operands of a float product: `y[r][0..32] = sum over d of x[r][d] * panel[d][0..32]`.
+#[derive(Debug)]
+pub struct Matmul<'a> {
+    /// The left side, `[rows, depth]`, rows `x_stride` floats apart.
+    pub x: &'a [f32],
+    /// Floats from one row of `x` to the next.
+    pub x_stride: usize,
+    /// Rows of `x` and `y`.
+    pub rows: usize,
+    /// Terms of every sum.
+    pub depth: usize,
+    /// The result, `[rows, 32]`, rows `y_stride` floats apart.
+    pub y: &'a mut [f32],
+    /// Floats from one row of `y` to the next.
+    pub y_stride: usize,
+}
+
+impl<'a> Matmul<'a> {
+    fn checked(self, panel: FloatPanel<'a>, panel_stride: usize) -> MatmulArgs<'a> {
+        let panel_len = match panel {
+            FloatPanel::F32(panel) => panel.len(),
+            FloatPanel::F16(panel) => panel.len(),
+        };
+        check_rows("x", self.x.len(), self.rows, self.depth, self.x_stride);
+        check_rows("panel", panel_len, self.depth, PANEL, panel_stride);
+        check_rows("y", self.y.len(), self.rows, PANEL, self.y_stride);
+        MatmulArgs {
+            x: self.x,
+            x_stride: self.x_stride,
+            rows: self.rows,
+            depth: self.depth,
+            panel,
+            panel_stride,
+            y: self.y,
+            y_stride: self.y_stride,
+        }
+    }
+}
+
+/// `rows` runs of `width` elements, `stride` apart, must lie within `len` elements.
+fn check_rows(what: &str, len: usize, rows: usize, width: usize, stride: usize) {
+    let end = (rows.saturating_sub(1))
+        .checked_mul(stride)
+        .and_then(|start| start.checked_add(width));
+    assert!(
+        rows == 0 || end.is_some_and(|end| end <= len),
+        "{what}: {rows} rows of {width}, {stride} apart, do not fit {len} elements"
+    );
+}
+
+/// The kernels of one instruction set. Get them from [`Kernels::detect`].
+#[derive(Debug)]
+pub struct Kernels {
+    pub(super) name: &'static str,
+    pub(super) dot_rows: fn(TensorType) -> Option<DotRows>,
+    pub(super) dot_floats: fn(TensorType) -> Option<DotFloats>,
+    pub(super) pack: fn(TensorType) -> Option<Pack>,
+    pub(super) matmul_quant: unsafe fn(&QuantPanel, QuantArgs<'_>),
+    pub(super) matmul_f32: unsafe fn(MatmulArgs<'_>),
+    /// Whether this machine has every feature that the functions are compiled for.
+    pub(super) runs_here: fn() -> bool,
+}
+
+/// The portable kernels.
+static SCALAR: Kernels = Kernels {
+    name: "scalar",
+    dot_rows: |ty| with_format!(ty, F => Some(scalar::dot_rows::<F>), None),
+    dot_floats: |ty| match ty {
+        TensorType::F32 => Some(scalar::dot_rows_f32),
+        TensorType::F16 => Some(scalar::dot_rows_f16),
+        TensorType::BF16 => Some(scalar::dot_rows_bf16),
+        _ => None,
+    },
+    pack: |ty| with_format!(ty, F => Some(QuantPanel::fill_portably::<F>), None),
+    matmul_quant: scalar::matmul_quant,
+    matmul_f32: scalar::matmul_f32,
+    runs_here: || true,
+};
+
+/// All sets, slowest first.
+static SETS: &[&Kernels] = &[
+    &SCALAR,
+    #[cfg(target_arch = "x86_64")]
+    &super::avx2::KERNELS,
+    #[cfg(target_arch = "x86_64")]
+    &super::avx512::KERNELS,
+];
+
+impl Kernels {
+    /// The fastest kernels that this machine runs, or those that the environment variable
+    /// `AEOLUS_CPU` (`scalar`, `avx2`, `avx512`) names. Decided once per process.
+    ///
+    /// # Errors
+    /// [`CpuError`] if the variable names kernels that cannot run here.
+    pub fn detect() -> Result<&'static Self, CpuError> {
+        static CHOICE: OnceLock<Result<&'static Kernels, CpuError>> = OnceLock::new();
+        CHOICE
+            .get_or_init(|| match std::env::var("AEOLUS_CPU") {
+                Ok(asked) if !asked.is_empty() => Self::named(&asked),
+                _ => Ok(Self::available().last().unwrap_or(&SCALAR)),
+            })
+            .clone()
+    }
+
+    /// The kernels of this name.
+    ///
+    /// # Errors
+    /// [`CpuError`] if there are none, or they cannot run here.
+    pub fn named(name: &str) -> Result<&'static Self, CpuError> {
+        Self::available()
+            .find(|kernels| kernels.name == name)
+            .ok_or_else(|| CpuError {
+                asked: name.to_owned(),
+                available: Self::available()
+                    .map(Self::name)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
+    }
+
+    /// Every set that this machine runs, slowest first.
+    pub fn available() -> impl Iterator<Item = &'static Self> {
+        SETS.iter().copied().filter(|kernels| (kernels.runs_here)())
+    }
+
+    /// `scalar`, `avx2` or `avx512`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// `y[r] = rows[r] · activations[token]` over whole rows of blocks.
+    ///
+    /// # Panics
+    /// If `ty` has no integer kernel, the row length is no whole number of blocks, `rows` is not
+    /// `y.len()` rows, or there is no such token.
+    pub fn matvec(
+        &self,
+        ty: TensorType,
+        rows: &[u8],
+        activations: &Activations,
+        token: usize,
+        y: &mut [f32],
+    ) {
+        let row_bytes = quant_row_bytes(ty, activations.cols());
+        assert_eq!(
+            rows.len(),
+            row_bytes * y.len(),
+            "bytes of {} rows of {ty}",
+            y.len()
+        );
+        let Some(dot_rows) = (self.dot_rows)(ty) else {
+            panic!("{ty} has no integer kernel");
+        };
+        // SAFETY: a set is only handed out where the CPU has its features. The rows have
+        // `row_bytes` bytes each, and the token one unit for every 256 weights of a row.
+        #[allow(unsafe_code, reason = "call of a kernel")]
+        unsafe {
+            dot_rows(rows, row_bytes, activations.token(token), y);
+        }
+    }
+
+    /// `y[r] = rows[r] · x` over rows of F32, F16 or BF16 (little-endian bytes, any alignment).
+    ///
+    /// # Panics
+    /// If `ty` is another type or `rows` is not `y.len()` rows of `x.len()`.
+    pub fn matvec_float(&self, ty: TensorType, rows: &[u8], x: &[f32], y: &mut [f32]) {
+        let row_bytes = ty.block_bytes() * x.len();
+        assert_eq!(
+            rows.len(),
+            row_bytes * y.len(),
+            "bytes of {} rows of {ty}",
+            y.len()
+        );
+        let Some(dot_floats) = (self.dot_floats)(ty) else {
+            panic!("{ty} has no float kernel");
+        };
+        if x.is_empty() {
+            y.fill(0.0);
+            return;
+        }
+        // SAFETY: as above; every row has `x.len()` floats.
+        #[allow(unsafe_code, reason = "call of a kernel")]
+        unsafe {
+            dot_floats(rows, x, y);
+        }
+    }
+
+    /// The dot product of two vectors.
+    ///
+    /// # Panics
+    /// If they differ in length.
+    pub fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len(), "lengths of a dot product");
+        if cfg!(target_endian = "big") {
+            return a.iter().zip(b).map(|(a, b)| a * b).sum();
+        }
+        let mut sum = [0.0];
+        self.matvec_float(TensorType::F32, bytemuck::cast_slice(a), b, &mut sum);
+        sum[0]
+    }
+
+    /// Unpacks up to 32 rows of `cols` weights into `panel`.
+    ///
+    /// # Panics
+    /// If `ty` has no integer kernel, `cols` is no whole number of blocks, or `rows` is not 0 to
+    /// 32 whole rows.
+    pub fn pack_quant(&self, ty: TensorType, rows: &[u8], cols: usize, panel: &mut QuantPanel) {
+        let row_bytes = quant_row_bytes(ty, cols);
+        assert!(
+            rows.len().is_multiple_of(row_bytes) && rows.len() / row_bytes <= PANEL,
+            "{} bytes are not up to {PANEL} rows of {row_bytes} bytes",
+            rows.len()
+        );
+        let Some(pack) = (self.pack)(ty) else {
+            panic!("{ty} has no integer kernel");
+        };
+        // SAFETY: a set is only handed out where the CPU has its features; rows are whole.
+        #[allow(unsafe_code, reason = "call of a kernel")]
+        unsafe {
+            pack(panel, rows, cols);
+        }
+    }
+
+    /// `y[t][r] = panel row r · activations[t]`, 32 columns for every token, rows of `y` being
+    /// `y_stride` floats apart.
+    ///
+    /// # Panics
+    /// If the panel has another row length than the activations, or `y` is too short.
+    pub fn matmul_quant(
+        &self,
+        panel: &QuantPanel,
+        activations: &Activations,
+        y: &mut [f32],
+        y_stride: usize,
+    ) {
+        assert_eq!(
+            panel.cols,
+            activations.cols(),
+            "columns of weights and activations"
+        );
+        check_rows("y", y.len(), activations.tokens(), PANEL, y_stride);
+        let args = QuantArgs {
+            activations,
+            y,
+            y_stride,
+        };
+        // SAFETY: a set is only handed out where the CPU has its features; the panel has a unit
+        // for every 256 columns, as every token, and `y` has room for 32 columns of each.
+        #[allow(unsafe_code, reason = "call of a kernel")]
+        unsafe {
+            (self.matmul_quant)(panel, args);
+        }
+    }
+
+    /// A float product with a packed panel.
+    ///
+    /// # Panics
+    /// If a slice is too short for its rows and strides.
+    pub fn matmul_panel(&self, panel: &Panel, operands: Matmul<'_>) {
+        self.matmul_f32(panel.as_slice(), PANEL, operands);
+    }
+
+    /// A float product with 32 columns of any f32 matrix, `[depth, panel_stride]`.
+    ///
+    /// # Panics
+    /// If a slice is too short for its rows and strides.
+    pub fn matmul_f32(&self, panel: &[f32], panel_stride: usize, operands: Matmul<'_>) {
+        self.matmul(operands.checked(FloatPanel::F32(panel), panel_stride));
+    }
+
+    /// A float product with 32 columns of a matrix of f16 bits, `[depth, panel_stride]`.
+    ///
+    /// # Panics
+    /// If a slice is too short for its rows and strides.
+    pub fn matmul_f16(&self, panel: &[u16], panel_stride: usize, operands: Matmul<'_>) {
+        self.matmul(operands.checked(FloatPanel::F16(panel), panel_stride));
+    }
+
+    fn matmul(&self, args: MatmulArgs<'_>) {
+        // SAFETY: a set is only handed out where the CPU has its features; the lengths of all
+        // three operands were checked when `args` was made.
+        #[allow(unsafe_code, reason = "call of a kernel")]
+        unsafe {
+            (self.matmul_f32)(args);
+        }
+    }
+}
+
+/// Bytes of a row of blocks.
+fn quant_row_bytes(ty: TensorType, cols: usize) -> usize {
+    assert!(
+        has_integer_kernel(ty) && cols > 0 && cols.is_multiple_of(ty.block_elems()),
+        "{cols} columns are no whole number of blocks of {ty}"
+    );
+    cols / ty.block_elems() * ty.block_bytes()
+}

@@ -1,0 +1,362 @@
+//! Every kernel set of this machine against sums in f64 over `decode_rows`.
+
+use aeolus_gguf::TensorType as T;
+
+use super::unpack::{Unpack, Unpacked};
+use super::*;
+use crate::{bf16_to_f32, decode_rows, f16_to_f32, f32_to_f16};
+
+/// Every format with the places of its half floats in a block.
+const FORMATS: [(T, &[usize]); 10] = [
+    (T::Q4_0, &[0]),
+    (T::Q4_1, &[0, 2]),
+    (T::Q5_0, &[0]),
+    (T::Q5_1, &[0, 2]),
+    (T::Q8_0, &[0]),
+    (T::Q2_K, &[80, 82]),
+    (T::Q3_K, &[108]),
+    (T::Q4_K, &[0, 2]),
+    (T::Q5_K, &[0, 2]),
+    (T::Q6_K, &[208]),
+];
+
+/// A small reproducible source of bits.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+    fn float(&mut self) -> f32 {
+        (self.next() % 20_001) as f32 / 10_000.0 - 1.0
+    }
+    fn floats(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.float()).collect()
+    }
+    /// Rows in which every byte takes every value, but half floats are ordinary numbers.
+    fn blocks(&mut self, ty: T, halves: &[usize], blocks: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..blocks * ty.block_bytes())
+            .map(|_| self.next() as u8)
+            .collect();
+        for block in bytes.chunks_exact_mut(ty.block_bytes()) {
+            for &at in halves {
+                let half = f32_to_f16(self.float());
+                block[at..at + 2].copy_from_slice(&half.to_le_bytes());
+            }
+        }
+        bytes
+    }
+}
+
+fn kernel_sets() -> Vec<&'static Kernels> {
+    let sets: Vec<_> = Kernels::available().collect();
+    println!(
+        "kernels: {:?}",
+        sets.iter().map(|k| k.name()).collect::<Vec<_>>()
+    );
+    assert_eq!(sets[0].name(), "scalar");
+    sets
+}
+
+/// Row lengths of a format: below, at and above a unit.
+fn row_lengths(ty: T) -> &'static [usize] {
+    if ty.block_elems() == 32 {
+        &[32, 64, 224, 256, 288, 768, 800]
+    } else {
+        &[256, 512, 1280]
+    }
+}
+
+/// The exact product of a row with the rounded activations of a token, and the error that
+/// rounding each product and sum to f32 may cause.
+fn oracle(ty: T, row: &[u8], activations: &Activations, token: usize) -> (f64, f64) {
+    let cols = activations.cols();
+    let mut weights = vec![0.0; cols];
+    decode_rows(ty, row, cols, &mut weights).unwrap();
+    let (mut sum, mut magnitude) = (0.0, 0.0);
+    let units = activations.token(token).units;
+    for (i, w) in weights.iter().enumerate() {
+        let unit = &units[i / UNIT];
+        let (d, q) = (unit.d[i % UNIT / 32], unit.q[i % UNIT]);
+        sum += f64::from(*w) * f64::from(d) * f64::from(q);
+    }
+    // Kernels add scale * u * x and subtract min * x: the error goes with these, not with the sum.
+    let mut unpacked = Unpacked::ZERO;
+    let ((), group) = formats::with_format!(ty, F => {
+        for (bytes, unit) in row.chunks(<F as formats::Format>::UNIT_BYTES).zip(units) {
+            <F as Unpack>::unpack(bytes, &mut unpacked);
+            let group = <F as formats::Format>::GROUP;
+            for i in 0..UNIT {
+                let x = f64::from(unit.d[i / 32]) * f64::from(unit.q[i]).abs();
+                let scale = f64::from(unpacked.scale[i / group]).abs();
+                magnitude += x * scale * f64::from(unpacked.u[i]);
+                magnitude += x * f64::from(unpacked.min[i / group]).abs();
+            }
+        }
+        ((), <F as formats::Format>::GROUP)
+    }, unreachable!());
+    assert!(group == 16 || group == 32);
+    // At most 40 roundings of 2^-24 lie on the way of a product to the sum.
+    (sum, 40.0 * magnitude / f64::from(1 << 24) + 1e-12)
+}
+
+#[test]
+fn portable_unpacking_equals_decoding() {
+    let mut random = Random(1);
+    for (ty, halves) in FORMATS {
+        let blocks = UNIT / ty.block_elems();
+        let unit = random.blocks(ty, halves, blocks);
+        let mut expected = vec![0.0; UNIT];
+        decode_rows(ty, &unit, UNIT, &mut expected).unwrap();
+        let mut unpacked = Unpacked::ZERO;
+        let group = formats::with_format!(ty, F => {
+            <F as Unpack>::unpack(&unit, &mut unpacked);
+            <F as formats::Format>::GROUP
+        }, unreachable!());
+        for (i, expected) in expected.iter().enumerate() {
+            let (scale, min) = (unpacked.scale[i / group], unpacked.min[i / group]);
+            let w = scale * f32::from(unpacked.u[i]) - min;
+            assert!(
+                (w - expected).abs() <= 1e-4 * min.abs().max(w.abs()),
+                "{ty} weight {i}"
+            );
+        }
+    }
+}
+
+#[test]
+fn one_token_with_rows_of_blocks() {
+    let sets = kernel_sets();
+    let mut random = Random(2);
+    for (ty, halves) in FORMATS {
+        for &cols in row_lengths(ty) {
+            let rows = random.blocks(ty, halves, 3 * cols / ty.block_elems());
+            let row_bytes = rows.len() / 3;
+            let mut activations = Activations::new();
+            activations.quantize(&random.floats(2 * cols), cols);
+            for kernels in &sets {
+                // An odd address: rows in a file start anywhere.
+                let mut shifted = vec![0];
+                shifted.extend_from_slice(&rows);
+                let mut y = [f32::NAN; 3];
+                kernels.matvec(ty, &shifted[1..], &activations, 1, &mut y);
+                for (row, y) in rows.chunks_exact(row_bytes).zip(y) {
+                    let (expected, bound) = oracle(ty, row, &activations, 1);
+                    let error = (f64::from(y) - expected).abs();
+                    assert!(
+                        error <= bound,
+                        "{} {ty} {cols}: {y} {expected} {bound}",
+                        kernels.name()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn many_tokens_with_a_panel() {
+    let sets = kernel_sets();
+    let mut random = Random(3);
+    for (ty, halves) in FORMATS {
+        for &cols in row_lengths(ty) {
+            for (tokens, count) in [(1, 32), (2, 1), (5, 31), (6, 16), (7, 17), (13, 32)] {
+                let rows = random.blocks(ty, halves, count * cols / ty.block_elems());
+                let row_bytes = rows.len() / count;
+                let mut activations = Activations::new();
+                activations.quantize(&random.floats(tokens * cols), cols);
+                let stride = PANEL + 3;
+                for kernels in &sets {
+                    let mut panel = QuantPanel::new();
+                    // What a panel held before must not show.
+                    let old = random.blocks(ty, halves, 32 * cols / ty.block_elems());
+                    kernels.pack_quant(ty, &old, cols, &mut panel);
+                    kernels.pack_quant(ty, &rows, cols, &mut panel);
+                    let mut y = vec![f32::NAN; tokens * stride];
+                    kernels.matmul_quant(&panel, &activations, &mut y, stride);
+                    for (token, y) in y.chunks_exact(stride).enumerate() {
+                        assert!(y[PANEL..].iter().all(|y| y.is_nan()), "wrote past the tile");
+                        assert!(y[count..PANEL].iter().all(|&y| y == 0.0), "missing rows");
+                        for (row, &y) in rows.chunks_exact(row_bytes).zip(y) {
+                            let (expected, bound) = oracle(ty, row, &activations, token);
+                            let error = (f64::from(y) - expected).abs();
+                            assert!(error <= bound, "{} {ty} {cols} {tokens}", kernels.name());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn float_panels() {
+    let sets = kernel_sets();
+    let mut random = Random(4);
+    let (x_stride, panel_stride, y_stride) = (70, 33, 40);
+    for depth in [0, 1, 2, 33, 64] {
+        for rows in [0, 1, 2, 3, 6, 7, 11, 12, 13, 25] {
+            let x = random.floats(rows * x_stride);
+            let panel = random.floats(depth * panel_stride);
+            let bits: Vec<u16> = panel.iter().map(|&p| f32_to_f16(p)).collect();
+            for kernels in &sets {
+                for half in [false, true] {
+                    let mut y = vec![f32::NAN; rows * y_stride];
+                    let operands = Matmul {
+                        x: &x,
+                        x_stride,
+                        rows,
+                        depth,
+                        y: &mut y,
+                        y_stride,
+                    };
+                    if half {
+                        kernels.matmul_f16(&bits, panel_stride, operands);
+                    } else {
+                        kernels.matmul_f32(&panel, panel_stride, operands);
+                    }
+                    for (r, y) in y.chunks_exact(y_stride).enumerate() {
+                        assert!(y[PANEL..].iter().all(|y| y.is_nan()), "wrote past the tile");
+                        for (c, &y) in y[..PANEL].iter().enumerate() {
+                            let term = |d: usize| {
+                                let p = d * panel_stride + c;
+                                let p = if half { f16_to_f32(bits[p]) } else { panel[p] };
+                                f64::from(x[r * x_stride + d]) * f64::from(p)
+                            };
+                            let sum: f64 = (0..depth).map(term).sum();
+                            let bound = (0..depth).map(|d| term(d).abs()).sum::<f64>() * 4e-6;
+                            assert!(
+                                (f64::from(y) - sum).abs() <= bound,
+                                "{} {r} {c}",
+                                kernels.name()
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_panels_are_rows_turned() {
+    let rows: Vec<f32> = (0..35 * 5).map(|i| i as f32).collect();
+    let mut panel = Panel::new();
+    for count in [32, 1, 17] {
+        panel.fill(&rows[..count * 5], 5);
+        for (col, column) in panel.as_slice().chunks_exact(PANEL).enumerate() {
+            for (row, &w) in column.iter().enumerate() {
+                let expected = if row < count {
+                    rows[row * 5 + col]
+                } else {
+                    0.0
+                };
+                assert_eq!(w, expected, "{count} rows, row {row}, column {col}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_token_with_rows_of_floats() {
+    let sets = kernel_sets();
+    let mut random = Random(5);
+    for len in [0, 1, 7, 15, 16, 17, 63, 64, 65, 200] {
+        let x = random.floats(len);
+        let w = random.floats(3 * len);
+        let encoded: [(T, Vec<u8>); 3] = [
+            (T::F32, w.iter().flat_map(|w| w.to_le_bytes()).collect()),
+            (
+                T::F16,
+                w.iter()
+                    .flat_map(|&w| f32_to_f16(w).to_le_bytes())
+                    .collect(),
+            ),
+            (
+                T::BF16,
+                w.iter()
+                    .flat_map(|&w| crate::f32_to_bf16(w).to_le_bytes())
+                    .collect(),
+            ),
+        ];
+        for (ty, bytes) in &encoded {
+            let decode = |bytes: &[u8]| match ty {
+                T::F32 => f32::from_le_bytes(bytes.try_into().unwrap()),
+                T::F16 => f16_to_f32(u16::from_le_bytes(bytes.try_into().unwrap())),
+                _ => bf16_to_f32(u16::from_le_bytes(bytes.try_into().unwrap())),
+            };
+            for kernels in &sets {
+                let mut shifted = vec![0];
+                shifted.extend_from_slice(bytes);
+                let mut y = [f32::NAN; 3];
+                kernels.matvec_float(*ty, &shifted[1..], &x, &mut y);
+                for (r, y) in y.into_iter().enumerate() {
+                    let size = ty.block_bytes();
+                    let row = &bytes[r * len * size..(r + 1) * len * size];
+                    let terms = row
+                        .chunks_exact(size)
+                        .zip(&x)
+                        .map(|(w, &x)| f64::from(decode(w)) * f64::from(x));
+                    let sum: f64 = terms.clone().sum();
+                    let bound = terms.map(f64::abs).sum::<f64>() * 4e-6;
+                    assert!(
+                        (f64::from(y) - sum).abs() <= bound,
+                        "{} {ty} {len}",
+                        kernels.name()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dot_products_of_floats() {
+    let mut random = Random(6);
+    for len in [0, 1, 40, 129] {
+        let (a, b) = (random.floats(len), random.floats(len));
+        let expected: f64 = a
+            .iter()
+            .zip(&b)
+            .map(|(&a, &b)| f64::from(a) * f64::from(b))
+            .sum();
+        for kernels in kernel_sets() {
+            assert!((f64::from(kernels.dot(&a, &b)) - expected).abs() < 1e-4);
+        }
+    }
+}
+
+#[test]
+fn names_lead_to_kernels_of_this_machine() {
+    for kernels in Kernels::available() {
+        assert_eq!(
+            Kernels::named(kernels.name()).unwrap().name(),
+            kernels.name()
+        );
+    }
+    let error = Kernels::named("quantum").unwrap_err();
+    assert!(error.to_string().contains("scalar"), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "do not fit")]
+fn short_outputs_are_refused() {
+    let mut y = [0.0; 32];
+    let x = [0.0; 2];
+    let operands = Matmul {
+        x: &x,
+        x_stride: 1,
+        rows: 2,
+        depth: 1,
+        y: &mut y,
+        y_stride: 32,
+    };
+    Kernels::available()
+        .last()
+        .unwrap()
+        .matmul_f32(&[0.0; 32], 32, operands);
+}

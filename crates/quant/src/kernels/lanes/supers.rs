@@ -1,0 +1,209 @@
+//! The K formats: the search with a sub-block in each lane, then one super-block after the other
+//! from the scales found.
+
+use super::affine::Fit;
+use super::{Float, Isa, MAX_LANES, Mask, affine, iterative, load, symmetric};
+use crate::formats::{
+    Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, Q6_K_HALF, QK_K, q2_k, q4_k, q5_k,
+};
+use crate::search::{Affine, AffineSearch};
+
+/// Super-blocks that are searched before they are assembled: their weights stay in the cache.
+const BATCH: usize = 128;
+
+/// Sub-blocks of a batch, at most.
+pub(crate) const BATCH_SUBS: usize = BATCH * 16;
+
+/// A K format with `SUBS` sub-blocks of `N` weights.
+pub(crate) trait LaneSuper<const N: usize, const SUBS: usize>: Block<QK_K> {
+    /// What the search finds for a sub-block.
+    type Found: Copy + Default;
+
+    /// Searches at most [`BATCH_SUBS`] sub-blocks, one for each of `found`.
+    fn search_all<S: Isa>(isa: S, subs: &[[f32; N]], found: &mut [Self::Found]);
+
+    /// Builds the block.
+    fn assemble(x: &[f32; QK_K], found: &[Self::Found; SUBS]) -> Self;
+}
+
+/// Encodes all super-blocks of `x` into `out`.
+#[inline(always)]
+pub(crate) fn encode<S: Isa, B: LaneSuper<N, SUBS>, const N: usize, const SUBS: usize>(
+    isa: S,
+    x: &[f32],
+    out: &mut [B],
+) {
+    let mut found = [B::Found::default(); BATCH_SUBS];
+    for (x, out) in x.chunks(BATCH * QK_K).zip(out.chunks_mut(BATCH)) {
+        let subs = x.as_chunks::<N>().0;
+        B::search_all(isa, subs, &mut found[..subs.len()]);
+        let found = found.as_chunks::<SUBS>().0;
+        for ((out, x), found) in out.iter_mut().zip(x.as_chunks().0).zip(found) {
+            *out = B::assemble(x, found);
+        }
+    }
+}
+
+/// How a format with an affine search weighs errors.
+trait Weigh<const N: usize> {
+    /// The weight of each element.
+    fn weights<S: Isa>(isa: S, x: &[S::F; N]) -> [S::F; N];
+
+    /// Searches one sub-block in scalar code.
+    fn search(x: &[f32; N]) -> Affine;
+}
+
+/// The affine search for the formats that have one.
+#[inline(always)]
+fn search_affine<S: Isa, W: Weigh<N>, const N: usize>(
+    isa: S,
+    search: &AffineSearch,
+    subs: &[[f32; N]],
+    found: &mut [Affine],
+) {
+    for (subs, found) in subs.chunks(S::LANES).zip(found.chunks_mut(S::LANES)) {
+        let x = load(isa, subs);
+        let Fit { scale, min, wild } = affine::fit(isa, search, &x, &W::weights(isa, &x));
+        let (mut scales, mut mins) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
+        scale.store(&mut scales[..S::LANES]);
+        min.store(&mut mins[..S::LANES]);
+        for ((found, scale), min) in found.iter_mut().zip(scales).zip(mins) {
+            *found = Affine { scale, min };
+        }
+        let wild = wild.bits();
+        if wild != 0 {
+            for (lane, (found, sub)) in found.iter_mut().zip(subs).enumerate() {
+                if wild >> lane & 1 != 0 {
+                    *found = W::search(sub);
+                }
+            }
+        }
+    }
+}
+
+/// `q4_k::error_weights` in each lane.
+#[inline(always)]
+fn error_weights<S: Isa>(isa: S, x: &[S::F; 32]) -> [S::F; 32] {
+    let mut sum = isa.splat(0.0);
+    for v in x {
+        sum = sum + *v * *v;
+    }
+    let rms = (sum / isa.splat(32.0)).sqrt();
+    let mut weights = *x;
+    for w in &mut weights {
+        *w = rms + w.abs();
+    }
+    weights
+}
+
+impl Weigh<16> for BlockQ2K {
+    #[inline(always)]
+    fn weights<S: Isa>(_isa: S, x: &[S::F; 16]) -> [S::F; 16] {
+        let mut weights = *x;
+        for w in &mut weights {
+            *w = w.abs();
+        }
+        weights
+    }
+
+    fn search(x: &[f32; 16]) -> Affine {
+        Self::search(x)
+    }
+}
+
+impl LaneSuper<16, 16> for BlockQ2K {
+    type Found = Affine;
+
+    #[inline(always)]
+    fn search_all<S: Isa>(isa: S, subs: &[[f32; 16]], found: &mut [Affine]) {
+        search_affine::<S, Self, 16>(isa, &q2_k::SEARCH, subs, found);
+    }
+
+    #[inline(always)]
+    fn assemble(x: &[f32; QK_K], found: &[Affine; 16]) -> Self {
+        Self::assemble(x, found)
+    }
+}
+
+impl Weigh<32> for BlockQ4K {
+    #[inline(always)]
+    fn weights<S: Isa>(isa: S, x: &[S::F; 32]) -> [S::F; 32] {
+        error_weights(isa, x)
+    }
+
+    fn search(x: &[f32; 32]) -> Affine {
+        Self::search(x)
+    }
+}
+
+impl LaneSuper<32, 8> for BlockQ4K {
+    type Found = Affine;
+
+    #[inline(always)]
+    fn search_all<S: Isa>(isa: S, subs: &[[f32; 32]], found: &mut [Affine]) {
+        search_affine::<S, Self, 32>(isa, &q4_k::SEARCH, subs, found);
+    }
+
+    #[inline(always)]
+    fn assemble(x: &[f32; QK_K], found: &[Affine; 8]) -> Self {
+        Self::assemble(x, found)
+    }
+}
+
+impl Weigh<32> for BlockQ5K {
+    #[inline(always)]
+    fn weights<S: Isa>(isa: S, x: &[S::F; 32]) -> [S::F; 32] {
+        error_weights(isa, x)
+    }
+
+    fn search(x: &[f32; 32]) -> Affine {
+        Self::search(x)
+    }
+}
+
+impl LaneSuper<32, 8> for BlockQ5K {
+    type Found = Affine;
+
+    #[inline(always)]
+    fn search_all<S: Isa>(isa: S, subs: &[[f32; 32]], found: &mut [Affine]) {
+        search_affine::<S, Self, 32>(isa, &q5_k::SEARCH, subs, found);
+    }
+
+    #[inline(always)]
+    fn assemble(x: &[f32; QK_K], found: &[Affine; 8]) -> Self {
+        Self::assemble(x, found)
+    }
+}
+
+impl LaneSuper<16, 16> for BlockQ3K {
+    type Found = f32;
+
+    #[inline(always)]
+    fn search_all<S: Isa>(isa: S, subs: &[[f32; 16]], found: &mut [f32]) {
+        iterative::fit_q3_all::<S, 16, BATCH_SUBS>(isa, subs, found);
+    }
+
+    #[inline(always)]
+    fn assemble(x: &[f32; QK_K], found: &[f32; 16]) -> Self {
+        Self::assemble(x, found)
+    }
+}
+
+impl LaneSuper<16, 16> for BlockQ6K {
+    type Found = f32;
+
+    #[inline(always)]
+    fn search_all<S: Isa>(isa: S, subs: &[[f32; 16]], found: &mut [f32]) {
+        for (subs, found) in subs.chunks(S::LANES).zip(found.chunks_mut(S::LANES)) {
+            let mut scales = [0.0; MAX_LANES];
+            symmetric::fit_signed::<S, 16, Q6_K_HALF>(isa, &load(isa, subs))
+                .store(&mut scales[..S::LANES]);
+            found.copy_from_slice(&scales[..found.len()]);
+        }
+    }
+
+    #[inline(always)]
+    fn assemble(x: &[f32; QK_K], found: &[f32; 16]) -> Self {
+        Self::assemble(x, found)
+    }
+}

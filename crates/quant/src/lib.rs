@@ -1,0 +1,50 @@
+//! Block formats of quantized tensors: encode and decode.
+//!
+//! The room between the file format below (`aeolus-gguf`, which owns the table of types and block
+//! sizes) and everything that handles weights above. It knows rows of numbers and bytes, no
+//! tensors and no files.
+//!
+//! * [`encode_rows`] and [`decode_rows`] work on whole rows of one type; [`is_encodable`] and
+//!   [`is_decodable`] say which types have them.
+//! * [`round_through_f16`] rounds weights the way a detour over an F16 file does.
+//! * [`first_nonfinite`] finds what no format can hold.
+//! * [`Cpu`] is the choice among kernels for several instruction sets, made once per process or
+//!   forced by the environment variable `AEOLUS_CPU`; programs call [`Cpu::select`] at their start
+//!   to report a wrong value.
+//! * [`dot`] multiplies encoded weights with activations.
+//!
+//! The bytes of an encoder depend on the weights and the type only, never on the CPU or on how
+//! rows are grouped; they equal those of ggml's C reference. `formats` holds one file for each
+//! format with its scalar code, `search` the scale searches that several of them share, `kernels`
+//! the same for vectors, one sub-block in each lane.
+//!
+//! ```
+//! use aeolus_gguf::TensorType;
+//!
+//! let x: Vec<f32> = (0..512).map(|i| (i as f32 * 0.1).sin()).collect();
+//! let mut bytes = vec![0; 2 * 144]; // one super-block of 256 weights in each row
+//! aeolus_quant::encode_rows(TensorType::Q4_K, &x, 256, None, &mut bytes)?;
+//! let mut y = vec![0.0; 512];
+//! aeolus_quant::decode_rows(TensorType::Q4_K, &bytes, 256, &mut y)?;
+//! assert!(x.iter().zip(&y).all(|(x, y)| (x - y).abs() < 0.1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Limits: importance weights are part of the signature, but no type takes them yet.
+
+#![deny(unsafe_code)]
+
+mod codec;
+mod error;
+mod float16;
+mod formats;
+mod kernels;
+mod search;
+
+pub use codec::{
+    decode_rows, encode_rows, first_nonfinite, is_decodable, is_encodable, round_through_f16,
+};
+pub use error::{DecodeError, EncodeError, Overflow, ShapeError};
+pub use float16::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
+pub use kernels::dot::CpuError;
+pub use kernels::{Cpu, dot};
