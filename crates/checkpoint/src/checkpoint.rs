@@ -1,0 +1,285 @@
+//! The checkpoint: what every later step reads, whatever it came from.
+
+use crate::metadata::{FILE_TYPE_KEY, MERGES_KEY, QUANTIZATION_VERSION_KEY};
+use crate::{
+    Error, Hyperparameters, Limits, RowMap, TokenizerFacts, folder, gguf_source, output_name,
+};
+use aeolus_gguf::{Array, Endian, Metadata, Shape, TensorType};
+use aeolus_source::Map;
+use std::borrow::Cow;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The version of the block formats, which `general.quantization_version` names.
+pub const QUANTIZATION_VERSION: u32 = 2;
+
+/// How a checkpoint is opened.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// Whether a tokenizer has to be there.
+    pub tokenizer: TokenizerMode,
+    /// What the model is called, in file names and in `general.name`; it must pass
+    /// [`check_name`](crate::check_name). `None` takes the folder's name, or a GGUF file's
+    /// `general.name`.
+    pub name: Option<String>,
+    /// What the checkpoint's folder is called, where the path does not tell: in a cache a folder
+    /// has the name of a commit. `None` takes the path's last part.
+    pub folder_name: Option<String>,
+    /// How much the files may ask for.
+    pub limits: Limits,
+}
+
+impl OpenOptions {
+    fn check_name(&self) -> Result<(), Error> {
+        match &self.name {
+            Some(name) => output_name::check_name(name),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a tokenizer has to be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenizerMode {
+    /// Its absence is an error.
+    #[default]
+    Required,
+    /// None is read and none is written: `tokenizer.ggml.model` becomes `none`.
+    Skip,
+}
+
+/// A model's weights and all that a GGUF file says about them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Checkpoint {
+    /// The start of output file names: `notus-7b-v1`. Holds no separator.
+    pub name: String,
+    /// GGUF keys without merges, `general.file_type` and `general.quantization_version`: see
+    /// [`output_metadata`](Self::output_metadata).
+    pub metadata: Metadata<'static>,
+    /// Sizes and constants.
+    pub hyper: Hyperparameters,
+    /// In the order of the shards, then of the offsets inside each.
+    pub tensors: Vec<Tensor>,
+    /// The tokenizer's BPE merges, two pieces joined by a space; apart from the metadata since
+    /// only some outputs carry them.
+    pub merges: Option<Vec<String>>,
+    /// The tokenizer in short.
+    pub tokenizer: TokenizerFacts,
+    /// Byte order of the tensors' bytes; big only for big-endian GGUF files.
+    pub endian: Endian,
+}
+
+/// A checkpoint's facts without its weights: enough to forecast every output's size.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Forecastable {
+    /// As [`Checkpoint::name`].
+    pub name: String,
+    /// As [`Checkpoint::metadata`].
+    pub metadata: Metadata<'static>,
+    /// As [`Checkpoint::hyper`].
+    pub hyper: Hyperparameters,
+    /// In the order of a converted checkpoint: output, embedding, layers, final norm.
+    pub tensors: Vec<TensorFacts>,
+    /// As [`Checkpoint::merges`].
+    pub merges: Option<Vec<String>>,
+    /// As [`Checkpoint::tokenizer`].
+    pub tokenizer: TokenizerFacts,
+}
+
+/// One tensor of a checkpoint. Its bytes are mapped, not copied.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// GGUF name.
+    pub name: String,
+    /// Name in the source, for messages.
+    pub source_name: String,
+    /// GGUF order, row length first. Source and output have the same shape.
+    pub shape: Shape,
+    /// Element type, or block type, of the source.
+    pub ty: TensorType,
+    /// Which source row each output row is.
+    pub row_map: RowMap,
+    pub(crate) data: Data,
+}
+
+/// Where a tensor's bytes are.
+#[derive(Clone, Debug)]
+pub(crate) enum Data {
+    /// Within the file.
+    Mapped { map: Arc<Map>, range: Range<usize> },
+    /// Computed on opening: small things only.
+    Owned(Arc<[u8]>),
+}
+
+/// One tensor's facts without its bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorFacts {
+    /// GGUF name.
+    pub name: String,
+    /// Name in the source.
+    pub source_name: String,
+    /// GGUF order, row length first.
+    pub shape: Shape,
+    /// Element type of the source.
+    pub ty: TensorType,
+}
+
+impl Tensor {
+    /// The source's bytes, in its byte order and, rows, in its order. No alignment may be
+    /// assumed.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.data {
+            Data::Mapped { map, range } => &map[range.clone()],
+            Data::Owned(bytes) => bytes,
+        }
+    }
+
+    /// The map that holds the bytes and where (bytes of the file), for advice about what is
+    /// read next; `None` for the few tensors that are computed on opening.
+    pub fn place(&self) -> Option<(&Arc<Map>, Range<usize>)> {
+        match &self.data {
+            Data::Mapped { map, range } => Some((map, range.clone())),
+            Data::Owned(_) => None,
+        }
+    }
+
+    /// The tensor without its bytes.
+    pub fn facts(&self) -> TensorFacts {
+        TensorFacts {
+            name: self.name.clone(),
+            source_name: self.source_name.clone(),
+            shape: self.shape,
+            ty: self.ty,
+        }
+    }
+}
+
+impl Checkpoint {
+    /// The metadata of an output: with `general.file_type`, `general.quantization_version` and,
+    /// if asked for and there, the merges, each where the reference writes it.
+    pub fn output_metadata(&self, file_type: u32, merges: bool) -> Metadata<'static> {
+        let merges = self.merges.as_ref().filter(|_| merges);
+        output_metadata(&self.metadata, file_type, merges)
+    }
+
+    /// Checks that no file behind the tensors changed since it was opened.
+    ///
+    /// # Errors
+    /// [`Error::Source`] for the first file of another size or modification time.
+    pub fn verify_unchanged(&self) -> Result<(), Error> {
+        let mut last: Option<&Arc<Map>> = None;
+        for (map, _) in self.tensors.iter().filter_map(Tensor::place) {
+            // Tensors lie in the order of their files.
+            if last.is_none_or(|last| !Arc::ptr_eq(last, map)) {
+                map.verify_unchanged()?;
+                last = Some(map);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Forecastable {
+    /// The facts of config.json (its path, or its folder's) and the tokenizer files beside it,
+    /// or of a GGUF file. No weights are needed; element types are what config.json claims.
+    ///
+    /// # Errors
+    /// As [`open`], but for the weights.
+    pub fn from_config(path: &Path, options: &OpenOptions) -> Result<Self, Error> {
+        options.check_name()?;
+        match locate(path)? {
+            Located::Folder(folder) => folder::forecast(folder, options),
+            Located::File => gguf_source::open(path, options).map(|c| Self::from(&c)),
+        }
+    }
+
+    /// As [`Checkpoint::output_metadata`].
+    pub fn output_metadata(&self, file_type: u32, merges: bool) -> Metadata<'static> {
+        let merges = self.merges.as_ref().filter(|_| merges);
+        output_metadata(&self.metadata, file_type, merges)
+    }
+}
+
+impl From<&Checkpoint> for Forecastable {
+    fn from(checkpoint: &Checkpoint) -> Self {
+        Self {
+            name: checkpoint.name.clone(),
+            metadata: checkpoint.metadata.clone(),
+            hyper: checkpoint.hyper.clone(),
+            tensors: checkpoint.tensors.iter().map(Tensor::facts).collect(),
+            merges: checkpoint.merges.clone(),
+            tokenizer: checkpoint.tokenizer.clone(),
+        }
+    }
+}
+
+/// Opens a checkpoint: a folder with config.json, safetensors and tokenizer files, or a GGUF
+/// file.
+///
+/// Only headers are read; every tensor's name, type and shape is checked against the
+/// hyperparameters.
+///
+/// # Errors
+/// [`Error`], each kind with its file: see there.
+pub fn open(path: &Path, options: &OpenOptions) -> Result<Checkpoint, Error> {
+    options.check_name()?;
+    match locate(path)? {
+        Located::Folder(folder) => folder::open(folder, options),
+        Located::File => gguf_source::open(path, options),
+    }
+}
+
+/// What a path names.
+enum Located<'a> {
+    Folder(&'a Path),
+    File,
+}
+
+fn locate(path: &Path) -> Result<Located<'_>, Error> {
+    let meta = std::fs::metadata(path).map_err(Error::io("read", path))?;
+    if meta.is_dir() {
+        return Ok(Located::Folder(path));
+    }
+    if path.file_name().is_some_and(|name| name == "config.json") {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        return Ok(Located::Folder(folder.unwrap_or(Path::new("."))));
+    }
+    if path.extension().is_some_and(|ext| ext == "safetensors") {
+        return Err(Error::NotACheckpoint {
+            path: path.into(),
+            problem: "weights alone are no checkpoint: give the folder with config.json".into(),
+        });
+    }
+    Ok(Located::File)
+}
+
+/// Puts the keys of one output where the reference converter has them.
+fn output_metadata(
+    source: &Metadata<'static>,
+    file_type: u32,
+    merges: Option<&Vec<String>>,
+) -> Metadata<'static> {
+    let mut out = Metadata::new();
+    for (key, value) in source.iter() {
+        if key.ends_with(".vocab_size") {
+            out.insert(FILE_TYPE_KEY, file_type);
+        }
+        if key.starts_with("tokenizer.") && out.get(QUANTIZATION_VERSION_KEY).is_none() {
+            out.insert(QUANTIZATION_VERSION_KEY, QUANTIZATION_VERSION);
+        }
+        out.insert(Cow::Owned(key.to_owned()), value.clone());
+        if let ("tokenizer.ggml.token_type", Some(merges)) = (key, merges) {
+            out.insert(MERGES_KEY, Array::from_strings(merges));
+        }
+    }
+    // For sources without those neighbours: setting a key again keeps its place.
+    out.insert(FILE_TYPE_KEY, file_type);
+    out.insert(QUANTIZATION_VERSION_KEY, QUANTIZATION_VERSION);
+    if let (None, Some(merges)) = (out.get(MERGES_KEY), merges) {
+        out.insert(MERGES_KEY, Array::from_strings(merges));
+    }
+    out
+}

@@ -1,0 +1,99 @@
+//! Where each output row of a tensor comes from.
+//!
+//! Rotary embeddings turn pairs of elements of a head. Hugging Face checkpoints pair element
+//! `i` with `i + head_dim/2` ("half split"); GGUF's llama architecture pairs `2i` with `2i + 1`
+//! ("interleaved"). The rows of attn_q and attn_k are therefore reordered inside each head:
+//!
+//! ```text
+//! output row   0  1  2  3  4  5 ...      (one head, head_dim = 8)
+//! source row   0  4  1  5  2  6 ...
+//! ```
+//!
+//! The order is a map that readers apply, so that no tensor is ever rewritten in memory.
+
+use std::ops::Range;
+
+/// Which source row each output row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowMap {
+    /// Rows in the order of the source.
+    Identity,
+    /// Rows of every head interleaved, as GGUF wants them for rotary embeddings.
+    Rope {
+        /// Heads in the tensor: `heads * head_dim` rows.
+        heads: usize,
+        /// Rows of one head, an even number.
+        head_dim: usize,
+    },
+}
+
+impl RowMap {
+    /// The source row that becomes `out_row`. Both count from the start of the tensor.
+    pub fn source_row(&self, out_row: usize) -> usize {
+        match *self {
+            Self::Identity => out_row,
+            Self::Rope { head_dim, .. } => {
+                let (head, row) = (out_row / head_dim, out_row % head_dim);
+                head * head_dim + row % 2 * (head_dim / 2) + row / 2
+            }
+        }
+    }
+
+    /// Rows that must be worked on together so that a run of output rows comes from the same
+    /// run of source rows: 1, or one head.
+    pub fn block_rows(&self) -> usize {
+        match *self {
+            Self::Identity => 1,
+            Self::Rope { head_dim, .. } => head_dim,
+        }
+    }
+
+    /// The smallest run of source rows that holds all sources of `out_rows`, in whole blocks of
+    /// [`block_rows`](Self::block_rows). For whole blocks it is `out_rows` itself.
+    pub fn source_rows(&self, out_rows: Range<usize>) -> Range<usize> {
+        let block = self.block_rows();
+        out_rows.start / block * block..out_rows.end.next_multiple_of(block)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_a_head_are_interleaved() {
+        let map = RowMap::Rope {
+            heads: 2,
+            head_dim: 8,
+        };
+        let rows: Vec<_> = (0..16).map(|row| map.source_row(row)).collect();
+        assert_eq!(rows, [0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15]);
+        assert_eq!(RowMap::Identity.source_row(5), 5);
+    }
+
+    #[test]
+    fn every_source_row_is_used_once_and_stays_in_its_block() {
+        for (heads, head_dim) in [(1, 2), (3, 6), (4, 128)] {
+            let map = RowMap::Rope { heads, head_dim };
+            let mut seen = vec![false; heads * head_dim];
+            for row in 0..seen.len() {
+                let source = map.source_row(row);
+                assert!(!std::mem::replace(&mut seen[source], true), "row {source}");
+                assert!(map.source_rows(row..row + 1).contains(&source));
+            }
+            assert!(seen.iter().all(|s| *s));
+        }
+    }
+
+    #[test]
+    fn source_rows_are_whole_heads() {
+        let map = RowMap::Rope {
+            heads: 4,
+            head_dim: 32,
+        };
+        assert_eq!(map.source_rows(32..96), 32..96);
+        assert_eq!(map.source_rows(33..65), 32..96);
+        assert_eq!(RowMap::Identity.source_rows(3..7), 3..7);
+        assert_eq!((map.block_rows(), RowMap::Identity.block_rows()), (32, 1));
+    }
+}
