@@ -1,0 +1,68 @@
+//! Which type every tensor gets, and the size of every file.
+//!
+//! A file type such as Q4_K_M is not one block format but a mix: most matrices in Q4_K, the
+//! sensitive ones in something wider. Which ones differs with the layer, the model and the year
+//! of the tool that made the file. This crate holds those mixes as tables, and applies one to a
+//! list of tensor shapes before any weight is read: the forecast and the real run are the same
+//! plan.
+//!
+//! - [`FileType`]: the named mixes, their ids, sizes and words.
+//! - [`Vintage`], [`Mix`], [`Rule`]: the tables, one for November 2023 and one for today.
+//! - [`plan`]: shapes and [`Options`] in, a [`Plan`] out: type, bytes and deciding rule of every
+//!   tensor.
+//! - [`parse_tensor_type`], [`parse_tensor_rule`]: what a user types, checked.
+//!
+//! # Who decides
+//!
+//! For each tensor, the first of these that applies:
+//!
+//! 1. What is not a weight matrix stays F32: tensors of one dimension, norms, names that do not
+//!    end in `.weight`, expert routers. Nothing overrides this: engines expect them in F32, and
+//!    they take 1 MB of a 7B model.
+//! 2. The first of [`Options::tensor_types`] whose pattern is found in the GGUF name.
+//! 3. [`Options::output_type`] and [`Options::embedding_type`].
+//! 4. An unquantized file type (F32, F16, BF16), or [`Options::pure`]: the file's base type.
+//! 5. The first rule of the vintage's table that fits; if none does, the file's base type.
+//!
+//! Then, whoever decided, a type whose blocks do not divide the tensor's row is replaced by the
+//! vintage's fallback and the plan records it. An option or rule that decides nothing is an
+//! error.
+//!
+//! # Limits
+//!
+//! The tables hold what the reference does for the architecture `llama` (Mistral included)
+//! without experts; another architecture is an error.
+//!
+//! # Example
+//!
+//! ```
+//! use aeolus_gguf::{Shape, TensorType};
+//! use aeolus_recipe::{FileType, ModelShape, Options, plan};
+//!
+//! let model = ModelShape { architecture: "llama".into(), layers: 32, heads: 32, kv_heads: 8 };
+//! let tensors = [
+//!     ("blk.0.ffn_down.weight", Shape::from_gguf(&[14336, 4096])?),
+//!     ("blk.0.ffn_norm.weight", Shape::from_gguf(&[4096])?),
+//! ];
+//! let plan = plan(&model, &tensors, FileType::parse("q4_k_m")?, &Options::default())?;
+//! assert_eq!(plan.tensors[0].ty, TensorType::Q6_K);
+//! assert_eq!(plan.tensors[1].ty, TensorType::F32);
+//! assert_eq!(plan.bytes(), 14336 * 4096 / 256 * 210 + 4096 * 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+mod file_type;
+mod mix;
+mod near;
+mod parse;
+mod plan;
+mod role;
+
+pub use error::{Error, Misfit};
+pub use file_type::FileType;
+pub use mix::{Layers, Mix, Models, Rule, Vintage};
+pub use parse::{TENSOR_TYPES, parse_tensor_rule, parse_tensor_type};
+pub use plan::{Fallback, ModelShape, Options, Plan, PlannedTensor, plan};
+pub use role::Role;
