@@ -1,0 +1,223 @@
+//! What can end a run.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why no output was made. Every output that was begun is gone again, under both names.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The output has a name already taken.
+    #[error("{}: exists already (give --force to replace it)", path.display())]
+    TargetExists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// What belongs to a file being written is something else.
+    #[error("{}: is no regular file, remove it first", path.display())]
+    NotAFile {
+        /// The partial file.
+        path: PathBuf,
+    },
+    /// A file to be written is one of the source's.
+    #[error("{}: is a file of the source, writing it would destroy it", path.display())]
+    IsSource {
+        /// The partial file.
+        path: PathBuf,
+    },
+    /// The folder of an output is none.
+    #[error("{}: is a file, a folder was expected", path.display())]
+    NotAFolder {
+        /// What should be the folder.
+        path: PathBuf,
+    },
+    /// Some outputs got their names, then the system refused one.
+    #[error(
+        "{}: cannot give the finished file its name: {error}; {named} of {all} outputs have \
+         theirs and are whole",
+        path.display()
+    )]
+    Rename {
+        /// The file without a name.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        error: io::Error,
+        /// Outputs that are in place.
+        named: usize,
+        /// Outputs of the run.
+        all: usize,
+    },
+    /// The output's name is that of a folder.
+    #[error("{}: is a folder, a file was expected", path.display())]
+    TargetIsFolder {
+        /// The output.
+        path: PathBuf,
+    },
+    /// Two outputs of one run have the same name.
+    #[error("{}: is named twice among the outputs", path.display())]
+    DuplicateTarget {
+        /// The output.
+        path: PathBuf,
+    },
+    /// Another process is writing the same output.
+    #[error("{}: another run is writing this file", path.display())]
+    Busy {
+        /// The partial file.
+        path: PathBuf,
+    },
+    /// The file system cannot hold the outputs.
+    #[error(
+        "{}: the outputs need {needed} bytes, {available} are free there",
+        folder.display()
+    )]
+    NoSpace {
+        /// Where they would go.
+        folder: PathBuf,
+        /// Bytes of all outputs.
+        needed: u64,
+        /// Bytes free there.
+        available: u64,
+    },
+    /// The system refused a write.
+    #[error("{}: cannot write: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        error: io::Error,
+    },
+    /// A weight that no type can hold.
+    #[error(
+        "{}: tensor {tensor}: weight [{row}, {col}] is {value}, a finite number was expected",
+        path.display()
+    )]
+    NonFinite {
+        /// The source file.
+        path: PathBuf,
+        /// Its name in the GGUF file.
+        tensor: String,
+        /// Row in the output.
+        row: usize,
+        /// Column.
+        col: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// A weight beyond the range of the 16-bit float type that is on the way or the goal.
+    #[error(
+        "{}: tensor {tensor}: weight [{row}, {col}] = {value:e} is beyond the largest number of \
+         {ty}; {advice}",
+        path.display()
+    )]
+    Overflow {
+        /// The source file.
+        path: PathBuf,
+        /// Its name in the GGUF file.
+        tensor: String,
+        /// Row in the output.
+        row: usize,
+        /// Column.
+        col: usize,
+        /// The weight.
+        value: f32,
+        /// The type it does not fit.
+        ty: aeolus_gguf::TensorType,
+        /// What to do instead.
+        advice: &'static str,
+    },
+    /// Finite weights too large for their block's scales, so that it decodes to infinities, or to
+    /// something else altogether.
+    #[error(
+        "{}: tensor {tensor}: weight [{row}, {col}] is or lies beside a weight too large for the \
+         scales of {ty}: its block would decode to {value}; choose f32 or bf16 for this tensor",
+        path.display()
+    )]
+    ScaleOverflow {
+        /// The source file.
+        path: PathBuf,
+        /// Its name in the GGUF file.
+        tensor: String,
+        /// Row in the output.
+        row: usize,
+        /// Column.
+        col: usize,
+        /// What it would decode to.
+        value: f32,
+        /// The block type.
+        ty: aeolus_gguf::TensorType,
+    },
+    /// The source is quantized already, and another type was asked for.
+    #[error(
+        "{}: tensor {tensor} is {found} already, quantizing it again to {wanted} loses quality \
+         twice; give --allow-requantize to do it all the same",
+        path.display()
+    )]
+    Requantize {
+        /// The source file.
+        path: PathBuf,
+        /// The first such tensor.
+        tensor: String,
+        /// Its type.
+        found: aeolus_gguf::TensorType,
+        /// The type of the plan.
+        wanted: aeolus_gguf::TensorType,
+    },
+    /// No codec for a type.
+    #[error("{}: tensor {tensor}: {what}", path.display())]
+    Codec {
+        /// The source file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Which codec is missing.
+        what: String,
+    },
+    /// Big-endian files came with version 3.
+    #[error("a big-endian file needs --gguf-version 3, version {version} is little-endian only")]
+    BigEndianVersion {
+        /// The version asked for.
+        version: u32,
+    },
+    /// Threads could not be started.
+    #[error("cannot start {threads} threads: {what}")]
+    Threads {
+        /// As many as were asked for.
+        threads: usize,
+        /// The system's answer.
+        what: String,
+    },
+    /// The plan of the types.
+    #[error(transparent)]
+    Recipe(#[from] aeolus_recipe::Error),
+    /// The header cannot be written.
+    #[error("the output's header: {0}")]
+    Layout(#[from] aeolus_gguf::LayoutError),
+    /// The source's bytes.
+    #[error(transparent)]
+    Source(#[from] aeolus_source::Error),
+    /// The source changed.
+    #[error(transparent)]
+    Checkpoint(#[from] aeolus_checkpoint::Error),
+    /// [`Cancel`](crate::Cancel) was set.
+    #[error("interrupted; nothing was kept of the unfinished outputs")]
+    Cancelled,
+}
+
+impl Error {
+    pub(crate) fn codec(tensor: &aeolus_checkpoint::Tensor, what: String) -> Self {
+        Self::Codec {
+            path: crate::targets::source_path(tensor),
+            tensor: tensor.name.clone(),
+            what,
+        }
+    }
+
+    pub(crate) fn write(path: &Path, error: io::Error) -> Self {
+        Self::Write {
+            path: path.into(),
+            error,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Checkpoint and recipes to GGUF files: the forge.
+//!
+//! A run has two halves, and the first needs no weight:
+//!
+//! 1. [`Output::plan`] turns shapes, a recipe and a container format into everything that can be
+//!    known beforehand: the type, bytes and offset of each tensor, the header, the file's exact
+//!    length. A forecast stops here.
+//! 2. [`run`] walks the source once, in blocks of rows. A block is decoded to f32 in a buffer
+//!    that stays in the cache, encoded once for each *distinct* block type, however many outputs
+//!    want it, and written to its known offsets. A whole table costs as much as its distinct
+//!    types, not as its files.
+//!
+//! # Memory
+//!
+//! The source is mapped, never copied. Anonymous memory is one tile of f32 weights
+//! ([`TILE_WEIGHTS`] or one row) per thread, plus the encoded work blocks in flight, at most
+//! 160 MiB for all threads together, plus the outputs' headers. It does not grow with the model.
+//!
+//! # What is promised
+//!
+//! - An output has its name only when it is complete and synced; before that it is
+//!   `NAME.partial`, and a run that fails or is cancelled removes it.
+//! - Bytes depend on the source's values and the plan alone: not on the number of threads, the
+//!   size of blocks, the processor, or on what else is written in the same run.
+//! - A source that changes during the run is noticed, and nothing gets its name.
+
+#![forbid(unsafe_code)]
+
+mod blocks;
+mod error;
+mod forge;
+mod output;
+mod partial;
+mod progress;
+mod targets;
+mod tile;
+
+pub use error::Error;
+pub use forge::{Options, TILE_WEIGHTS, Via, Written, run};
+pub use output::{Format, Output};
+pub use progress::{Cancel, Event, Progress, Quiet};

@@ -1,0 +1,89 @@
+//! What each tensor of the source turns into: its distinct types, and where each one goes.
+
+use crate::{Error, Output};
+use aeolus_checkpoint::{Checkpoint, Tensor};
+use aeolus_gguf::{Endian, TensorType};
+
+/// One encoding of a tensor, and every place that wants it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub ty: TensorType,
+    pub endian: Endian,
+    /// The source holds this very type: its bytes are copied.
+    pub copy: bool,
+    /// Output (index) and offset of the tensor there, in bytes from the start of the file.
+    pub places: Vec<(usize, u64)>,
+}
+
+/// The targets of every tensor, in source order.
+///
+/// Types that are not quantized come first: rounding through f16 changes the tile in place, and
+/// must not reach them.
+pub(crate) fn collect(
+    checkpoint: &Checkpoint,
+    outputs: &[Output],
+    allow_requantize: bool,
+) -> Result<Vec<Vec<Target>>, Error> {
+    let mut all: Vec<Vec<Target>> = Vec::with_capacity(checkpoint.tensors.len());
+    for (i, tensor) in checkpoint.tensors.iter().enumerate() {
+        let mut targets: Vec<Target> = Vec::new();
+        for (o, output) in outputs.iter().enumerate() {
+            let planned = &output.types().tensors[i];
+            let place = (o, output.layout().tensor_offset(i));
+            let endian = output.format().endian;
+            match targets
+                .iter_mut()
+                .find(|t| t.ty == planned.ty && t.endian == endian)
+            {
+                Some(target) => target.places.push(place),
+                None => targets.push(Target {
+                    ty: planned.ty,
+                    endian,
+                    copy: tensor.ty == planned.ty && tensor.ty.is_quantized(),
+                    places: vec![place],
+                }),
+            }
+        }
+        targets.sort_by_key(|t| t.ty.is_quantized());
+        for target in &targets {
+            check(tensor, target, allow_requantize)?;
+        }
+        all.push(targets);
+    }
+    Ok(all)
+}
+
+/// Refuses what cannot or should not be encoded, before any work.
+fn check(tensor: &Tensor, target: &Target, allow_requantize: bool) -> Result<(), Error> {
+    if target.copy {
+        return Ok(());
+    }
+    if tensor.ty.is_quantized() && target.ty.is_quantized() && !allow_requantize {
+        return Err(Error::Requantize {
+            path: source_path(tensor),
+            tensor: tensor.name.clone(),
+            found: tensor.ty,
+            wanted: target.ty,
+        });
+    }
+    if !aeolus_quant::is_decodable(tensor.ty) {
+        return Err(Error::codec(
+            tensor,
+            format!("weights of type {} cannot be read", tensor.ty),
+        ));
+    }
+    if !aeolus_quant::is_encodable(target.ty) {
+        return Err(Error::codec(
+            tensor,
+            format!("type {} cannot be written", target.ty),
+        ));
+    }
+    Ok(())
+}
+
+/// The file a tensor comes from, for messages; empty for the few that are computed.
+pub(crate) fn source_path(tensor: &Tensor) -> std::path::PathBuf {
+    tensor
+        .place()
+        .map_or_else(Default::default, |(map, _)| map.path().into())
+}

@@ -1,0 +1,158 @@
+//! A few rows of one tensor on their way from the source's bytes to a target's.
+
+use crate::Error;
+use crate::targets::source_path;
+use aeolus_checkpoint::{RowMap, Tensor};
+use aeolus_gguf::{Endian, TensorType};
+use aeolus_quant::{DecodeError, EncodeError, Overflow};
+
+pub(crate) struct Tile<'a> {
+    pub tensor: &'a Tensor,
+    /// Byte order of the source.
+    pub endian: Endian,
+    /// In output order.
+    pub first_row: usize,
+    pub rows: usize,
+    pub cols: usize,
+}
+
+impl Tile<'_> {
+    /// The source's bytes of the tile, row by row in output order: one slice where the source
+    /// has that order, many where rows are permuted.
+    fn source_rows(&self) -> impl Iterator<Item = &[u8]> {
+        let bytes = self.tensor.bytes();
+        let stride = bytes.len() / self.tensor.shape.rows() as usize;
+        let (runs, run) = match self.tensor.row_map {
+            RowMap::Identity => (1, self.rows),
+            _ => (self.rows, 1),
+        };
+        (0..runs).map(move |i| {
+            let row = self.tensor.row_map.source_row(self.first_row + i * run);
+            &bytes[row * stride..(row + run) * stride]
+        })
+    }
+
+    /// Decodes to f32 `[rows, cols]`. `scratch` is used for big-endian sources.
+    pub fn decode(&self, tile: &mut Vec<f32>, scratch: &mut Vec<u8>) -> Result<(), Error> {
+        tile.resize(self.rows * self.cols, 0.0);
+        let mut rest = tile.as_mut_slice();
+        for bytes in self.source_rows() {
+            let stride = self.tensor.bytes().len() / self.tensor.shape.rows() as usize;
+            let (out, after) = rest.split_at_mut(bytes.len() / stride * self.cols);
+            rest = after;
+            let bytes = match self.endian {
+                Endian::Little => bytes,
+                Endian::Big => {
+                    scratch.clear();
+                    scratch.extend_from_slice(bytes);
+                    self.swap(scratch)?;
+                    &scratch[..]
+                }
+            };
+            aeolus_quant::decode_rows(self.tensor.ty, bytes, self.cols, out)
+                .map_err(|e: DecodeError| Error::codec(self.tensor, e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the source's bytes as they are, in little-endian order.
+    pub fn copy(&self, out: &mut [u8]) -> Result<(), Error> {
+        let mut start = 0;
+        for bytes in self.source_rows() {
+            out[start..start + bytes.len()].copy_from_slice(bytes);
+            start += bytes.len();
+        }
+        match self.endian {
+            Endian::Little => Ok(()),
+            Endian::Big => self.swap(out),
+        }
+    }
+
+    fn swap(&self, bytes: &mut [u8]) -> Result<(), Error> {
+        aeolus_gguf::swap_rows(self.tensor.ty, bytes)
+            .map_err(|e| Error::codec(self.tensor, e.to_string()))
+    }
+
+    /// Rounds a decoded tile to f16 and back.
+    pub fn round_through_f16(&self, tile: &mut [f32]) -> Result<(), Error> {
+        aeolus_quant::round_through_f16(tile).map_err(|e| {
+            let advice = "give --via source to quantize without rounding to f16 first";
+            self.overflow(&e, advice)
+        })
+    }
+
+    /// Encodes a decoded tile.
+    pub fn encode(&self, ty: TensorType, tile: &[f32], out: &mut [u8]) -> Result<(), Error> {
+        aeolus_quant::encode_rows(ty, tile, self.cols, None, out).map_err(|e| match e {
+            EncodeError::NonFinite { index, value } => {
+                let (row, col) = self.place(index);
+                Error::NonFinite {
+                    path: source_path(self.tensor),
+                    tensor: self.tensor.name.clone(),
+                    row,
+                    col,
+                    value,
+                }
+            }
+            EncodeError::Overflow(e) => self.overflow(
+                &e,
+                match e.ty {
+                    TensorType::BF16 => "choose f32 for this tensor",
+                    _ => "choose bf16 or f32 for this tensor",
+                },
+            ),
+            other => Error::codec(self.tensor, other.to_string()),
+        })
+    }
+
+    /// Whether a decoded tile has weights beyond f16, whose blocks may have scales beyond it.
+    pub fn is_huge(tile: &[f32]) -> bool {
+        const F16_MAX: f32 = 65504.0;
+        // Whole chunks without a way out of the loop: the compiler makes vectors of it.
+        tile.chunks(1024)
+            .any(|x| x.iter().fold(0f32, |max, x| max.max(x.abs())) > F16_MAX)
+    }
+
+    /// Decodes what was encoded and refuses what is not finite, or off by half of the largest
+    /// weight: the searches square weights, and squares overflow before scales do. Only tiles
+    /// that [`is_huge`](Self::is_huge) can give such blocks.
+    pub fn check_scales(&self, ty: TensorType, tile: &[f32], encoded: &[u8]) -> Result<(), Error> {
+        let mut decoded = vec![0.0; self.rows * self.cols];
+        aeolus_quant::decode_rows(ty, encoded, self.cols, &mut decoded)
+            .map_err(|e| Error::codec(self.tensor, e.to_string()))?;
+        let largest = tile.iter().fold(0f32, |max, x| max.max(x.abs()));
+        let wrong = |(y, x): (&f32, &f32)| !y.is_finite() || (y - x).abs() > largest / 2.0;
+        match decoded.iter().zip(tile).position(wrong) {
+            None => Ok(()),
+            Some(index) => {
+                let (row, col) = self.place(index);
+                Err(Error::ScaleOverflow {
+                    path: source_path(self.tensor),
+                    tensor: self.tensor.name.clone(),
+                    row,
+                    col,
+                    value: decoded[index],
+                    ty,
+                })
+            }
+        }
+    }
+
+    /// Row and column of a weight of the tile, in output order.
+    fn place(&self, index: usize) -> (usize, usize) {
+        (self.first_row + index / self.cols, index % self.cols)
+    }
+
+    fn overflow(&self, e: &Overflow, advice: &'static str) -> Error {
+        let (row, col) = self.place(e.index);
+        Error::Overflow {
+            path: source_path(self.tensor),
+            tensor: self.tensor.name.clone(),
+            row,
+            col,
+            value: e.value,
+            ty: e.ty,
+            advice,
+        }
+    }
+}
