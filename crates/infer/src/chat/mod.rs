@@ -1,0 +1,148 @@
+//! Chat templates: a conversation as the text that the model was trained on.
+//!
+//! A file carries its own template (`tokenizer.chat_template`), written for Jinja with the
+//! settings of the `transformers` library: blocks take their line's white space with them, and
+//! `raise_exception`, `strftime_now`, Python's string methods and a plain `tojson` are there.
+//!
+//! A template is a program from outside. It runs without any way out of its sandbox, with a
+//! budget of instructions and memory ([`FUEL`]) and a limit on its size ([`MAX_SOURCE_BYTES`]),
+//! so that a hostile one ends with an error.
+
+mod functions;
+mod methods;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aeolus_gguf::Metadata;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, Error as JinjaError, context};
+
+use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer;
+
+/// Instructions a rendering may take; also bounds what it may allocate, to 64 bytes each.
+pub const FUEL: u64 = 2_000_000;
+/// Longest template, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 1 << 20;
+/// Name of the one template in the environment, shown in its errors.
+const NAME: &str = "chat_template";
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Message {
+    /// Who speaks: `system`, `user` or `assistant`.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+impl Message {
+    /// A turn of `role`.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self {
+            role: role.into(),
+            content: content.into(),
+        }
+    }
+}
+
+/// A compiled chat template with the names of the tokens it may write.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    bos: String,
+    eos: String,
+}
+
+impl ChatTemplate {
+    /// Compiles a template. `bos` and `eos` are what it writes for `bos_token` and `eos_token`.
+    ///
+    /// # Errors
+    /// [`Error::Template`] with the line of the mistake, or if it is longer than
+    /// [`MAX_SOURCE_BYTES`].
+    pub fn new(source: &str, bos: &str, eos: &str) -> Result<Self> {
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(Error::Template(format!(
+                "it has {} bytes, at most {MAX_SOURCE_BYTES} are supported",
+                source.len()
+            )));
+        }
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(template_error)?;
+        environment.set_syntax(syntax);
+        environment.set_fuel(Some(FUEL));
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_unknown_method_callback(methods::call);
+        environment.add_filter("tojson", functions::to_json);
+        environment.add_function("raise_exception", functions::raise_exception);
+        environment.add_function("strftime_now", |format: &str| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            functions::strftime(format, now.map_or(0, |since| since.as_secs()))
+        });
+        environment
+            .add_template_owned(NAME, functions::without_generation_tags(source))
+            .map_err(template_error)?;
+        Ok(Self {
+            environment,
+            bos: bos.to_owned(),
+            eos: eos.to_owned(),
+        })
+    }
+
+    /// The template of a GGUF file, `None` if it has none.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub fn from_metadata(metadata: &Metadata<'_>, tokenizer: &Tokenizer) -> Result<Option<Self>> {
+        let Some(source) = metadata.str("tokenizer.chat_template")? else {
+            return Ok(None);
+        };
+        let vocabulary = tokenizer.vocabulary();
+        let text = |id: Option<u32>| {
+            id.and_then(|id| vocabulary.pieces.get(id as usize))
+                .map_or("", String::as_str)
+        };
+        Self::new(source, text(vocabulary.bos), text(vocabulary.eos)).map(Some)
+    }
+
+    /// The conversation as text. With `add_generation_prompt` it ends where the assistant is to
+    /// speak. The text contains control tokens by name: encode it with `parse_special`.
+    ///
+    /// # Errors
+    /// [`Error::Template`] if the template rejects the conversation, fails, or takes too long.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(template_error)?;
+        template
+            .render(context! {
+                messages => Value::from(Serde(messages)),
+                add_generation_prompt,
+                bos_token => self.bos.as_str(),
+                eos_token => self.eos.as_str(),
+            })
+            .map_err(template_error)
+    }
+}
+
+/// The error with its line and its causes, in one line.
+#[allow(clippy::needless_pass_by_value, reason = "used in map_err")]
+fn template_error(error: JinjaError) -> Error {
+    let mut text = match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    if let Some(line) = error.line() {
+        text += &format!(" (line {line})");
+    }
+    Error::Template(text)
+}
+
+#[cfg(test)]
+mod tests;

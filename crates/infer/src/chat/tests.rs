@@ -1,0 +1,109 @@
+//! The reference's renderings, the extensions, and templates that mean harm.
+
+use super::*;
+
+const ZEPHYR: &str = "{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\n' + message['content'] + eos_token }}\n{% elif message['role'] == 'system' %}\n{{ '<|system|>\n' + message['content'] + eos_token }}\n{% elif message['role'] == 'assistant' %}\n{{ '<|assistant|>\n'  + message['content'] + eos_token }}\n{% endif %}\n{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}";
+
+#[derive(serde::Deserialize)]
+struct Case {
+    messages: Vec<Message>,
+    add_generation_prompt: bool,
+    text: String,
+}
+
+fn render(source: &str, messages: &[Message]) -> Result<String> {
+    ChatTemplate::new(source, "<s>", "</s>")?.render(messages, true)
+}
+
+#[test]
+fn zephyr_is_rendered_character_for_character() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fixtures/text/chat-zephyr.json"
+    );
+    let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert!(cases.len() > 5);
+    let template = ChatTemplate::new(ZEPHYR, "<s>", "</s>").unwrap();
+    for case in cases {
+        let text = template.render(&case.messages, case.add_generation_prompt);
+        assert_eq!(text.unwrap(), case.text);
+    }
+}
+
+#[test]
+fn extensions_of_the_reference_are_there() {
+    let said = [Message::new("user", "a<b> \"é\"")];
+    let cases = [
+        (
+            "{{ messages[0]|tojson }}",
+            r#"{"role": "user", "content": "a<b> \"é\""}"#,
+        ),
+        ("{{ [1,2]|tojson(indent=2) }}", "[\n  1,\n  2\n]"),
+        ("{{ bos_token }}{{ 'x y'.split(' ')[1] }}", "<s>y"),
+        ("{{ 'a-b-c'.rsplit('-', 1)[0] }}", "a-b"),
+        (
+            "{{ 'a-b-c'.partition('-')[2] }}{{ 'ab'.partition('-')[0] }}",
+            "b-cab",
+        ),
+        (
+            "{{ 'a-b-c'.rpartition('-')[0] }}{{ 'ab'.rpartition('-')[2] }}",
+            "a-bab",
+        ),
+        (
+            "{{ 'pre-x'.removeprefix('pre-') }}{{ 'x.y'.removesuffix('.y') }}",
+            "xx",
+        ),
+        ("a {%- generation -%} b {%- endgeneration %} c", "ab c"),
+        ("{% for m in messages %}{% break %}{% endfor %}x", "x"),
+        ("{{ strftime_now('%Y')|length }}", "4"),
+    ];
+    for (source, expected) in cases {
+        assert_eq!(render(source, &said).unwrap(), expected, "{source}");
+    }
+}
+
+#[test]
+fn dates_are_those_of_the_calendar() {
+    let cases = [
+        (0, "1970-01-01 00:00:00 Thu"),
+        (951_782_400, "2000-02-29 00:00:00 Tue"),
+        (1_735_689_599, "2024-12-31 23:59:59 Tue"),
+        (4_107_542_400, "2100-03-01 00:00:00 Mon"),
+    ];
+    for (seconds, expected) in cases {
+        let text = functions::strftime("%Y-%m-%d %H:%M:%S %a", seconds);
+        assert_eq!(text.unwrap(), expected);
+    }
+    let long = functions::strftime("%-d %B %y, %-I %p%%", 1_735_689_599);
+    assert_eq!(long.unwrap(), "31 December 24, 11 PM%");
+    assert!(functions::strftime("%Q", 0).is_err());
+    assert!(functions::strftime("%", 0).is_err());
+}
+
+#[test]
+fn a_template_may_refuse() {
+    let error = render("{{ raise_exception('roles must alternate') }}", &[]).unwrap_err();
+    assert!(
+        error.to_string().contains("roles must alternate"),
+        "{error}"
+    );
+    let error = render("a\n{% if %}", &[]).unwrap_err();
+    assert!(error.to_string().contains("line 2"), "{error}");
+}
+
+#[test]
+fn hostile_templates_end() {
+    let endless = "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}";
+    let doubling = "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}";
+    let huge = "{{ 'x' * 99999999999 }}";
+    let deep = "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}";
+    let nested = format!("{{{{ {}1", "(".repeat(100_000));
+    let mut sources = vec![endless, doubling, huge, deep, &nested];
+    let long = " ".repeat(MAX_SOURCE_BYTES + 1);
+    sources.push(&long);
+    for source in sources {
+        let start = std::time::Instant::now();
+        assert!(render(source, &[]).is_err(), "{:.40}", source);
+        assert!(start.elapsed().as_secs() < 20);
+    }
+}

@@ -1,0 +1,98 @@
+//! A matrix of weights that lies in a mapped file.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use aeolus_gguf::TensorType;
+use aeolus_quant::decode_rows;
+use aeolus_source::Map;
+
+use crate::error::{Error, Result};
+
+/// Weights `[rows, cols]` in their stored form. A product has one number for each row.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    name: String,
+    ty: TensorType,
+    rows: usize,
+    cols: usize,
+    row_bytes: usize,
+    map: Arc<Map>,
+    range: Range<usize>,
+}
+
+impl Matrix {
+    /// A matrix at `range` (bytes) of a map; `None` if the range has not the size of the shape.
+    pub(crate) fn new(
+        name: &str,
+        ty: TensorType,
+        (rows, cols): (usize, usize),
+        map: Arc<Map>,
+        range: Range<usize>,
+    ) -> Option<Self> {
+        let row_bytes = usize::try_from(ty.row_bytes(cols as u64)?).ok()?;
+        let whole = range.end <= map.bytes().len() && range.start <= range.end;
+        (whole && row_bytes > 0 && row_bytes.checked_mul(rows)? == range.len()).then(|| Self {
+            name: name.to_owned(),
+            ty,
+            rows,
+            cols,
+            row_bytes,
+            map,
+            range,
+        })
+    }
+
+    /// The tensor's name in the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it is stored.
+    pub fn ty(&self) -> TensorType {
+        self.ty
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Weights in a row.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Bytes of a row.
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    /// Bytes of all rows.
+    pub fn size_bytes(&self) -> usize {
+        self.range.len()
+    }
+
+    /// The stored bytes of some rows.
+    ///
+    /// # Panics
+    /// If there are no such rows.
+    pub fn bytes(&self, rows: Range<usize>) -> &[u8] {
+        let all = &self.map.bytes()[self.range.clone()];
+        &all[rows.start * self.row_bytes..rows.end * self.row_bytes]
+    }
+
+    /// Decodes columns `cols` (whole blocks) of one row.
+    ///
+    /// # Errors
+    /// [`Error::Decode`].
+    pub(crate) fn decode(&self, row: usize, cols: Range<usize>, out: &mut [f32]) -> Result<()> {
+        let (elems, bytes) = (self.ty.block_elems(), self.ty.block_bytes());
+        let row = self.bytes(row..row + 1);
+        let part = &row[cols.start / elems * bytes..cols.end / elems * bytes];
+        decode_rows(self.ty, part, cols.len(), out).map_err(|source| Error::Decode {
+            tensor: self.name.clone(),
+            source,
+        })
+    }
+}

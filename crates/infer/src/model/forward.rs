@@ -1,0 +1,208 @@
+//! The forward pass.
+
+use std::ops::Range;
+
+use super::attention::attend;
+use super::cache::KvCache;
+use super::math::{add, rms_norm, swiglu};
+use super::rope::rotate;
+use super::{Hyperparameters, Model};
+use crate::error::{Error, Result};
+use crate::matmul::Compute;
+
+/// The scores of every token at some positions, `[positions, vocab]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logits {
+    data: Vec<f32>,
+    vocab: usize,
+}
+
+impl Logits {
+    /// Number of positions.
+    pub fn positions(&self) -> usize {
+        self.data.len() / self.vocab
+    }
+
+    /// Number of tokens.
+    pub fn vocab(&self) -> usize {
+        self.vocab
+    }
+
+    /// The scores at one position, counted among those asked for.
+    ///
+    /// # Panics
+    /// If there is no such position.
+    pub fn row(&self, position: usize) -> &[f32] {
+        &self.data[position * self.vocab..(position + 1) * self.vocab]
+    }
+
+    /// The positions one after the other.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.data.chunks_exact(self.vocab)
+    }
+
+    /// All scores, `[positions, vocab]`.
+    pub fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+}
+
+impl Model {
+    /// Computes the next `tokens` of the sequence in `cache` and gives the logits at the
+    /// positions `outputs`, counted within `tokens` (an empty range for none: a prompt needs
+    /// only its last). The cache then holds the new positions too; after an error it is as
+    /// before.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfRange`], [`Error::ContextFull`], or [`Error::Argument`] for outputs
+    /// beyond the tokens or a cache of another model.
+    pub fn forward(
+        &self,
+        compute: Compute,
+        tokens: &[u32],
+        cache: &mut KvCache,
+        outputs: Range<usize>,
+    ) -> Result<Logits> {
+        self.check(tokens, cache, &outputs)?;
+        let Hyperparameters {
+            hidden,
+            feed_forward,
+            head_dim,
+            norm_eps,
+            ..
+        } = self.hyper;
+        let (q_dim, kv_dim) = (self.hyper.q_dim(), self.hyper.kv_dim());
+        let (n, first) = (tokens.len(), cache.used());
+        let vocab = self.vocab();
+        if n == 0 {
+            return Ok(Logits {
+                data: Vec::new(),
+                vocab,
+            });
+        }
+
+        let mut x = vec![0.0; n * hidden]; //              [n, hidden]: the tokens between layers
+        let mut normed = vec![0.0; n * hidden]; //         [n, hidden]
+        let mut q = vec![0.0; n * q_dim]; //               [n, heads, head_dim]
+        let mut k = vec![0.0; n * kv_dim]; //              [n, kv_heads, head_dim]
+        let mut v = vec![0.0; n * kv_dim]; //              [n, kv_heads, head_dim]
+        let mut attended = vec![0.0; n * q_dim]; //        [n, heads, head_dim]
+        let mut gate = vec![0.0; n * feed_forward]; //     [n, feed_forward]
+        let mut up = vec![0.0; n * feed_forward]; //       [n, feed_forward]
+        let mut step = vec![0.0; n * hidden]; //           [n, hidden]: what a half layer adds
+        let pairs = self.rope.pairs();
+        let turns = self.rope.table(first, n); //          [n, rope_dims / 2]
+
+        for (&token, x) in tokens.iter().zip(x.chunks_exact_mut(hidden)) {
+            self.weights
+                .token_embd
+                .decode(token as usize, 0..hidden, x)?;
+        }
+        for (i, layer) in self.weights.layers.iter().enumerate() {
+            // Attention: norm, project, rotate, remember, attend, project back, add.
+            let norm = &layer.attn_norm;
+            compute.for_rows(&mut normed, hidden, |t, out| {
+                rms_norm(&x[t * hidden..][..hidden], norm, norm_eps, out);
+            });
+            compute.multiply(
+                &compute.input(&normed, hidden),
+                &mut [
+                    (&layer.attn_q, &mut q),
+                    (&layer.attn_k, &mut k),
+                    (&layer.attn_v, &mut v),
+                ],
+            )?;
+            compute.for_rows(&mut q, q_dim, |t, q| {
+                rotate(q, head_dim, &turns[t * pairs..][..pairs]);
+            });
+            compute.for_rows(&mut k, kv_dim, |t, k| {
+                rotate(k, head_dim, &turns[t * pairs..][..pairs]);
+            });
+            for (t, (k, v)) in k
+                .chunks_exact(kv_dim)
+                .zip(v.chunks_exact(kv_dim))
+                .enumerate()
+            {
+                cache.write(i, first + t, k, v);
+            }
+            attend(compute, &self.hyper, cache, i, &q, &mut attended);
+            compute.multiply(
+                &compute.input(&attended, q_dim),
+                &mut [(&layer.attn_output, &mut step)],
+            )?;
+            add(&mut x, &step);
+
+            // Feed-forward: norm, two projections, gate, project back, add.
+            let norm = &layer.ffn_norm;
+            compute.for_rows(&mut normed, hidden, |t, out| {
+                rms_norm(&x[t * hidden..][..hidden], norm, norm_eps, out);
+            });
+            compute.multiply(
+                &compute.input(&normed, hidden),
+                &mut [(&layer.ffn_gate, &mut gate), (&layer.ffn_up, &mut up)],
+            )?;
+            compute.for_rows(&mut gate, feed_forward, |t, gate| {
+                swiglu(gate, &up[t * feed_forward..][..feed_forward]);
+            });
+            compute.multiply(
+                &compute.input(&gate, feed_forward),
+                &mut [(&layer.ffn_down, &mut step)],
+            )?;
+            add(&mut x, &step);
+        }
+        cache.advance(n);
+
+        // Scores of every token, only where asked for.
+        let asked = &x[outputs.start * hidden..outputs.end * hidden]; // [outputs, hidden]
+        let mut logits = vec![0.0; outputs.len() * vocab]; //            [outputs, vocab]
+        if !outputs.is_empty() {
+            let normed = &mut normed[..asked.len()];
+            compute.for_rows(normed, hidden, |t, out| {
+                rms_norm(
+                    &asked[t * hidden..][..hidden],
+                    &self.weights.output_norm,
+                    norm_eps,
+                    out,
+                );
+            });
+            compute.multiply(
+                &compute.input(normed, hidden),
+                &mut [(&self.weights.output, &mut logits)],
+            )?;
+        }
+        Ok(Logits {
+            data: logits,
+            vocab,
+        })
+    }
+
+    /// Whether the tokens are tokens, have room, and the cache is one of this model.
+    fn check(&self, tokens: &[u32], cache: &KvCache, outputs: &Range<usize>) -> Result<()> {
+        let vocab = self.vocab();
+        if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocab) {
+            return Err(Error::TokenOutOfRange { id, vocab });
+        }
+        if tokens.len() > cache.capacity() - cache.used() {
+            return Err(Error::ContextFull {
+                used: cache.used(),
+                wanted: tokens.len(),
+                context: cache.capacity(),
+            });
+        }
+        if !cache.fits(&self.hyper) {
+            return Err(Error::Argument {
+                what: "cache",
+                found: "one of another model".to_owned(),
+                expected: "one that this model made",
+            });
+        }
+        if outputs.start > outputs.end || outputs.end > tokens.len() {
+            return Err(Error::Argument {
+                what: "outputs",
+                found: format!("{} to {}", outputs.start, outputs.end),
+                expected: "a range within the tokens",
+            });
+        }
+        Ok(())
+    }
+}

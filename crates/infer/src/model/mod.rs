@@ -1,0 +1,119 @@
+//! The transformer: loading, checking, and one forward pass to read from top to bottom.
+//!
+//! [`Model::open`] maps a GGUF file and checks every number and every tensor before anything is
+//! computed. [`Model::forward`] takes the next tokens of a sequence and its [`KvCache`] and gives
+//! logits for the positions asked for; many tokens at once (a prompt, a window of a text) or one
+//! are the same function.
+
+mod attention;
+mod cache;
+mod forward;
+mod hyper;
+mod math;
+mod rope;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use std::path::Path;
+
+use aeolus_gguf::{Endian, GgufFile, Metadata};
+
+use crate::error::{Error, Result};
+pub use cache::{CacheType, KvCache};
+pub use forward::Logits;
+pub use hyper::Hyperparameters;
+use rope::Rope;
+pub use rope::RopeScaling;
+use weights::Weights;
+
+/// A model whose weights lie in a mapped file.
+#[derive(Debug)]
+pub struct Model {
+    file: GgufFile,
+    hyper: Hyperparameters,
+    weights: Weights,
+    rope: Rope,
+}
+
+impl Model {
+    /// Opens a GGUF file (all shards of a split one) and checks that it is a whole model.
+    ///
+    /// # Errors
+    /// [`Error::Gguf`] if it is no good GGUF file, [`Error::BigEndian`], and for a file that is
+    /// not a model of the llama architecture: missing or impossible metadata, a missing tensor,
+    /// a wrong shape, a type without a decoder, a tensor that nothing would use.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::from_file(GgufFile::open(path)?)
+    }
+
+    /// The model of an open file.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_file(file: GgufFile) -> Result<Self> {
+        if file.header().endian == Endian::Big {
+            return Err(Error::BigEndian);
+        }
+        let hyper = Hyperparameters::from_metadata(file.metadata())?;
+        let weights = Weights::find(&file, &hyper)?;
+        let rope = Rope::new(&hyper, weights.rope_factors.as_deref());
+        Ok(Self {
+            file,
+            hyper,
+            weights,
+            rope,
+        })
+    }
+
+    /// Lets every position see only the last `window` positions, itself included; `None` for
+    /// all. Files rarely say so (`llama.attention.sliding_window`), whatever the model was
+    /// trained with.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a window of zero.
+    pub fn set_sliding_window(&mut self, window: Option<usize>) -> Result<()> {
+        if window == Some(0) {
+            return Err(Error::Argument {
+                what: "sliding window",
+                found: "0".to_owned(),
+                expected: "at least 1 position",
+            });
+        }
+        self.hyper.sliding_window = window;
+        Ok(())
+    }
+
+    /// The numbers that describe it.
+    pub fn hyper(&self) -> &Hyperparameters {
+        &self.hyper
+    }
+
+    /// Number of tokens: logits of a position.
+    pub fn vocab(&self) -> usize {
+        self.weights.output.rows()
+    }
+
+    /// The file's metadata.
+    pub fn metadata(&self) -> &Metadata<'static> {
+        self.file.metadata()
+    }
+
+    /// The file.
+    pub fn file(&self) -> &GgufFile {
+        &self.file
+    }
+
+    /// Bytes of weights that are read to compute one token: what bounds generation.
+    pub fn bytes_for_a_token(&self) -> u64 {
+        self.weights.bytes_for_a_token()
+    }
+
+    /// An empty cache for a sequence of up to `context` positions.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there is no memory for it.
+    pub fn cache(&self, context: usize, ty: CacheType) -> Result<KvCache> {
+        KvCache::new(&self.hyper, context, ty)
+    }
+}

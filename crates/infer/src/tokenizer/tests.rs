@@ -1,0 +1,223 @@
+//! SentencePiece's own answers for two vocabularies, and what its answers do not cover.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use aeolus_checkpoint::{Forecastable, OpenOptions};
+
+use super::*;
+
+#[derive(serde::Deserialize)]
+struct Case {
+    text: String,
+    ids: Vec<u32>,
+    decoded: String,
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+fn tokenizer_of(folder: &str) -> Tokenizer {
+    let facts = Forecastable::from_config(&fixtures().join(folder), &OpenOptions::default());
+    Tokenizer::from_metadata(&facts.unwrap().metadata).unwrap()
+}
+
+fn plain() -> EncodeOptions {
+    EncodeOptions::default()
+}
+
+#[test]
+fn ids_and_texts_are_those_of_sentencepiece() {
+    for folder in ["notus-mini", "notus-7b-v1"] {
+        let tokenizer = tokenizer_of(folder);
+        let path = fixtures().join(format!("text/tokenize-{folder}.json"));
+        let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert!(cases.len() > 100);
+        for case in cases {
+            let ids = tokenizer.encode(&case.text, plain());
+            assert_eq!(ids, case.ids, "{folder}: {:?}", case.text);
+            assert_eq!(
+                tokenizer.decode(&case.ids).unwrap(),
+                case.decoded,
+                "{folder}"
+            );
+            // Piece by piece, as a generation prints it, nothing but the first space differs.
+            let mut stream = StreamDecoder::new();
+            let mut text = String::new();
+            for &id in &case.ids {
+                text += &stream.push(&tokenizer.token_bytes(id, false).unwrap());
+            }
+            text += &stream.finish();
+            assert_eq!(text.strip_prefix(' ').unwrap_or(&text), case.decoded);
+        }
+    }
+}
+
+/// Another vocabulary, with the inputs and outputs of llama.cpp's own test.
+#[test]
+fn ids_are_those_of_llama_cpp_for_another_vocabulary() {
+    let Some(reference) = std::env::var_os("AEOLUS_REFERENCE") else {
+        println!("AEOLUS_REFERENCE is not set: llama-spm.gguf is not compared");
+        return;
+    };
+    let folder = Path::new(&reference).join("text");
+    let file = aeolus_gguf::GgufFile::open(&folder.join("llama-spm.gguf")).unwrap();
+    let tokenizer = Tokenizer::from_metadata(file.metadata()).unwrap();
+    let inputs = std::fs::read_to_string(folder.join("llama-spm.inp")).unwrap();
+    let outputs = std::fs::read_to_string(folder.join("llama-spm.out")).unwrap();
+    let inputs: Vec<&str> = inputs.split("\n__ggml_vocab_test__\n").collect();
+    let outputs: Vec<&str> = outputs.lines().collect();
+    assert!(inputs.len() > 30 && inputs.len() - outputs.len() <= 1);
+    for (text, ids) in inputs.iter().zip(&outputs) {
+        let expected: Vec<u32> = ids
+            .split_whitespace()
+            .map(|id| id.parse().unwrap())
+            .collect();
+        assert_eq!(tokenizer.encode(text, plain()), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn control_tokens_count_only_where_asked() {
+    let tokenizer = tokenizer_of("notus-7b-v1");
+    let text = "a</s>\n<|user|> <unk>";
+    let plain_ids = tokenizer.encode(text, plain());
+    assert!(!plain_ids.contains(&2) && !plain_ids.contains(&0));
+    assert_eq!(tokenizer.decode(&plain_ids).unwrap(), text);
+    let parsed = tokenizer.encode(
+        text,
+        EncodeOptions {
+            add_special: true,
+            parse_special: true,
+        },
+    );
+    // After a control token the text begins anew, with its space.
+    let expected = [
+        &[1, 264, 2][..],
+        &tokenizer.encode("\n<|user|> ", plain()),
+        &[0],
+    ]
+    .concat();
+    assert_eq!(parsed, expected);
+    assert!(tokenizer.is_end(2) && !tokenizer.is_end(1));
+    assert_eq!(tokenizer.token_bytes(2, true).unwrap(), b"</s>");
+    assert_eq!(tokenizer.token_bytes(2, false).unwrap(), b"");
+    assert!(matches!(
+        tokenizer.decode(&[32_000]),
+        Err(Error::TokenOutOfRange {
+            id: 32_000,
+            vocab: 32_000
+        })
+    ));
+}
+
+/// A vocabulary in a few words: (piece, score, kind).
+fn small(pieces: &[(&str, f32, TokenKind)]) -> Vocabulary {
+    Vocabulary {
+        pieces: pieces.iter().map(|p| p.0.to_owned()).collect(),
+        scores: pieces.iter().map(|p| p.1).collect(),
+        kinds: pieces.iter().map(|p| p.2).collect(),
+        bos: None,
+        eos: None,
+        unk: Some(0),
+        add_bos: true,
+        add_eos: true,
+        add_space_prefix: false,
+    }
+}
+
+#[test]
+fn merging_follows_scores_then_position() {
+    use TokenKind::{Normal, Unknown, Unused, UserDefined};
+    let tokenizer = Tokenizer::new(small(&[
+        ("<unk>", 0.0, Unknown),
+        ("a", 0.0, Normal),
+        ("b", 0.0, Normal),
+        ("ab", -1.0, Normal),
+        ("ba", -1.0, Normal),
+        ("aa", -0.0, Unused),
+        ("aab", 0.0, Normal),
+        ("[x]", 0.0, UserDefined),
+        ("xy", 3.0, Normal),
+    ]))
+    .unwrap();
+    let encode = |text: &str| tokenizer.encode(text, plain());
+    assert_eq!(encode("aba"), [3, 1], "the leftmost of equal scores");
+    assert_eq!(encode("bab"), [4, 2]);
+    assert_eq!(encode("aab"), [6], "through an unused piece");
+    assert_eq!(
+        encode("aac"),
+        [1, 1, 0],
+        "an unused piece is taken apart again"
+    );
+    assert_eq!(
+        encode("a[x]b"),
+        [1, 7, 2],
+        "user-defined pieces always count"
+    );
+    assert_eq!(encode("xy"), [8], "characters that are no token themselves");
+    assert_eq!(encode("x"), [0], "no byte tokens: unknown");
+    let everything = EncodeOptions {
+        add_special: true,
+        parse_special: true,
+    };
+    assert!(tokenizer.encode("", everything).is_empty());
+    assert_eq!(tokenizer.decode(&[1, 0]).unwrap(), "a \u{2047} ");
+}
+
+#[test]
+fn contradictions_are_errors() {
+    use TokenKind::Normal;
+    let long = "a".repeat(MAX_PIECE_BYTES + 1);
+    let mut short_scores = small(&[("a", 0.0, Normal), ("b", 0.0, Normal)]);
+    short_scores.scores.pop();
+    let mut bad_id = small(&[("a", 0.0, Normal)]);
+    bad_id.bos = Some(1);
+    let many = vec![("", 0.0, Normal); MAX_TOKENS + 1];
+    let cases = [
+        small(&[(&long, 0.0, Normal)]),
+        short_scores,
+        bad_id,
+        small(&many),
+    ];
+    for vocabulary in cases {
+        assert!(Tokenizer::new(vocabulary).is_err());
+    }
+    // An empty vocabulary, or one with NaN scores, encodes without a panic.
+    let empty = Tokenizer::new(Vocabulary {
+        unk: None,
+        ..small(&[])
+    })
+    .unwrap();
+    assert!(empty.is_empty());
+    assert!(empty.encode("abc", plain()).is_empty());
+    let nan = [
+        ("a", f32::NAN, Normal),
+        ("aa", f32::NAN, Normal),
+        ("aaa", f32::NAN, Normal),
+    ];
+    let tokenizer = Tokenizer::new(small(&nan)).unwrap();
+    assert_eq!(tokenizer.encode("aaaaa", plain()), [2, 1]);
+}
+
+/// Both shapes of a long text: many words, and one run that is never cut.
+#[test]
+fn time_grows_with_the_text_not_with_its_square() {
+    let tokenizer = tokenizer_of("notus-7b-v1");
+    let words = std::fs::read_to_string(fixtures().join("text/heldout.txt")).unwrap();
+    let words = words.repeat(4_000_000 / words.len());
+    let run = "a".repeat(2_000_000);
+    for text in [words, run] {
+        let start = Instant::now();
+        let ids = tokenizer.encode(&text, plain());
+        println!(
+            "{} bytes, {} tokens, {:?}",
+            text.len(),
+            ids.len(),
+            start.elapsed()
+        );
+        assert!(start.elapsed().as_secs() < 30);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+    }
+}
