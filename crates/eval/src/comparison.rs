@@ -1,0 +1,365 @@
+//! A whole comparison: one base, one text, any number of files.
+//!
+//! Text, tokens and the base's distributions are shared. The base runs first, over all windows,
+//! into a file of log-probabilities; then one model after the other reads the same windows. So
+//! only one model at a time competes for memory, however many there are.
+
+use crate::divergence::{Divergence, divergence};
+use crate::logprobs::{BaseFacts, Format, LogProbs, Writer};
+use crate::model::Model;
+use crate::pass::{Failure, Job, pass};
+use crate::perplexity::scored_bytes;
+use crate::progress::{Event, Progress, Running};
+use crate::scorer::{Scorer, numeric_name};
+use crate::state::{Description, State};
+use crate::stats;
+use crate::windows::{Cut, Windows};
+use crate::{Error, distribution, fingerprint};
+use aeolus_pipeline::Cancel;
+use std::path::{Path, PathBuf};
+
+/// What distributions are compared with.
+#[derive(Debug)]
+pub enum Base<'r> {
+    /// A model, which runs first.
+    Model(Box<Model<'r>>),
+    /// Its log-probabilities, computed before. The text is theirs.
+    File(Box<LogProbs>),
+}
+
+/// How a comparison goes.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Tokens of a window.
+    pub n_ctx: usize,
+    /// A window every so many tokens instead of side by side.
+    pub stride: Option<usize>,
+    /// At most this many windows.
+    pub limit: Option<usize>,
+    /// Where a base model's log-probabilities are kept, and how; a file that is there already is
+    /// used. `None` keeps them for the run only.
+    pub keep_base: Option<(PathBuf, Format)>,
+    /// Where results are kept, so that an interrupted run can go on.
+    pub state: Option<PathBuf>,
+}
+
+/// The result.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The base's name.
+    pub base: String,
+    /// Tokens of a window.
+    pub n_ctx: usize,
+    /// Windows scored.
+    pub windows: usize,
+    /// Windows that the whole text would give.
+    pub available: usize,
+    /// For each model, in the order given. The one error is [`Error::NonFinite`]: a damaged file
+    /// does not spoil the others' results.
+    pub files: Vec<Result<Divergence, Error>>,
+}
+
+/// Windows that take a few minutes: as many as cost 1.5e13 multiplications with a model of this
+/// many weights, but at least 4 and at most 64.
+///
+/// 64 for a model of 460 million weights or fewer, 4 for one of 7 billion.
+pub fn default_windows(weights: u64, n_ctx: usize) -> usize {
+    let cost = (weights as f64 * n_ctx as f64).max(1.0);
+    (1.5e13 / cost).clamp(4.0, 64.0) as usize
+}
+
+/// Compares `models` with `base` on `text` (which a base file need not be given).
+///
+/// # Errors
+/// Before any computation: [`Error::VocabularySize`] and [`Error::Vocabulary`], those of
+/// [`Windows::new`], [`Error::OtherRun`] if kept files belong to another run, [`Error::NoSpace`].
+/// Then those of [`divergence`](crate::divergence()).
+pub fn compare(
+    base: Base<'_>,
+    models: &[Model<'_>],
+    text: Option<&str>,
+    options: &Options,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Comparison, Error> {
+    check_vocabularies(&base, models)?;
+    let windows = windows(&base, models, text, options)?;
+    let job = Job {
+        windows: &windows,
+        progress,
+        cancel,
+    };
+    let (name, identity) = match &base {
+        Base::Model(model) => (model.name().to_owned(), model.fingerprint().to_owned()),
+        Base::File(file) => (file.path().display().to_string(), file.identity()),
+    };
+    let numeric = match models.first() {
+        Some(model) => numeric_name(model.numeric()),
+        None => "none",
+    };
+    let description = describe("compare", &windows, numeric, Some(&identity));
+    let mut state = match &options.state {
+        Some(path) => State::open(path, &description)?,
+        None => State::in_memory(),
+    };
+    let known: usize = models
+        .iter()
+        .map(|m| state.known(fingerprint::key(m.fingerprint()), windows.len()))
+        .sum();
+
+    let total = windows.len() * models.len();
+    let started = |total: usize| progress.event(Event::Started { total, known });
+    let (rows, at_end) = match base {
+        Base::File(file) => {
+            started(total);
+            (Some(*file), None)
+        }
+        Base::Model(_) if known == total && options.keep_base.is_none() => {
+            started(total);
+            (None, None)
+        }
+        Base::Model(model) => {
+            let place = BasePlace::of(options)?;
+            let rows = base_rows(job, &model, &place, total, known)?;
+            match place {
+                BasePlace::Kept { .. } => (Some(rows), None),
+                BasePlace::WithState { path } => (Some(rows), Some(path)),
+                BasePlace::Scratch { path, .. } => {
+                    // Mapped, it needs no name: nothing large stays behind however the program
+                    // ends.
+                    let _ = std::fs::remove_file(path);
+                    (Some(rows), None)
+                }
+            }
+        }
+    };
+
+    let mut files = Vec::with_capacity(models.len());
+    for model in models {
+        let bytes = scored_bytes(&windows, |tokens| model.text_bytes(tokens));
+        let base = rows.as_ref();
+        let found = divergence(job, base, model, model.fingerprint(), bytes, &mut state);
+        match found {
+            Err(error) if !matches!(error, Error::NonFinite { .. }) => return Err(error),
+            found => files.push(found),
+        }
+    }
+    drop(rows);
+    if let Some(path) = at_end {
+        std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    }
+    Ok(Comparison {
+        base: name,
+        n_ctx: windows.n_ctx(),
+        windows: windows.len(),
+        available: windows.available(),
+        files,
+    })
+}
+
+/// What a state file of `kind` holds results of.
+pub fn describe(kind: &str, windows: &Windows, numeric: &str, base: Option<&str>) -> Description {
+    let mut description = Description::new();
+    description.insert("schema".into(), "aeolus.eval-state/1".into());
+    description.insert("kind".into(), kind.into());
+    description.insert("n_ctx".into(), windows.n_ctx().into());
+    description.insert("text".into(), windows.digest().into());
+    description.insert("numeric".into(), numeric.into());
+    if let Some(base) = base {
+        description.insert("base".into(), base.into());
+    }
+    description
+}
+
+fn check_vocabularies(base: &Base<'_>, models: &[Model<'_>]) -> Result<(), Error> {
+    let (name, facts, pieces): (String, BaseFacts, Option<&[String]>) = match base {
+        Base::Model(model) => (
+            model.name().into(),
+            model.facts(),
+            Some(&model.tokenizer().vocabulary().pieces),
+        ),
+        Base::File(file) => (
+            file.path().display().to_string(),
+            file.facts().clone(),
+            None,
+        ),
+    };
+    models
+        .iter()
+        .try_for_each(|model| model.check_vocabulary(&name, &facts, pieces))
+}
+
+fn windows(
+    base: &Base<'_>,
+    models: &[Model<'_>],
+    text: Option<&str>,
+    options: &Options,
+) -> Result<Windows, Error> {
+    match base {
+        Base::Model(model) => Windows::new(
+            model.tokens(text.unwrap_or("")),
+            &Cut {
+                n_ctx: options.n_ctx,
+                stride: options.stride,
+                bos: model.bos(),
+                limit: options.limit,
+            },
+        ),
+        Base::File(file) => {
+            let kept = file.windows();
+            let same =
+                |(model, text): (&Model<'_>, &str)| model.tokens(text).starts_with(kept.tokens());
+            if models.first().zip(text).is_some_and(|pair| !same(pair)) {
+                return Err(Error::OtherRun {
+                    path: file.path().into(),
+                    field: "text".into(),
+                    found: "another".into(),
+                    expected: "the one given".into(),
+                });
+            }
+            Ok(kept.clone().first(options.limit.unwrap_or(usize::MAX)))
+        }
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Where a base model's log-probabilities go.
+enum BasePlace {
+    /// Where the caller wants them.
+    Kept { path: PathBuf, format: Format },
+    /// Beside the state file until the run is through, so that it need not be computed twice.
+    WithState { path: PathBuf },
+    /// In a folder of the run's own.
+    Scratch {
+        path: PathBuf,
+        _folder: tempfile::TempDir,
+    },
+}
+
+impl BasePlace {
+    fn of(options: &Options) -> Result<Self, Error> {
+        if let Some((path, format)) = &options.keep_base {
+            return Ok(Self::Kept {
+                path: path.clone(),
+                format: *format,
+            });
+        }
+        if let Some(state) = &options.state {
+            return Ok(Self::WithState {
+                path: with_suffix(state, ".base"),
+            });
+        }
+        let folder = tempfile::tempdir();
+        let folder = folder.map_err(Error::io("make a folder in", &std::env::temp_dir()))?;
+        Ok(Self::Scratch {
+            path: folder.path().join("base"),
+            _folder: folder,
+        })
+    }
+
+    fn file(&self) -> (&Path, Format) {
+        match self {
+            Self::Kept { path, format } => (path, *format),
+            Self::WithState { path } | Self::Scratch { path, .. } => (path, Format::Aeolus),
+        }
+    }
+}
+
+/// Runs the base, or takes its file where it is there already. The files have `total` windows,
+/// `known` of which are done.
+fn base_rows(
+    job: Job<'_>,
+    model: &Model<'_>,
+    place: &BasePlace,
+    total: usize,
+    known: usize,
+) -> Result<LogProbs, Error> {
+    let windows = job.windows;
+    let facts = model.facts();
+    let started = |complete: usize| {
+        job.progress.event(Event::Started {
+            total: total + windows.len(),
+            known: known + complete,
+        });
+    };
+    let (path, format) = place.file();
+    if path.exists() {
+        let file = LogProbs::open(path, model.bos())?;
+        check_kept(&file, windows, &facts)?;
+        started(windows.len());
+        return Ok(file);
+    }
+    let mut writer = Writer::create(path, format, windows, &facts)?;
+    started(writer.complete());
+    job.progress.event(Event::Model { name: model.name() });
+    let todo: Vec<usize> = (writer.complete()..windows.len()).collect();
+    let (mut count, mut sum, mut squares) = (0, 0.0, 0.0);
+    let encoder = writer.encoder();
+    let score = |window: usize, logits: &[f32]| {
+        let mut nlls = Vec::new();
+        let rows = logits.chunks_exact(model.vocab());
+        for (position, (row, target)) in rows.zip(windows.targets(window)).enumerate() {
+            let nll = distribution::nll(row, *target);
+            nlls.push(nll.map_err(|bad| Failure::Logit { position, bad })?);
+        }
+        let record = encoder.encode(logits);
+        let record = record.map_err(|(position, bad)| Failure::Logit { position, bad })?;
+        Ok((record, nlls))
+    };
+    pass(job, model, &todo, score, |_, (record, nlls)| {
+        writer.append(&record)?;
+        count += nlls.len() as u64;
+        for nll in nlls {
+            sum += nll;
+            squares += nll * nll;
+        }
+        let mean = stats::mean(sum, squares, count);
+        Ok(Running::Perplexity(stats::exp(mean)))
+    })?;
+    writer.finish()
+}
+
+/// A kept file must be of this text, cut and model.
+fn check_kept(file: &LogProbs, windows: &Windows, facts: &BaseFacts) -> Result<(), Error> {
+    let other = |field: &str, found: String, expected: String| {
+        Err(Error::OtherRun {
+            path: file.path().into(),
+            field: field.into(),
+            found,
+            expected,
+        })
+    };
+    let (kept, own) = (file.windows(), windows);
+    if kept.n_ctx() != own.n_ctx() {
+        return other("n_ctx", kept.n_ctx().to_string(), own.n_ctx().to_string());
+    }
+    if kept.len() < own.len() {
+        return other(
+            "number of windows",
+            kept.len().to_string(),
+            own.len().to_string(),
+        );
+    }
+    if kept.scored() != own.scored() || !kept.tokens().starts_with(own.tokens()) {
+        return other("text", "another".into(), "this one".into());
+    }
+    if let (Some(found), Some(own)) = (file.facts().numeric, facts.numeric)
+        && found != own
+    {
+        let name = |numeric| numeric_name(numeric).to_owned();
+        return other("mode", name(found), name(own));
+    }
+    match &file.facts().fingerprint {
+        Some(found) if facts.fingerprint.as_ref() != Some(found) => other(
+            "model",
+            found.clone(),
+            facts.fingerprint.clone().unwrap_or_default(),
+        ),
+        _ => Ok(()),
+    }
+}

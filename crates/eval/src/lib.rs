@@ -1,0 +1,83 @@
+//! How good a quantized file is, in numbers that can be checked.
+//!
+//! - [`perplexity()`]: how surprised a model is by a text, exactly as llama-perplexity defines
+//!   it; bits per byte, which compares across vocabularies.
+//! - [`compare`]: how far files are from their base over full distributions: KL divergence, top
+//!   token, change of probabilities. [`LogProbs`] keeps the base's distributions in a file.
+//! - [`tensor_errors`]: what quantization did to each tensor, without running anything.
+//! - [`verify()`]: whether files are what source and recipe make them, byte by byte.
+//! - [`tasks`]: multiple-choice questions.
+//!
+//! Models are seen through [`Scorer`]; [`Model`] is the one that runs GGUF files, with weights
+//! exactly as decoded unless told otherwise. Everything computed from logits is in f64, added in
+//! the order of the text: figures do not depend on threads, nor on whether a run was interrupted
+//! ([`State`]).
+//!
+//! The collecting of importance matrices has its room here, too; there is nothing in it yet.
+//!
+//! # Example
+//!
+//! ```
+//! use aeolus_eval::{Cut, Windows};
+//!
+//! let tokens = (0..2000).collect();
+//! let cut = Cut { n_ctx: 512, stride: None, bos: Some(1), limit: Some(2) };
+//! let windows = Windows::new(tokens, &cut)?;
+//! assert_eq!(windows.len(), 2);
+//! assert_eq!(windows.input(1)[..2], [1, 513]);
+//! assert_eq!(windows.scored(), 256..511);
+//! assert_eq!(windows.targets(1)[0], 512 + 257);
+//! # Ok::<(), aeolus_eval::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod checksum;
+mod comparison;
+mod distribution;
+mod divergence;
+mod error;
+mod fingerprint;
+mod logprobs;
+mod model;
+mod pass;
+mod perplexity;
+mod progress;
+mod reference;
+mod scorer;
+mod source;
+mod state;
+mod stats;
+pub mod tasks;
+mod tensor_error;
+#[cfg(test)]
+mod tests;
+pub mod text;
+mod verify;
+mod windows;
+
+pub use comparison::{Base, Comparison, Options, compare, default_windows, describe};
+pub use divergence::{Divergence, divergence};
+pub use error::Error;
+pub use fingerprint::fingerprint;
+pub use logprobs::{BaseFacts, Format, LogProbs};
+pub use model::{Model, runtime};
+pub use pass::Job;
+pub use perplexity::{Perplexity, perplexity, scored_bytes};
+pub use progress::{Event, Progress, Quiet, Running};
+pub use reference::Reference;
+pub use scorer::{Numeric, Scorer, numeric_name};
+pub use state::{Description, State};
+pub use stats::Estimate;
+pub use tensor_error::{TensorError, tensor_errors};
+pub use verify::{Making, Subject, Verdict, verify};
+pub use windows::{Cut, Windows};
+
+/// Takes the lock of a file that one run at a time may write.
+fn lock(file: &std::fs::File, path: &std::path::Path) -> Result<(), Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: path.into() }),
+        // File systems without locks: go on, as most programs do.
+        Err(std::fs::TryLockError::Error(_)) => Ok(()),
+    }
+}

@@ -1,0 +1,180 @@
+//! A file of log-probabilities that grows by windows, and goes on where it was interrupted.
+
+use super::{BaseFacts, Format, LogProbs, ours, peer, record_bytes};
+use crate::distribution::NonFinite;
+use crate::windows::Windows;
+use crate::{Error, lock};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes `NAME.partial` window by window, then gives it its name.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    file: File,
+    path: PathBuf,
+    partial: PathBuf,
+    encoder: Encoder,
+    complete: usize,
+    count: usize,
+    bos: Option<u32>,
+}
+
+/// Turns a window's logits into its record, on any thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encoder {
+    format: Format,
+    scored: usize,
+    vocab: usize,
+    row_bytes: usize,
+}
+
+impl Encoder {
+    /// The record of logits `[scored, vocab]`, or the first row and logit that is no number.
+    pub(crate) fn encode(&self, logits: &[f32]) -> Result<Vec<u8>, (usize, NonFinite)> {
+        let row_bytes = self.row_bytes;
+        let mut record = vec![0; self.scored * row_bytes];
+        let rows = record.chunks_exact_mut(row_bytes);
+        for (i, (out, logits)) in rows.zip(logits.chunks_exact(self.vocab)).enumerate() {
+            self.format
+                .encode_row(logits, out)
+                .map_err(|bad| (i, bad))?;
+        }
+        if self.format == Format::Aeolus {
+            ours::seal(&mut record);
+        }
+        Ok(record)
+    }
+
+    fn record_bytes(&self) -> usize {
+        self.scored * self.row_bytes + self.format.tail_bytes()
+    }
+}
+
+impl Writer {
+    /// Starts `path`, or goes on with `path.partial` if that was begun with the same text, cut
+    /// and model.
+    ///
+    /// # Errors
+    /// [`Error::Cut`] for strided windows or sizes that the peer's layout cannot hold,
+    /// [`Error::Busy`], [`Error::Io`].
+    pub(crate) fn create(
+        path: &Path,
+        format: Format,
+        windows: &Windows,
+        facts: &BaseFacts,
+    ) -> Result<Self, Error> {
+        let header = match format {
+            Format::Aeolus => Some(ours::header(windows, facts)),
+            Format::LlamaCpp => peer::header(windows, facts.vocab),
+        };
+        let cut = |problem: &str| Error::Cut {
+            problem: problem.into(),
+        };
+        let header = header.ok_or_else(|| {
+            cut("llama.cpp's layout holds windows side by side with 31-bit numbers only")
+        })?;
+        let record = record_bytes(format, windows, facts.vocab)
+            .ok_or_else(|| cut("its log-probabilities exceed the address space"))?;
+
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let io = |action| Error::io(action, &partial);
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&partial)
+            .map_err(io("create"))?;
+        lock(&file, &partial)?;
+        let mut found = Vec::new();
+        (&mut file)
+            .take(header.len() as u64)
+            .read_to_end(&mut found)
+            .map_err(io("read"))?;
+        let complete = if found == header {
+            let bytes = file.metadata().map_err(io("read"))?.len();
+            let whole = (bytes - header.len() as u64) / record as u64;
+            whole.min(windows.len() as u64) as usize
+        } else {
+            file.set_len(0).map_err(io("write"))?;
+            file.seek(SeekFrom::Start(0)).map_err(io("write"))?;
+            file.write_all(&header).map_err(io("write"))?;
+            0
+        };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let needed = (windows.len() - complete) as u64 * record as u64;
+        let available = aeolus_source::available_bytes(folder)?;
+        if available < needed {
+            return Err(Error::NoSpace {
+                folder: folder.into(),
+                needed,
+                available,
+            });
+        }
+        // What follows the last whole window was being written when the run ended.
+        let end = header.len() as u64 + complete as u64 * record as u64;
+        file.set_len(end).map_err(io("write"))?;
+        file.seek(SeekFrom::Start(end)).map_err(io("write"))?;
+        Ok(Self {
+            file,
+            path: path.into(),
+            partial,
+            encoder: Encoder {
+                format,
+                scored: windows.scored().len(),
+                vocab: facts.vocab,
+                row_bytes: (record - format.tail_bytes()) / windows.scored().len(),
+            },
+            complete,
+            count: windows.len(),
+            bos: windows.layout().bos,
+        })
+    }
+
+    /// Windows that are there already.
+    pub(crate) fn complete(&self) -> usize {
+        self.complete
+    }
+
+    /// What makes the records.
+    pub(crate) fn encoder(&self) -> Encoder {
+        self.encoder
+    }
+
+    /// Appends the next window's record.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn append(&mut self, record: &[u8]) -> Result<(), Error> {
+        assert_eq!(
+            record.len(),
+            self.encoder.record_bytes(),
+            "bytes of a record"
+        );
+        assert!(self.complete < self.count, "windows of a file");
+        self.file
+            .write_all(record)
+            .map_err(Error::io("write", &self.partial))?;
+        self.complete += 1;
+        Ok(())
+    }
+
+    /// Gives the complete file its name and opens it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or those of [`LogProbs::open`].
+    pub(crate) fn finish(self) -> Result<LogProbs, Error> {
+        assert_eq!(self.complete, self.count, "windows of a finished file");
+        self.file
+            .sync_all()
+            .map_err(Error::io("write", &self.partial))?;
+        std::fs::rename(&self.partial, &self.path).map_err(Error::io("write", &self.path))?;
+        LogProbs::open(&self.path, self.bos)
+    }
+}

@@ -1,0 +1,54 @@
+//! What a long evaluation tells its caller.
+
+use crate::stats::Estimate;
+
+/// Receives events, in order, from the calling thread.
+pub trait Progress {
+    /// Something happened.
+    fn event(&self, event: Event<'_>);
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The run's size is known.
+    Started {
+        /// Windows to compute, all models together; or questions.
+        total: usize,
+        /// How many of them are there already, from an interrupted run.
+        known: usize,
+    },
+    /// A model is next.
+    Model {
+        /// Its name.
+        name: &'a str,
+    },
+    /// Some windows, or questions, are done.
+    Advanced {
+        /// How many.
+        count: usize,
+        /// The figure so far.
+        running: Running,
+    },
+}
+
+/// A figure that is still moving.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Running {
+    /// Perplexity.
+    Perplexity(Estimate),
+    /// Mean KL divergence, in nats.
+    Divergence(Estimate),
+    /// Share of right answers.
+    Accuracy(Estimate),
+}
+
+/// Ignores everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn event(&self, _: Event<'_>) {}
+}

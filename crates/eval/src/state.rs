@@ -1,0 +1,296 @@
+//! Results of single windows, in memory and, if asked for, in a file that outlives the run.
+//!
+//! A result never depends on other windows, so an interrupted run goes on where it was, a longer
+//! run (`--chunks`) takes over what a shorter one computed, and a run with more files computes
+//! only theirs. Sums are added in the order of the windows whatever the order they came in: a
+//! resumed run gives the same bits as one that was not interrupted.
+//!
+//! The file is a journal. All numbers are little-endian.
+//!
+//! ```text
+//! offset  bytes
+//! 0       8     "AEOLEVA1"
+//! 8       4     n, bytes of the description
+//! 12      n     the description, JSON: text, cut, base, numeric mode
+//! ...           records: u64 key of the model, u32 window, u32 s sums, u32 v values,
+//!               s f64, v f32, u64 checksum over the record before it
+//! ```
+//!
+//! A record that a killed run left half-written ends the journal; it is cut off.
+
+use crate::checksum::checksum;
+use crate::{Error, lock};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"AEOLEVA1";
+const MAX_DESCRIPTION_BYTES: usize = 64 << 10;
+const RECORD_HEAD_BYTES: usize = 20;
+
+/// One model's result for one window.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Record {
+    /// Sums over the scored positions; what each is, the caller knows.
+    pub sums: Vec<f64>,
+    /// A number for each scored position, for quantiles; or none.
+    pub values: Vec<f32>,
+}
+
+/// What a run's results depend on besides model and window: JSON values by name.
+pub type Description = Map<String, Value>;
+
+/// The results known so far.
+#[derive(Debug, Default)]
+pub struct State {
+    records: BTreeMap<(u64, u32), Record>,
+    file: Option<(File, PathBuf)>,
+}
+
+impl State {
+    /// Results that end with the run.
+    pub fn in_memory() -> Self {
+        Self::default()
+    }
+
+    /// Results in a file, which is made or taken over.
+    ///
+    /// # Errors
+    /// [`Error::OtherRun`] if the file's results are of another text or base, [`Error::Format`]
+    /// if it is something else, [`Error::Busy`], [`Error::Io`].
+    pub fn open(path: &Path, description: &Description) -> Result<Self, Error> {
+        let io = |action| Error::io(action, path);
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io("open"))?;
+        lock(&file, path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io("read"))?;
+        let mut records = BTreeMap::new();
+        let end = if bytes.is_empty() {
+            let text = Value::Object(description.clone()).to_string();
+            let mut header = MAGIC.to_vec();
+            header.extend((text.len() as u32).to_le_bytes());
+            header.extend(text.as_bytes());
+            file.write_all(&header).map_err(io("write"))?;
+            header.len()
+        } else {
+            let mut rest = read_header(path, &bytes, description)?;
+            while let Some((key, record, after)) = read_record(rest) {
+                records.insert(key, record);
+                rest = after;
+            }
+            bytes.len() - rest.len()
+        };
+        file.set_len(end as u64).map_err(io("write"))?;
+        file.seek(SeekFrom::Start(end as u64))
+            .map_err(io("write"))?;
+        Ok(Self {
+            records,
+            file: Some((file, path.into())),
+        })
+    }
+
+    pub(crate) fn get(&self, key: u64, window: usize) -> Option<&Record> {
+        self.records.get(&(key, u32::try_from(window).ok()?))
+    }
+
+    /// How many of the first `windows` windows of a model are known.
+    pub(crate) fn known(&self, key: u64, windows: usize) -> usize {
+        (0..windows).filter(|w| self.get(key, *w).is_some()).count()
+    }
+
+    pub(crate) fn insert(&mut self, key: u64, window: usize, record: Record) -> Result<(), Error> {
+        let window = u32::try_from(window).map_err(|_| Error::Cut {
+            problem: format!("window {window}, at most 4294967295 can be kept"),
+        })?;
+        if let Some((file, path)) = &mut self.file {
+            let bytes = encode_record(key, window, &record);
+            file.write_all(&bytes).map_err(Error::io("write", path))?;
+        }
+        self.records.insert((key, window), record);
+        Ok(())
+    }
+}
+
+/// Checks the header and gives what follows it.
+fn read_header<'a>(
+    path: &Path,
+    bytes: &'a [u8],
+    expected: &Description,
+) -> Result<&'a [u8], Error> {
+    let bad = |problem: &str| Error::Format {
+        what: "saved state of an evaluation",
+        path: path.into(),
+        problem: problem.into(),
+    };
+    let rest = bytes
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| bad("it does not begin with its magic number"))?;
+    let (text, rest) = rest
+        .split_first_chunk::<4>()
+        .filter(|(n, _)| u32::from_le_bytes(**n) as usize <= MAX_DESCRIPTION_BYTES)
+        .and_then(|(n, rest)| rest.split_at_checked(u32::from_le_bytes(*n) as usize))
+        .ok_or_else(|| bad("it ends within its header"))?;
+    let found: Description =
+        serde_json::from_slice(text).map_err(|e| bad(&format!("its description: {e}")))?;
+    let names = expected.keys().chain(found.keys());
+    for name in names {
+        let (a, b) = (found.get(name), expected.get(name));
+        if a != b {
+            let show = |value: Option<&Value>| value.map_or("unknown".into(), Value::to_string);
+            return Err(Error::OtherRun {
+                path: path.into(),
+                field: name.clone(),
+                found: show(a),
+                expected: show(b),
+            });
+        }
+    }
+    Ok(rest)
+}
+
+fn encode_record(key: u64, window: u32, record: &Record) -> Vec<u8> {
+    let mut out =
+        Vec::with_capacity(RECORD_HEAD_BYTES + 8 * record.sums.len() + 4 * record.values.len() + 8);
+    out.extend(key.to_le_bytes());
+    out.extend(window.to_le_bytes());
+    out.extend((record.sums.len() as u32).to_le_bytes());
+    out.extend((record.values.len() as u32).to_le_bytes());
+    record.sums.iter().for_each(|x| out.extend(x.to_le_bytes()));
+    record
+        .values
+        .iter()
+        .for_each(|x| out.extend(x.to_le_bytes()));
+    out.extend(checksum(&out).to_le_bytes());
+    out
+}
+
+type Keyed<'a> = ((u64, u32), Record, &'a [u8]);
+
+/// Splits a whole record off the front; `None` at the end, or at one that is torn.
+fn read_record(bytes: &[u8]) -> Option<Keyed<'_>> {
+    let (key, rest) = bytes.split_first_chunk::<8>()?;
+    let (window, rest) = rest.split_first_chunk::<4>()?;
+    let (sums, rest) = rest.split_first_chunk::<4>()?;
+    let (values, rest) = rest.split_first_chunk::<4>()?;
+    let sums = (u32::from_le_bytes(*sums) as usize).checked_mul(8)?;
+    let values = (u32::from_le_bytes(*values) as usize).checked_mul(4)?;
+    let (sums, rest) = rest.split_at_checked(sums)?;
+    let (values, rest) = rest.split_at_checked(values)?;
+    let (sum, rest) = rest.split_first_chunk::<8>()?;
+    let record = &bytes[..RECORD_HEAD_BYTES + sums.len() + values.len()];
+    if checksum(record) != u64::from_le_bytes(*sum) {
+        return None;
+    }
+    let sums = sums.as_chunks::<8>().0;
+    let values = values.as_chunks::<4>().0;
+    Some((
+        (u64::from_le_bytes(*key), u32::from_le_bytes(*window)),
+        Record {
+            sums: sums.iter().map(|x| f64::from_le_bytes(*x)).collect(),
+            values: values.iter().map(|x| f32::from_le_bytes(*x)).collect(),
+        },
+        rest,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn description(n_ctx: u32) -> Description {
+        let Value::Object(map) = json!({ "text": "abc", "n_ctx": n_ctx }) else {
+            unreachable!("an object")
+        };
+        map
+    }
+
+    fn record(x: f64) -> Record {
+        Record {
+            sums: vec![x, 1.0 / 3.0, f64::MIN_POSITIVE],
+            values: vec![0.1, x as f32],
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_found_again_to_the_last_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let mut state = State::open(&path, &description(8)).unwrap();
+        for window in 0..5 {
+            state.insert(7, window, record(window as f64)).unwrap();
+        }
+        state.insert(9, 0, record(-1.0)).unwrap();
+        drop(state);
+        let state = State::open(&path, &description(8)).unwrap();
+        assert_eq!(state.known(7, 10), 5);
+        assert_eq!(state.known(7, 2), 2);
+        assert_eq!(state.get(7, 3), Some(&record(3.0)));
+        assert_eq!(state.get(9, 0), Some(&record(-1.0)));
+        assert_eq!(state.get(8, 0), None);
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_off_wherever_it_tore() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let mut state = State::open(&path, &description(8)).unwrap();
+        state.insert(7, 0, record(0.0)).unwrap();
+        let one = std::fs::metadata(&path).unwrap().len() as usize;
+        state.insert(7, 1, record(1.0)).unwrap();
+        drop(state);
+        let bytes = std::fs::read(&path).unwrap();
+        for cut in one..bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let mut state = State::open(&path, &description(8)).unwrap();
+            assert_eq!(state.known(7, 9), 1, "cut at {cut}");
+            state.insert(7, 1, record(1.0)).unwrap();
+            drop(state);
+            assert!(std::fs::read(&path).unwrap() == bytes);
+        }
+        let mut zeros = bytes.clone();
+        zeros[one..].fill(0);
+        std::fs::write(&path, &zeros).unwrap();
+        let state = State::open(&path, &description(8)).unwrap();
+        assert_eq!(
+            state.known(7, 9),
+            1,
+            "a tail of zeros, as power failures leave"
+        );
+    }
+
+    #[test]
+    fn results_of_another_run_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        drop(State::open(&path, &description(8)).unwrap());
+        let message = State::open(&path, &description(16))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("n_ctx is 8, this run's is 16"),
+            "{message}"
+        );
+        let held = State::open(&path, &description(8)).unwrap();
+        let busy = State::open(&path, &description(8)).unwrap_err();
+        assert!(matches!(busy, Error::Busy { .. }), "{busy}");
+        drop(held);
+        let bytes = std::fs::read(&path).unwrap();
+        for cut in 1..bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let error = State::open(&path, &description(8)).unwrap_err();
+            assert!(matches!(error, Error::Format { .. }), "{error}");
+        }
+        std::fs::write(&path, b"precious text").unwrap();
+        assert!(State::open(&path, &description(8)).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious text");
+    }
+}

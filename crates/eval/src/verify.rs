@@ -1,0 +1,281 @@
+//! Whether files are what their source and recipe make them.
+//!
+//! The plan says every byte of a header and every length; each tensor's bytes are recomputed from
+//! the source's weights and compared. This is a second reader of source and plan, written apart
+//! from the pipeline's pass: it shares the codecs with it, not the loop, the offsets or the
+//! threads. Nothing is written.
+
+use crate::tensor_error::check_tensors;
+use crate::{Error, source};
+use aeolus_checkpoint::{Checkpoint, Forecastable, Tensor};
+use aeolus_gguf::{Endian, GgufFile, Header, Limits, Parse, TensorType, swap_rows};
+use aeolus_pipeline::{Cancel, Format, Output, Via};
+use aeolus_recipe::FileType;
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// How the files were made.
+#[derive(Clone, Debug)]
+pub struct Making {
+    /// Which tensor got which type.
+    pub recipe: aeolus_recipe::Options,
+    /// What weights were rounded to first; `None` for [`Via::default_for`] each tensor.
+    pub via: Option<Via>,
+}
+
+/// A file and what it should be.
+#[derive(Debug)]
+pub struct Subject {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says it is.
+    pub file_type: FileType,
+    /// It.
+    pub file: GgufFile,
+}
+
+/// What was found of one file. Empty lists and equal numbers mean that it is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Bytes by the plan.
+    pub forecast: u64,
+    /// Keys, or other parts of the header, that are not as planned.
+    pub header: Vec<String>,
+    /// Tensors whose type or bytes are not as recomputed.
+    pub tensors: Vec<String>,
+}
+
+impl Verdict {
+    /// Nothing differs.
+    pub fn is_right(&self) -> bool {
+        self.bytes == self.forecast && self.header.is_empty() && self.tensors.is_empty()
+    }
+}
+
+impl Subject {
+    /// Opens a file and reads its file type.
+    ///
+    /// # Errors
+    /// [`Error::Gguf`]; [`Error::Format`] if it does not say its type.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = GgufFile::open(path)?;
+        let id = file.metadata().u32("general.file_type");
+        let file_type = match id {
+            Ok(Some(id)) => FileType::from_ftype_id(id),
+            _ => None,
+        };
+        let file_type = file_type.ok_or_else(|| Error::Format {
+            what: "file of a known type",
+            path: path.into(),
+            problem: match file.metadata().get("general.file_type") {
+                Some(found) => format!("its general.file_type is {found:?}"),
+                None => "it has no general.file_type".into(),
+            },
+        })?;
+        Ok(Self {
+            path: path.into(),
+            file_type,
+            file,
+        })
+    }
+
+    /// The plan by which it should have been made: its own container and model name, the
+    /// source's everything else.
+    fn plan(&self, facts: &Forecastable, making: &Making) -> Result<Output, Error> {
+        let mut facts = facts.clone();
+        if let Ok(Some(name)) = self.file.metadata().str("general.name") {
+            facts.metadata.insert("general.name", name.to_owned());
+        }
+        let header = self.file.header();
+        let format = Format {
+            version: header.version.max(2),
+            endian: header.endian,
+        };
+        Ok(Output::plan(
+            &facts,
+            self.file_type,
+            &making.recipe,
+            format,
+        )?)
+    }
+}
+
+/// Verifies files against their source. The source is read and decoded once for all, each
+/// distinct type encoded once. `done` is told the source's bytes as they are done.
+///
+/// # Errors
+/// [`Error::Tensor`] for a file of other tensors or shapes than the source's, or weights that
+/// cannot be encoded; [`Error::Pipeline`] if there is no plan; [`Error::Cancelled`].
+pub fn verify(
+    source: &Checkpoint,
+    subjects: &[Subject],
+    making: &Making,
+    done: &(dyn Fn(u64) + Sync),
+    cancel: &Cancel,
+) -> Result<Vec<Verdict>, Error> {
+    let facts = Forecastable::from(source);
+    let mut plans = Vec::new();
+    let mut verdicts = Vec::new();
+    for subject in subjects {
+        check_tensors(source, &subject.path, &subject.file)?;
+        let plan = subject.plan(&facts, making)?;
+        verdicts.push(Verdict {
+            bytes: subject.file.file_bytes(),
+            forecast: plan.layout().file_bytes(),
+            header: header_differences(subject, &plan),
+            tensors: Vec::new(),
+        });
+        plans.push(plan);
+    }
+    for (index, tensor) in source.tensors.iter().enumerate() {
+        let types: Vec<TensorType> = plans.iter().map(|p| p.types().tensors[index].ty).collect();
+        let wrong = wrong_files(source, tensor, subjects, &types, making, cancel)?;
+        for (i, verdict) in verdicts.iter_mut().enumerate() {
+            if let Some(problem) = &wrong[i] {
+                verdict.tensors.push(format!("{}: {problem}", tensor.name));
+            }
+        }
+        done(tensor.bytes().len() as u64);
+    }
+    source.verify_unchanged()?;
+    Ok(verdicts)
+}
+
+/// What is wrong with one tensor in each file.
+fn wrong_files(
+    source: &Checkpoint,
+    tensor: &Tensor,
+    subjects: &[Subject],
+    types: &[TensorType],
+    making: &Making,
+    cancel: &Cancel,
+) -> Result<Vec<Option<String>>, Error> {
+    let mut wrong: Vec<Option<String>> = vec![None; subjects.len()];
+    for ((wrong, subject), ty) in wrong.iter_mut().zip(subjects).zip(types) {
+        let found = subject.file.tensor(&tensor.name).map(|info| info.ty);
+        if found != Some(*ty) {
+            let found = found.map_or("missing", TensorType::name);
+            *wrong = Some(format!("is {found}, planned {ty}"));
+        }
+    }
+    let mut distinct: Vec<TensorType> = types.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let rows = tensor.shape.rows() as usize;
+    // For each file, the first row that differs.
+    let first_rows: Vec<Vec<Option<usize>>> = source::tiles(tensor)
+        .into_par_iter()
+        .map(|tile| {
+            if cancel.is_set() {
+                return Err(Error::Cancelled);
+            }
+            let mut differs = vec![None; subjects.len()];
+            for ty in &distinct {
+                let expected = encode(source, tensor, *ty, tile.clone(), making)?;
+                let stride = expected.len() / tile.len();
+                let users = (0..subjects.len()).filter(|i| types[*i] == *ty && wrong[*i].is_none());
+                for i in users {
+                    let file = &subjects[i].file;
+                    let Some(info) = file.tensor(&tensor.name) else {
+                        continue;
+                    };
+                    let bytes = file.tensor_bytes(info);
+                    let found = &bytes[tile.start * stride..tile.end * stride];
+                    let swapped = match file.header().endian {
+                        Endian::Little => None,
+                        Endian::Big => {
+                            let mut bytes = expected.clone();
+                            swap_rows(*ty, &mut bytes)
+                                .map_err(|e| source::problem(tensor, e.to_string()))?;
+                            Some(bytes)
+                        }
+                    };
+                    let expected = swapped.as_ref().unwrap_or(&expected);
+                    if found != &expected[..] {
+                        let mut pairs = found.chunks(stride).zip(expected.chunks(stride));
+                        let row = pairs.position(|(a, b)| a != b).unwrap_or(0);
+                        differs[i] = Some(tile.start + row);
+                    }
+                }
+            }
+            Ok(differs)
+        })
+        .collect::<Result<_, Error>>()?;
+    for (i, wrong) in wrong.iter_mut().enumerate() {
+        let first = first_rows.iter().find_map(|tile| tile[i]);
+        if let (Some(row), None) = (first, &wrong) {
+            *wrong = Some(format!("bytes differ from row {row} of {rows} on"));
+        }
+    }
+    Ok(wrong)
+}
+
+/// Some rows of a tensor as the pipeline should have written them, little-endian.
+fn encode(
+    source: &Checkpoint,
+    tensor: &Tensor,
+    ty: TensorType,
+    rows: std::ops::Range<usize>,
+    making: &Making,
+) -> Result<Vec<u8>, Error> {
+    // A quantized source keeps its blocks where the plan has the same type.
+    if ty == tensor.ty && ty.is_quantized() {
+        return source::bytes(source, tensor, rows);
+    }
+    let problem = |what: String| source::problem(tensor, what);
+    let cols = source::cols(tensor);
+    let count = rows.len();
+    let mut x = source::decode(source, tensor, rows)?;
+    let via = making.via.unwrap_or(Via::default_for(tensor.ty));
+    if ty.is_quantized() && via == Via::F16 {
+        aeolus_quant::round_through_f16(&mut x).map_err(|e| problem(e.to_string()))?;
+    }
+    let row_bytes = ty
+        .row_bytes(cols as u64)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| {
+            problem(format!(
+                "rows of {cols} weights are no whole blocks of {ty}"
+            ))
+        })?;
+    let mut out = vec![0; count * row_bytes];
+    aeolus_quant::encode_rows(ty, &x, cols, None, &mut out).map_err(|e| problem(e.to_string()))?;
+    Ok(out)
+}
+
+/// What of a file's header is not as planned, key by key.
+fn header_differences(subject: &Subject, plan: &Output) -> Vec<String> {
+    let planned = plan.layout().encode_header();
+    let whole = match subject.file.maps() {
+        [map] => map.bytes(),
+        _ => return vec!["the file is split, the plan is one file".into()],
+    };
+    if whole.starts_with(&planned) {
+        return Vec::new();
+    }
+    let parsed = Header::parse(
+        &planned,
+        Some(plan.layout().file_bytes()),
+        &Limits::default(),
+    );
+    let mut differences = Vec::new();
+    let Ok(Parse::Done(header)) = parsed else {
+        return vec!["the planned header cannot be read".into()];
+    };
+    let (found, expected) = (subject.file.metadata(), &header.metadata);
+    for (key, value) in expected.iter() {
+        match found.get(key) {
+            None => differences.push(format!("{key} is missing")),
+            Some(other) if other != value => differences.push(format!("{key} differs")),
+            Some(_) => {}
+        }
+    }
+    let extra = found.iter().filter(|(key, _)| expected.get(key).is_none());
+    differences.extend(extra.map(|(key, _)| format!("{key} is not planned")));
+    if differences.is_empty() {
+        differences.push("order of keys or tensors, or the container".into());
+    }
+    differences
+}
