@@ -1,0 +1,384 @@
+//! The cache of one repository, in the layout that the Python client has.
+//!
+//! ```text
+//! models--OWNER--NAME/
+//!   blobs/OBJECT_ID                    content; sha256 of a large file, git's hash of another
+//!   blobs/OBJECT_ID.partial            ours: a download that is not complete
+//!   blobs/OBJECT_ID.partial.journal    ours: which bytes of it are there
+//!   snapshots/COMMIT/PATH              a link to the blob
+//!   refs/REVISION                      the commit that a branch or tag named last
+//!   trees/COMMIT.json                  all files of the commit
+//! .locks/models--OWNER--NAME/OBJECT_ID.lock
+//! ```
+//!
+//! The Python client's own partial downloads (`OBJECT_ID.RANDOM.incomplete`) are left alone: they
+//! are one process's and vanish with it.
+
+use crate::listing::{Entry, Listing};
+use crate::{Error, RepoRef, name};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where the files of a repository lie.
+#[derive(Clone, Debug)]
+pub(crate) struct RepoCache {
+    root: PathBuf,
+    folder: PathBuf,
+    locks: PathBuf,
+    id: String,
+}
+
+/// `trees/COMMIT.json`, in the form and version of the Python client.
+#[derive(Serialize, Deserialize)]
+struct Tree {
+    format_version: u32,
+    files: BTreeMap<String, TreeEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TreeEntry {
+    size: u64,
+    blob_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lfs_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lfs_size: Option<u64>,
+}
+
+const TREE_VERSION: u32 = 1;
+
+/// Links made by this process, to name them apart.
+static LINKS: AtomicU64 = AtomicU64::new(0);
+
+impl RepoCache {
+    pub fn new(cache: &Path, repo: &RepoRef) -> Self {
+        // The parts hold no "--" and no slash: RepoRef saw to it.
+        let name = format!("models--{}--{}", repo.owner(), repo.name());
+        Self {
+            root: cache.to_path_buf(),
+            folder: cache.join(&name),
+            locks: cache.join(".locks").join(name),
+            id: repo.id(),
+        }
+    }
+
+    pub fn blob(&self, etag: &str) -> PathBuf {
+        self.folder.join("blobs").join(etag)
+    }
+
+    pub fn lock(&self, etag: &str) -> PathBuf {
+        self.locks.join(format!("{etag}.lock"))
+    }
+
+    pub fn snapshot(&self, commit: &str) -> PathBuf {
+        self.folder.join("snapshots").join(commit)
+    }
+
+    /// The file of a commit if the cache has it with the right size.
+    pub fn file(&self, commit: &str, path: &str, bytes: u64) -> Option<PathBuf> {
+        let file = self.snapshot(commit).join(path);
+        let found = fs::metadata(&file).ok()?;
+        (found.is_file() && found.len() == bytes).then_some(file)
+    }
+
+    /// The commit that a branch or tag named when it was last asked for.
+    fn commit(&self, revision: &str) -> Option<String> {
+        if name::is_commit(revision) {
+            return Some(revision.to_owned());
+        }
+        let text = fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
+        let commit = text.trim();
+        name::is_commit(commit).then(|| commit.to_owned())
+    }
+
+    /// What is known of a revision without the network: its whole tree if that was kept, else the
+    /// files that are there.
+    pub fn listing(&self, revision: &str) -> Result<Listing, Error> {
+        let offline = || Error::Offline {
+            subject: format!("{} at {revision}", self.id),
+            cache: self.root.clone(),
+        };
+        let commit = self.commit(revision).ok_or_else(offline)?;
+        if let Some(listing) = self.tree(&commit) {
+            return Ok(listing);
+        }
+        let snapshot = self.snapshot(&commit);
+        let mut files = BTreeMap::new();
+        walk(&snapshot, &snapshot, &mut files).map_err(Error::io("read", &snapshot))?;
+        if files.is_empty() {
+            return Err(offline());
+        }
+        Ok(Listing { commit, files })
+    }
+
+    /// The tree of a commit, if it was kept.
+    pub fn tree(&self, commit: &str) -> Option<Listing> {
+        let text = fs::read(self.tree_path(commit)).ok()?;
+        let tree: Tree = serde_json::from_slice(&text).ok()?;
+        if tree.format_version != TREE_VERSION {
+            return None;
+        }
+        let mut files = BTreeMap::new();
+        for (path, entry) in tree.files {
+            name::check_path(&path).ok()?;
+            let hashes = name::is_commit(&entry.blob_id)
+                && entry.lfs_sha256.as_deref().is_none_or(name::is_sha256);
+            if !hashes {
+                return None;
+            }
+            let bytes = entry.lfs_size.unwrap_or(entry.size);
+            files.insert(
+                path,
+                Entry {
+                    bytes,
+                    blob: entry.blob_id,
+                    sha256: entry.lfs_sha256,
+                },
+            );
+        }
+        Some(Listing {
+            commit: commit.to_owned(),
+            files,
+        })
+    }
+
+    /// Keeps the tree of a commit.
+    pub fn keep_tree(&self, listing: &Listing) -> Result<(), Error> {
+        let path = self.tree_path(&listing.commit);
+        if path.exists() {
+            return Ok(());
+        }
+        let entry = |e: &Entry| TreeEntry {
+            size: e.bytes,
+            blob_id: e.blob.clone(),
+            lfs_sha256: e.sha256.clone(),
+            lfs_size: e.sha256.is_some().then_some(e.bytes),
+        };
+        let files = listing
+            .files
+            .iter()
+            .map(|(path, e)| (path.clone(), entry(e)))
+            .collect();
+        let tree = Tree {
+            format_version: TREE_VERSION,
+            files,
+        };
+        let text = serde_json::to_vec_pretty(&tree)
+            .map_err(io::Error::from)
+            .map_err(Error::io("write", &path))?;
+        write_whole(&path, &text)
+    }
+
+    /// Keeps what a branch or tag names.
+    pub fn keep_ref(&self, revision: &str, commit: &str) -> Result<(), Error> {
+        if revision == commit || self.commit(revision).as_deref() == Some(commit) {
+            return Ok(());
+        }
+        write_whole(&self.folder.join("refs").join(revision), commit.as_bytes())
+    }
+
+    fn tree_path(&self, commit: &str) -> PathBuf {
+        self.folder.join("trees").join(format!("{commit}.json"))
+    }
+
+    /// Puts a file of a commit in its place: a link to the blob.
+    pub fn link(&self, commit: &str, path: &str, etag: &str) -> Result<PathBuf, Error> {
+        let snapshot = self.snapshot(commit);
+        let link = inside(&snapshot, path)?;
+        let blob = self.blob(etag);
+        // One step up for each folder of the path, and two out of snapshots/COMMIT.
+        let mut target = PathBuf::from("../..");
+        target.extend(path.split('/').skip(1).map(|_| ".."));
+        target.extend(["blobs", etag]);
+        if fs::read_link(&link).is_ok_and(|there| there == target) {
+            return Ok(link);
+        }
+        // Made beside the blob under a name of its own, then moved: threads and processes that link
+        // at once do not meet, and a snapshot never holds anything but its files.
+        let number = LINKS.fetch_add(1, Ordering::Relaxed);
+        let fresh = self.blob(&format!("{etag}.{}.{number}.link", std::process::id()));
+        let _ = fs::remove_file(&fresh);
+        place(&target, &blob, &fresh).map_err(Error::io("link", &fresh))?;
+        fs::rename(&fresh, &link).map_err(Error::io("link", &link))?;
+        Ok(link)
+    }
+}
+
+#[cfg(unix)]
+fn place(target: &Path, _blob: &Path, link: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+/// Links need a privilege on some systems; there the client copies, and so do we.
+#[cfg(not(unix))]
+fn place(_target: &Path, blob: &Path, link: &Path) -> io::Result<()> {
+    fs::hard_link(blob, link).or_else(|_| fs::copy(blob, link).map(drop))
+}
+
+fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, Entry>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            walk(root, &path, files)?;
+        } else if let (Ok(found), Some(name)) = (fs::metadata(&path), relative(root, &path)) {
+            let known = Entry {
+                bytes: found.len(),
+                blob: String::new(),
+                sha256: None,
+            };
+            files.insert(name, known);
+        }
+    }
+    Ok(())
+}
+
+/// A path below a folder, with slashes.
+pub(crate) fn relative(root: &Path, path: &Path) -> Option<String> {
+    let mut name = String::new();
+    for part in path.strip_prefix(root).ok()?.components() {
+        let Component::Normal(part) = part else {
+            return None;
+        };
+        if !name.is_empty() {
+            name.push('/');
+        }
+        name.push_str(part.to_str()?);
+    }
+    Some(name)
+}
+
+/// The place of a repository's file below a folder; folders on the way are made, and one that is a
+/// link elsewhere is refused.
+pub(crate) fn inside(root: &Path, path: &str) -> Result<PathBuf, Error> {
+    name::check_path(path)?;
+    fs::create_dir_all(root).map_err(Error::io("create", root))?;
+    let mut place = root.to_path_buf();
+    let mut parts = path.split('/').peekable();
+    while let Some(part) = parts.next() {
+        place.push(part);
+        if parts.peek().is_none() {
+            break;
+        }
+        match fs::symlink_metadata(&place) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => {
+                let why = "a folder on its way is a file or a link here";
+                return Err(Error::UnsafeName {
+                    name: path.to_owned(),
+                    what: "file name",
+                    why,
+                });
+            }
+            Err(_) => match fs::create_dir(&place) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", &place)(e));
+                }
+                _ => {}
+            },
+        }
+    }
+    Ok(place)
+}
+
+/// Writes a small file so that it is there whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write in", folder))?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    #[cfg(unix)]
+    {
+        // Others may share the cache; a temporary file is for its owner only.
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file()
+            .set_permissions(fs::Permissions::from_mode(0o644))
+            .map_err(Error::io("write", path))?;
+    }
+    file.persist(path)
+        .map_err(|e| Error::io("write", path)(e.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(dir: &Path) -> RepoCache {
+        RepoCache::new(dir, &RepoRef::parse("o/n").unwrap())
+    }
+
+    #[test]
+    fn links_point_at_blobs_from_any_depth() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = cache(dir.path());
+        fs::create_dir_all(cache.blob("e1").parent().unwrap()).unwrap();
+        fs::write(cache.blob("e1"), "abc").unwrap();
+        let commit = "0".repeat(40);
+        for path in ["a", "d/e/f"] {
+            let link = cache.link(&commit, path, "e1").unwrap();
+            assert_eq!(fs::read(&link).unwrap(), b"abc", "{path}");
+            assert_eq!(cache.file(&commit, path, 3), Some(link));
+            assert_eq!(
+                cache.file(&commit, path, 4),
+                None,
+                "a blob of another size is not the file"
+            );
+        }
+        let listed = cache.listing(&commit).unwrap();
+        assert_eq!(listed.files.keys().collect::<Vec<_>>(), ["a", "d/e/f"]);
+    }
+
+    #[test]
+    fn trees_and_refs_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = cache(dir.path());
+        let commit = "1".repeat(40);
+        let entry = Entry {
+            bytes: 5,
+            blob: "a".repeat(40),
+            sha256: Some("b".repeat(64)),
+        };
+        let listing = Listing {
+            commit: commit.clone(),
+            files: [("x/y".to_owned(), entry)].into(),
+        };
+        cache.keep_tree(&listing).unwrap();
+        cache.keep_ref("refs/pr/1", &commit).unwrap();
+        assert_eq!(cache.listing("refs/pr/1").unwrap(), listing);
+        assert!(matches!(cache.listing("main"), Err(Error::Offline { .. })));
+        let hostile = fs::read_to_string(cache.tree_path(&commit))
+            .unwrap()
+            .replace("x/y", "../y");
+        fs::write(cache.tree_path(&commit), hostile).unwrap();
+        assert_eq!(cache.tree(&commit), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_linked_folder_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (dir.path().join("root"), dir.path().join("elsewhere"));
+        fs::create_dir_all(&root).unwrap();
+        fs::create_dir_all(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, root.join("sub")).unwrap();
+        assert!(matches!(
+            inside(&root, "sub/x"),
+            Err(Error::UnsafeName { .. })
+        ));
+        assert!(matches!(
+            inside(&root, "../x"),
+            Err(Error::UnsafeName { .. })
+        ));
+        assert_eq!(inside(&root, "new/x").unwrap(), root.join("new/x"));
+    }
+}

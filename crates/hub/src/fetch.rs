@@ -1,0 +1,285 @@
+//! Files of a revision, brought to this disk.
+//!
+//! What is missing is split into ranges that a few connections fetch at once, into a partial file
+//! beside its destination. A journal notes which bytes are there, so that whatever ends the
+//! process, the next run asks for the rest only. The hash follows the bytes while they are still in
+//! memory; a file gets its name when it is whole and its hash is the Hub's.
+
+mod claim;
+mod download;
+mod journal;
+mod workers;
+
+use crate::cache::{RepoCache, inside};
+use crate::checksum::Checksum;
+use crate::listing::{Entry, Listing};
+use crate::{Error, Event, Hub, Progress, RepoRef, Selection};
+use download::{Job, Names};
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+pub(crate) use workers::content_range;
+
+/// Room that is left on the disk besides the files, in bytes.
+const SPACE_MARGIN: u64 = 1 << 20;
+
+/// Where fetched files go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The cache that is shared with the Python client.
+    Cache,
+    /// A folder, as plain files.
+    Folder {
+        /// It is made if it does not exist.
+        path: PathBuf,
+        /// Whether files that differ from the Hub's are replaced; otherwise they are an error.
+        overwrite: bool,
+    },
+}
+
+/// What a fetch brought.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// The file or folder that the reference names, on this disk.
+    pub place: PathBuf,
+    /// The commit.
+    pub commit: String,
+    /// The selected files, in the order of their paths.
+    pub files: Vec<FetchedFile>,
+}
+
+/// One fetched file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchedFile {
+    /// Path in the repository.
+    pub path: String,
+    /// Path on this disk.
+    pub place: PathBuf,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Whether it was there already.
+    pub present: bool,
+}
+
+impl Hub {
+    /// Fetches the selected files of a revision.
+    ///
+    /// Files that are there are not asked for again. Offline, all of them must be in the cache.
+    ///
+    /// # Errors
+    /// What [`Hub::list`] and [`Selection::choose`] refuse; [`Error::NoSpace`] before the first
+    /// byte; [`Error::WrongChecksum`] and [`Error::WrongLength`] for damaged files, which are not
+    /// kept; [`Error::Exists`]; network and disk errors, after which the finished bytes are kept
+    /// for the next run.
+    pub fn fetch(
+        &self,
+        repo: &RepoRef,
+        selection: &Selection,
+        target: &Target,
+        progress: &dyn Progress,
+    ) -> Result<Fetched, Error> {
+        let listing = self.list_with(repo, progress)?;
+        let paths = selection.choose(repo, &listing)?;
+        let cache = self.cache(repo);
+        let (folder, mut plan) = match target {
+            Target::Cache => {
+                if !self.settings().offline {
+                    cache.keep_ref(repo.revision(), &listing.commit)?;
+                    cache.keep_tree(&listing)?;
+                }
+                (
+                    cache.snapshot(&listing.commit),
+                    self.plan_cache(repo, &cache, &listing, &paths)?,
+                )
+            }
+            Target::Folder { path, overwrite } => (
+                path.clone(),
+                self.plan_folder(repo, path, *overwrite, &listing, &paths)?,
+            ),
+        };
+        for file in plan.files.iter().filter(|f| f.present) {
+            progress.event(Event::Present { path: &file.path });
+        }
+        if !plan.jobs.is_empty() {
+            let bytes = plan.jobs.iter().map(Job::missing_bytes).sum();
+            self.check_space(&folder, &plan.jobs, bytes)?;
+            progress.event(Event::Total {
+                files: plan.jobs.len(),
+                bytes,
+            });
+            let jobs = std::mem::take(&mut plan.jobs);
+            workers::run(self, repo, &listing.commit, jobs, progress)?;
+        }
+        let place = repo.path().map_or(folder.clone(), |path| folder.join(path));
+        Ok(Fetched {
+            place,
+            commit: listing.commit,
+            files: plan.files,
+        })
+    }
+
+    /// The file or folder that the reference names, if the cache has all of it that is selected;
+    /// no request is made.
+    ///
+    /// # Errors
+    /// What [`Selection::choose`] refuses.
+    pub fn cached(&self, repo: &RepoRef, selection: &Selection) -> Result<Option<PathBuf>, Error> {
+        let cache = self.cache(repo);
+        let Ok(listing) = cache.listing(repo.revision()) else {
+            return Ok(None);
+        };
+        let paths = selection.choose(repo, &listing)?;
+        let all = paths.iter().all(|p| {
+            cache
+                .file(&listing.commit, p, listing.files[p].bytes)
+                .is_some()
+        });
+        let folder = cache.snapshot(&listing.commit);
+        Ok(all.then(|| repo.path().map_or(folder.clone(), |path| folder.join(path))))
+    }
+
+    fn plan_cache(
+        &self,
+        repo: &RepoRef,
+        cache: &RepoCache,
+        listing: &Listing,
+        paths: &[String],
+    ) -> Result<Work, Error> {
+        let mut work = Work::default();
+        // Two paths may name the same bytes: one download, two links.
+        let mut by_etag: HashMap<String, usize> = HashMap::new();
+        for path in paths {
+            let entry = &listing.files[path];
+            let place = cache.snapshot(&listing.commit).join(path);
+            if cache.file(&listing.commit, path, entry.bytes).is_some() {
+                work.file(path, place, entry, true);
+                continue;
+            }
+            self.http()
+                .check_online(&format!("{}: {path}", repo.id()))?;
+            // The names that the Hub gives as ETags: sha256 of a large file, git's hash of another.
+            let check = checksum(entry);
+            let etag = check.expected().to_owned();
+            let blob = cache.blob(&etag);
+            if fs::metadata(&blob).is_ok_and(|found| found.is_file() && found.len() == entry.bytes)
+            {
+                cache.link(&listing.commit, path, &etag)?;
+                work.file(path, place, entry, true);
+                continue;
+            }
+            if let Some(&index) = by_etag.get(&etag) {
+                work.jobs[index].links.push(path.clone());
+            } else {
+                by_etag.insert(etag.clone(), work.jobs.len());
+                let names = Names::beside(&blob, &cache.lock(&etag));
+                let mut job = Job::new(path, entry.bytes, check, names)?;
+                job.cache = Some((cache.clone(), etag));
+                job.links.push(path.clone());
+                work.jobs.push(job);
+            }
+            work.file(path, place, entry, false);
+        }
+        Ok(work)
+    }
+
+    fn plan_folder(
+        &self,
+        repo: &RepoRef,
+        folder: &Path,
+        overwrite: bool,
+        listing: &Listing,
+        paths: &[String],
+    ) -> Result<Work, Error> {
+        let mut work = Work::default();
+        for path in paths {
+            let entry = &listing.files[path];
+            let place = inside(folder, path)?;
+            let there = match fs::symlink_metadata(&place) {
+                Err(_) => false,
+                Ok(found) => {
+                    let same = found.is_file()
+                        && found.len() == entry.bytes
+                        && has_hash(&place, &checksum(entry))?;
+                    if !same && !overwrite {
+                        return Err(Error::Exists { path: place });
+                    }
+                    same
+                }
+            };
+            if !there {
+                self.http()
+                    .check_online(&format!("{}: {path}", repo.id()))?;
+                let check = checksum(entry);
+                let names = Names::hidden(&place, check.expected());
+                work.jobs.push(Job::new(path, entry.bytes, check, names)?);
+            }
+            work.file(path, place, entry, there);
+        }
+        Ok(work)
+    }
+
+    pub(crate) fn resolve_url(&self, repo: &RepoRef, commit: &str, path: &str) -> reqwest::Url {
+        let start = [repo.owner(), repo.name(), "resolve", commit];
+        self.http().url(start.into_iter().chain(path.split('/')))
+    }
+
+    fn check_space(&self, folder: &Path, jobs: &[Job], needed: u64) -> Result<(), Error> {
+        // The folder may not exist yet; a partial file's folder does.
+        let there = jobs
+            .iter()
+            .find_map(|job| job.names.partial.parent())
+            .unwrap_or(folder);
+        fs::create_dir_all(there).map_err(Error::io("create", there))?;
+        let available = aeolus_source::available_bytes(there)?;
+        match needed.saturating_add(SPACE_MARGIN) > available {
+            true => Err(Error::NoSpace {
+                folder: folder.to_path_buf(),
+                needed,
+                available,
+            }),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What a fetch has to do, and what it will have brought.
+#[derive(Default)]
+struct Work {
+    jobs: Vec<Job>,
+    files: Vec<FetchedFile>,
+}
+
+impl Work {
+    fn file(&mut self, path: &str, place: PathBuf, entry: &Entry, present: bool) {
+        self.files.push(FetchedFile {
+            path: path.to_owned(),
+            place,
+            bytes: entry.bytes,
+            present,
+        });
+    }
+}
+
+fn checksum(entry: &Entry) -> Checksum {
+    match &entry.sha256 {
+        Some(sha256) => Checksum::Sha256(sha256.clone()),
+        None => Checksum::Git(entry.blob.clone()),
+    }
+}
+
+/// Whether a file on this disk hashes to what it should.
+fn has_hash(path: &Path, check: &Checksum) -> Result<bool, Error> {
+    let mut file = fs::File::open(path).map_err(Error::io("open", path))?;
+    let length = file.metadata().map_err(Error::io("measure", path))?.len();
+    let mut hasher = check.hasher(length);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer).map_err(Error::io("read", path))? {
+            0 => return Ok(hasher.finish() == check.expected()),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
