@@ -1,0 +1,229 @@
+//! The GGUF files of a folder, and their digests.
+
+use crate::{Collection, Error, File, HeaderFacts, Part};
+use aeolus_gguf::{GgufFile, ShardName};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The list of digests that may lie beside the files.
+pub const SUMS: &str = "SHA256SUMS";
+
+/// The files of a model, opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// What they are.
+    pub collection: Collection,
+    /// The paths of each file's parts, in the order of the collection.
+    pub paths: Vec<Vec<PathBuf>>,
+}
+
+/// Opens all GGUF files of folders, and files named one by one. Only headers are read; a split
+/// file counts as one.
+///
+/// # Errors
+/// [`Error::NoFiles`] for a folder without any, [`Error::Gguf`] for a file that is none,
+/// [`Error::TwoModels`] if they are not quantizations of one model.
+pub fn open(paths: &[PathBuf]) -> Result<Opened, Error> {
+    let mut names: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            names.extend(list(path)?);
+        } else {
+            names.push(path.clone());
+        }
+    }
+    // A split file is opened whole, whichever of its parts is named.
+    let mut files: Vec<(GgufFile, Vec<PathBuf>)> = Vec::new();
+    for name in names {
+        if files.iter().any(|(_, parts)| parts.contains(&name)) {
+            continue;
+        }
+        let file = GgufFile::open(&name)?;
+        let parts = file.maps().iter().map(|m| m.path().to_path_buf()).collect();
+        files.push((file, parts));
+    }
+    let mut entries: Vec<(File, Vec<PathBuf>)> = Vec::new();
+    for (file, parts) in &files {
+        let name = parts
+            .first()
+            .map_or_else(String::new, |path| file_name(path));
+        if let Some((first, first_parts)) = files.first() {
+            let first_name = first_parts
+                .first()
+                .map_or_else(String::new, |path| file_name(path));
+            Collection::check_same_model((&first_name, &header(first)), (&name, &header(file)))?;
+        }
+        entries.push((entry(file, &name), parts.clone()));
+    }
+    let Some((first, _)) = files.first() else {
+        return Err(Error::NoFiles {
+            path: paths.first().cloned().unwrap_or_default(),
+        });
+    };
+    let collection = Collection::new(
+        first.metadata(),
+        entries.iter().map(|(file, _)| file.clone()).collect(),
+    );
+    let paths = collection
+        .files
+        .iter()
+        .map(|file| {
+            entries
+                .iter()
+                .find(|(entry, _)| entry.parts == file.parts && entry.name == file.name)
+                .map(|(_, parts)| parts.clone())
+                .unwrap_or_default()
+        })
+        .collect();
+    Ok(Opened { collection, paths })
+}
+
+fn header(file: &GgufFile) -> HeaderFacts<'_> {
+    HeaderFacts {
+        version: file.header().version,
+        endian: file.header().endian,
+        metadata: file.metadata(),
+        tensors: file.tensors(),
+        bytes: file.file_bytes(),
+    }
+}
+
+/// The facts of an open file, with all its parts.
+fn entry(file: &GgufFile, name: &str) -> File {
+    let part = |map: &std::sync::Arc<aeolus_source::Map>| Part {
+        name: file_name(map.path()),
+        bytes: map.len() as u64,
+        sha256: None,
+    };
+    File {
+        parts: file.maps().iter().map(part).collect(),
+        ..File::from_header(name, &header(file))
+    }
+}
+
+/// The GGUF files of a folder, sorted by name; of a split file the first part only.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let path = entry.map_err(Error::io("read", folder))?.path();
+        let gguf = path.extension().is_some_and(|ext| ext == "gguf");
+        if gguf && path.is_file() && ShardName::parse(&path).is_none_or(|shard| shard.number == 1) {
+            names.push(path);
+        }
+    }
+    if names.is_empty() {
+        return Err(Error::NoFiles {
+            path: folder.into(),
+        });
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+impl Opened {
+    /// Fills in the digest of every part: from [`SUMS`] beside it where that lists it and is not
+    /// older than it, else by reading the file. Files are read in parallel.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be read.
+    pub fn add_digests(&mut self) -> Result<(), Error> {
+        let digests: Vec<Vec<String>> = self
+            .paths
+            .par_iter()
+            .map(|parts| parts.par_iter().map(|path| digest(path)).collect())
+            .collect::<Result<_, _>>()?;
+        for (file, digests) in self.collection.files.iter_mut().zip(digests) {
+            for (part, digest) in file.parts.iter_mut().zip(digests) {
+                part.sha256 = Some(digest);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn digest(path: &Path) -> Result<String, Error> {
+    match recorded(path) {
+        Some(digest) => Ok(digest),
+        None => sha256(path),
+    }
+}
+
+/// The digest that a list beside the file has of it.
+fn recorded(path: &Path) -> Option<String> {
+    let sums = path.parent()?.join(SUMS);
+    let modified = |path: &Path| std::fs::metadata(path).ok()?.modified().ok();
+    if modified(&sums)? < modified(path)? {
+        return None;
+    }
+    let text = crate::error::read_text(&sums, 1 << 20).ok()?;
+    let name = file_name(path);
+    text.lines().find_map(|line| {
+        let (digest, rest) = line.split_once([' ', '\t'])?;
+        let listed = rest.trim_start().trim_start_matches(['*', '.', '/']);
+        let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+        (hex && listed == name).then(|| digest.to_ascii_lowercase())
+    })
+}
+
+fn sha256(path: &Path) -> Result<String, Error> {
+    let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(Error::io("read", path))? {
+            0 => break,
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+    let mut hex = String::with_capacity(64);
+    for byte in hasher.finalize() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    Ok(hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_digests_is_trusted_until_the_file_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.gguf");
+        std::fs::write(&file, "abc").unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest(&file).unwrap(), abc);
+        let listed = "00".repeat(32);
+        std::fs::write(
+            dir.path().join(SUMS),
+            format!("{listed}  b.gguf\n{listed} *a.gguf\n"),
+        )
+        .unwrap();
+        assert_eq!(digest(&file).unwrap(), listed);
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        std::fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_modified(later)
+            .unwrap();
+        assert_eq!(digest(&file).unwrap(), abc);
+    }
+
+    #[test]
+    fn an_empty_folder_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = open(&[dir.path().to_path_buf()]).unwrap_err().to_string();
+        assert!(message.contains("no .gguf file"), "{message}");
+    }
+}

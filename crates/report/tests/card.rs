@@ -1,0 +1,309 @@
+//! Model cards: golden, read by parsers of YAML and Markdown, and unbroken by hostile models.
+
+mod support;
+
+use aeolus_report::{Card, Prompt, SourceCard, yaml};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use support::{HOSTILE, assert_golden, collection, quality};
+
+/// A table as rows of cell texts.
+type Table = Vec<Vec<String>>;
+
+/// Front matter, and what the Markdown after it holds.
+struct Read {
+    front: Vec<(String, yaml::Yaml)>,
+    tables: Vec<Table>,
+    headings: Vec<String>,
+    /// Code blocks with their language.
+    blocks: Vec<(String, String)>,
+    /// Raw HTML, and the targets of links.
+    html: Vec<String>,
+    links: Vec<String>,
+}
+
+fn read(card: &str) -> Read {
+    let parts = SourceCard::parse(card).unwrap();
+    let mut read = Read {
+        front: parts.front_matter,
+        tables: Vec::new(),
+        headings: Vec::new(),
+        blocks: Vec::new(),
+        html: Vec::new(),
+        links: Vec::new(),
+    };
+    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+    let (mut in_heading, mut in_cell) = (false, false);
+    for event in Parser::new_ext(&parts.body, options) {
+        match event {
+            Event::Start(Tag::Table(_)) => read.tables.push(Vec::new()),
+            Event::Start(Tag::TableHead | Tag::TableRow) => {
+                read.tables.last_mut().unwrap().push(Vec::new());
+            }
+            Event::Start(Tag::TableCell) => {
+                in_cell = true;
+                read.tables
+                    .last_mut()
+                    .unwrap()
+                    .last_mut()
+                    .unwrap()
+                    .push(String::new());
+            }
+            Event::End(TagEnd::TableCell) => in_cell = false,
+            Event::Start(Tag::Heading { .. }) => {
+                in_heading = true;
+                read.headings.push(String::new());
+            }
+            Event::End(TagEnd::Heading(_)) => in_heading = false,
+            Event::Start(Tag::CodeBlock(kind)) => {
+                let language = match kind {
+                    pulldown_cmark::CodeBlockKind::Fenced(language) => language.to_string(),
+                    pulldown_cmark::CodeBlockKind::Indented => "indented".into(),
+                };
+                read.blocks.push((language, String::new()));
+            }
+            Event::Start(Tag::Link { dest_url, .. }) => read.links.push(dest_url.to_string()),
+            Event::Html(html) | Event::InlineHtml(html) => read.html.push(html.trim().into()),
+            Event::Text(text) | Event::Code(text) => {
+                if in_heading {
+                    read.headings.last_mut().unwrap().push_str(&text);
+                } else if in_cell {
+                    let row = read.tables.last_mut().unwrap().last_mut().unwrap();
+                    row.last_mut().unwrap().push_str(&text);
+                } else if let Some((_, block)) = read.blocks.last_mut() {
+                    // Text after a block's end is added too; only blocks are looked at.
+                    block.push_str(&text);
+                }
+            }
+            _ => {}
+        }
+    }
+    read
+}
+
+fn front<'a>(read: &'a Read, key: &str) -> Option<&'a yaml::Yaml> {
+    read.front.iter().find(|(k, _)| k == key).map(|(_, v)| v)
+}
+
+fn assert_tables_are_whole(read: &Read) {
+    assert!(!read.tables.is_empty());
+    for table in &read.tables {
+        assert!(table.len() > 1, "{table:?}");
+        for row in table {
+            assert_eq!(row.len(), table[0].len(), "{row:?}");
+        }
+    }
+}
+
+const SOURCE: &str = "\
+---
+license: mit
+language:
+- en
+datasets: [argilla/ultrafeedback-binarized-preferences]
+tags: [dpo, rlaif, preference]
+pipeline_tag: text-generation
+base_model: alignment-handbook/zephyr-7b-sft-full
+---
+# Notus
+
+A **model** card.
+";
+
+#[test]
+fn the_whole_card() {
+    let collection = collection("notus-mini", "notus-mini");
+    let quality = quality("fixtures/text/heldout.txt", "notus-mini");
+    let source = SourceCard::parse(SOURCE).unwrap();
+    let mut card = Card::new(&collection);
+    card.quality = Some(&quality);
+    card.source = Some(&source);
+    card.base_model = Some("argilla/notus-mini".into());
+    card.repo = Some("someone/notus-mini-GGUF".into());
+    let text = card.render().unwrap();
+    assert_golden("card.md", &text);
+
+    let read = read(&text);
+    assert_tables_are_whole(&read);
+    let files = &read.tables[1];
+    assert_eq!(files.len(), 13);
+    let column = |name: &str| files[0].iter().position(|c| c == name).unwrap();
+    assert_eq!(files[1][column("Quant method")], "Q2_K");
+    assert_eq!(files[1][column("Mean KLD")], "0.04145");
+    assert_eq!(files[1][column("Perplexity")], "55.9076");
+    assert_eq!(files[12][column("Same top token")], "99.29%");
+    assert!(
+        read.links.contains(
+            &"https://huggingface.co/someone/notus-mini-GGUF/blob/main/notus-mini.Q4_K_M.gguf"
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        front(&read, "base_model").unwrap().as_text(),
+        Some("argilla/notus-mini")
+    );
+    assert_eq!(front(&read, "license").unwrap().as_text(), Some("mit"));
+    assert_eq!(
+        front(&read, "tags").unwrap().texts(),
+        ["dpo", "rlaif", "preference", "gguf", "quantized"]
+    );
+    assert_eq!(
+        front(&read, "prompt_template").unwrap().as_text(),
+        Some("<|system|>\n{system_message}</s>\n<|user|>\n{prompt}</s>\n<|assistant|>\n")
+    );
+    assert!(text.trim_end().ends_with("A **model** card."));
+}
+
+#[test]
+fn a_card_from_files_alone_has_no_holes() {
+    let mut collection = collection("notus-mini", "notus-mini");
+    collection.model.prompt = None;
+    let text = Card::new(&collection).render().unwrap();
+    assert_golden("card-bare.md", &text);
+    let read = read(&text);
+    assert_tables_are_whole(&read);
+    assert_eq!(read.tables[1].len(), 13);
+    for hole in [
+        "none",
+        "undefined",
+        "None",
+        "null",
+        "()",
+        "[]",
+        "  |",
+        "##  ",
+    ] {
+        let prose: String = text.lines().filter(|l| !l.starts_with("| ----")).collect();
+        // The empty stop list of the LangChain example is Python.
+        let prose = prose.replace("stop=[]", "").replace(")(", "");
+        assert!(!prose.contains(hole), "{hole:?} in\n{text}");
+    }
+    assert!(front(&read, "license").is_none());
+    assert_eq!(
+        front(&read, "pipeline_tag").unwrap().as_text(),
+        Some("text-generation")
+    );
+}
+
+#[test]
+fn some_files_measured_leaves_dashes_for_the_others() {
+    let collection = collection("notus-mini", "notus-mini");
+    let mut quality = quality("heldout.txt", "notus-mini");
+    quality.files.truncate(3);
+    let mut card = Card::new(&collection);
+    card.quality = Some(&quality);
+    let read = read(&card.render().unwrap());
+    assert_tables_are_whole(&read);
+    let kld = read.tables[1][0]
+        .iter()
+        .position(|c| c == "Mean KLD")
+        .unwrap();
+    assert_eq!(read.tables[1][12][kld], "–");
+    assert_eq!(read.tables[1][1][kld], "0.04145");
+}
+
+#[test]
+fn nothing_in_a_model_breaks_its_card() {
+    let mut collection = collection(HOSTILE, &HOSTILE.replace('/', ""));
+    let template = "```\n````\n</s>{system_message} {x} {prompt}' \\ \" $(id) <b>\n---\n";
+    collection.model.prompt = Prompt::find(|turns| {
+        Some(
+            turns
+                .iter()
+                .map(|(_, text)| format!("{template}{text}\n"))
+                .collect(),
+        )
+    });
+    collection.model.architecture = HOSTILE.into();
+    let quality = quality(HOSTILE, &HOSTILE.replace('/', ""));
+    let source = SourceCard {
+        front_matter: vec![
+            ("license".into(), yaml::Yaml::Text(HOSTILE.into())),
+            ("model_creator".into(), yaml::Yaml::Text(HOSTILE.into())),
+            (
+                "language".into(),
+                yaml::Yaml::List(vec![yaml::Yaml::Text(HOSTILE.into())]),
+            ),
+        ],
+        body: "<script>alert(2)</script>\n\n```\nnever closed".into(),
+    };
+    let mut card = Card::new(&collection);
+    card.quality = Some(&quality);
+    card.source = Some(&source);
+    card.quantized_by = HOSTILE.into();
+    let text = card.render().unwrap();
+    let read = read(&text);
+
+    assert_tables_are_whole(&read);
+    assert_eq!(read.tables[1].len(), 13);
+    // One line, as the text it is.
+    assert!(read.headings[0].starts_with("</title><script>alert(1)</script>|`x` # no ---"));
+    let headings: Vec<&str> = read.headings.iter().map(String::as_str).collect();
+    for section in [
+        "Description",
+        "Compatibility",
+        "Provided files",
+        "How to download",
+        "How to run",
+    ] {
+        assert!(headings.contains(&section), "{section} in {headings:?}");
+    }
+    let harmless = [
+        "<details>",
+        "<summary>",
+        "</summary>",
+        "</details>",
+        "<sup>",
+        "</sup>",
+        "<code>",
+        "</code>",
+    ];
+    for html in &read.html {
+        assert!(harmless.contains(&html.as_str()), "{html}");
+    }
+    for link in &read.links {
+        assert!(link.starts_with("https://huggingface.co/"), "{link}");
+    }
+    assert_eq!(front(&read, "license").unwrap().as_text(), Some(HOSTILE));
+    assert_eq!(
+        front(&read, "quantized_by").unwrap().as_text(),
+        Some(HOSTILE)
+    );
+    let languages: Vec<&str> = read.blocks.iter().map(|(l, _)| l.as_str()).collect();
+    assert_eq!(
+        languages,
+        ["text", "sh", "sh", "sh", "python", "python", "sh", ""]
+    );
+}
+
+#[test]
+fn templates_can_be_replaced_and_escape_by_themselves() {
+    let collection = collection("a|b", "a|b");
+    let mut card = Card::new(&collection);
+    card.template = Some(
+        "{{ front_matter }}\n{% for f in files %}| {{ f.name }} | {{ f.method }} |\n{% endfor %}{{ files | length }} {{ model.parameters }} {{ 'x y' | shell }} {{ 'x: y' | yaml }}"
+            .into(),
+    );
+    let text = card.render().unwrap();
+    assert!(text.contains("| a\\|b.Q2_K.gguf | Q2_K |\n"), "{text}");
+    assert!(text.ends_with("12 8.1 M 'x y' \"x: y\"\n"), "{text}");
+    for (bad, problem) in [
+        ("{% for %}", "card.md:1"),
+        ("{{ model.nmae }}", "undefined"),
+        ("{{ 1 | nofilter }}", "nofilter"),
+    ] {
+        card.template = Some(bad.into());
+        let message = card.render().unwrap_err().to_string();
+        assert!(message.contains(problem), "{message}");
+    }
+}
+
+#[test]
+fn one_recommended_type_is_the_example() {
+    let collection = collection("notus-mini", "notus-mini");
+    let text = Card::new(&collection).render().unwrap();
+    assert!(
+        text.contains("llama-cli -m notus-mini.Q4_K_M.gguf"),
+        "{text}"
+    );
+    assert!(text.contains("--include '*Q4_K*gguf'"), "{text}");
+}
