@@ -1,0 +1,30 @@
+//! Development commands.
+//!
+//! `cargo run --release -p xtask -- bench-quantize --model FOLDER --work FOLDER` measures this
+//! project's quantizer and, where they are on PATH, llama.cpp's tools, on the same input in the
+//! same run, and prints the tables of docs/benchmarks.md.
+
+#![forbid(unsafe_code)]
+
+mod bench_quantize;
+mod measure;
+
+use clap::{Parser, Subcommand};
+
+/// Development commands of the Aeolus workspace
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    BenchQuantize(bench_quantize::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::BenchQuantize(args) => bench_quantize::run(&args),
+    }
+}
