@@ -1,0 +1,246 @@
+//! `aeolus card`: the model card of a set of files.
+
+use super::forge;
+use crate::options::{RecipeArgs, SourceArgs, parse_file_type};
+use crate::output::{self, say};
+use aeolus_checkpoint::Forecastable;
+use aeolus_gguf::Metadata;
+use aeolus_infer::{ChatTemplate, Message};
+use aeolus_pipeline::{Format, Output};
+use aeolus_recipe::FileType;
+use aeolus_report::{
+    Card, Collection, DEFAULT_TEMPLATE, File, HeaderFacts, Prompt, Quality, SourceCard, folder,
+};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Write the model card of quantized files: what each is, how large, how good, how to run it
+///
+/// Prints Markdown with the front matter that the Hub reads. Quality columns come from
+/// --quality, or from quality.json beside the files. Without a source card everything is there
+/// that the files themselves say.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus card out/ > README.md
+  aeolus card out/ --source notus-7b-v1 --base-model argilla/notus-7b-v1 > README.md
+  aeolus compare notus-7b-v1 out/ -f text.txt --json > out/quality.json && aeolus card out/
+  aeolus card --forecast notus-7b-v1
+  aeolus card --print-template > mine.md && aeolus card out/ --template mine.md")]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// Results of `table --json` or `compare --json` (default: quality.json beside the files)
+    #[arg(long, value_name = "FILE")]
+    quality: Option<PathBuf>,
+
+    /// The original model on the Hub (default: told by --source if that lies in the Hub's cache)
+    #[arg(long, value_name = "OWNER/NAME")]
+    base_model: Option<String>,
+
+    /// Where the files will be on the Hub, for links and commands
+    #[arg(long, value_name = "OWNER/NAME")]
+    repo: Option<String>,
+
+    /// Who made the files
+    #[arg(long, value_name = "NAME", default_value = "Aeolus")]
+    quantized_by: String,
+
+    /// Use this template (minijinja) instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+
+    /// Print the built-in template and stop
+    #[arg(long, exclusive = true)]
+    print_template: bool,
+
+    /// Leave out the sha256 of each file (files without a SHA256SUMS are read for it)
+    #[arg(long, conflicts_with = "forecast")]
+    no_sha256: bool,
+}
+
+/// Which files, as `card` and `report` take them.
+#[derive(clap::Args, Debug)]
+pub struct ModelArgs {
+    /// Folders of GGUF files, or files
+    #[arg(value_name = "PATH", required_unless_present = "forecast")]
+    pub paths: Vec<PathBuf>,
+
+    /// Files that do not exist yet, from a checkpoint's config.json
+    #[arg(long, value_name = "CONFIG", conflicts_with = "paths")]
+    pub forecast: Option<PathBuf>,
+
+    /// With --forecast: which file types (default: the twelve of `aeolus table`)
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_file_type, requires = "forecast")]
+    types: Vec<FileType>,
+
+    #[command(flatten)]
+    recipe: RecipeArgs,
+
+    /// The original model: its folder, or its README.md
+    #[arg(long, value_name = "PATH")]
+    pub source: Option<PathBuf>,
+}
+
+/// The files, and where each of their parts lies (nowhere, if forecast).
+pub enum Files {
+    Opened(Box<folder::Opened>),
+    Forecast(Box<Collection>),
+}
+
+impl Files {
+    pub fn collection(&self) -> &Collection {
+        match self {
+            Self::Opened(opened) => &opened.collection,
+            Self::Forecast(collection) => collection,
+        }
+    }
+}
+
+impl ModelArgs {
+    /// Reads headers, or plans them.
+    pub fn open(&self) -> Result<Files> {
+        let mut files = match &self.forecast {
+            Some(config) => Files::Forecast(Box::new(self.plan(config)?)),
+            None => Files::Opened(Box::new(open(&self.paths)?)),
+        };
+        let collection = match &mut files {
+            Files::Opened(opened) => &mut opened.collection,
+            Files::Forecast(collection) => collection,
+        };
+        let source = self.source.as_ref().or(self.forecast.as_ref());
+        collection.model.model_type = source.and_then(|path| aeolus_report::model_type(path));
+        Ok(files)
+    }
+
+    fn plan(&self, config: &Path) -> Result<Collection> {
+        let source = SourceArgs {
+            source: config.into(),
+            no_tokenizer: false,
+        };
+        let options = forge::open_options(&source, None);
+        let facts = Forecastable::from_config(config, &options)?;
+        let recipe = forge::recipe_options(&self.recipe)?;
+        let types = match self.types.as_slice() {
+            [] => &FileType::TABLE[..],
+            types => types,
+        };
+        let mut files = Vec::new();
+        for ty in types {
+            let output = Output::plan(&facts, *ty, &recipe, Format::default())?;
+            let layout = output.layout();
+            let header = HeaderFacts {
+                version: layout.version(),
+                endian: layout.endian(),
+                metadata: layout.metadata(),
+                tensors: layout.tensors(),
+                bytes: layout.file_bytes(),
+            };
+            let name = format!("{}.{}.gguf", facts.name, ty.name());
+            files.push(File::from_header(&name, &header));
+        }
+        let mut collection = Collection::new(&facts.metadata, files);
+        collection.model.prompt = prompt(&facts.metadata);
+        collection.forecast = true;
+        Ok(collection)
+    }
+
+    /// A results file: the one given, or the one of this name beside the files.
+    pub fn results(&self, given: Option<&Path>, name: &str) -> Option<PathBuf> {
+        if let Some(path) = given {
+            return Some(path.into());
+        }
+        let folder = self.paths.first().filter(|path| path.is_dir())?;
+        let path = folder.join(name);
+        path.is_file().then(|| {
+            say(format_args!("note: with {}", path.display()));
+            path
+        })
+    }
+}
+
+fn open(paths: &[PathBuf]) -> Result<folder::Opened> {
+    let mut opened = folder::open(paths)?;
+    let first = opened.paths.iter().flatten().next();
+    if let Some(path) = first {
+        let file = aeolus_gguf::GgufFile::open(path)?;
+        opened.collection.model.prompt = prompt(file.metadata());
+    }
+    Ok(opened)
+}
+
+/// How a prompt is written, if there is a chat template that can be used. BOS is left out: the
+/// programs that read prompts add it themselves.
+fn prompt(metadata: &Metadata<'_>) -> Option<Prompt> {
+    let source = metadata.str("tokenizer.chat_template").ok()??;
+    let eos = metadata
+        .u32("tokenizer.ggml.eos_token_id")
+        .ok()
+        .flatten()
+        .and_then(|id| {
+            let tokens = metadata.array("tokenizer.ggml.tokens").ok()??;
+            tokens.strings()?.nth(id as usize)
+        });
+    let template = ChatTemplate::new(source, "", eos.unwrap_or_default()).ok()?;
+    Prompt::find(|turns| {
+        let turns: Vec<Message> = turns
+            .iter()
+            .map(|(role, content)| Message::new(*role, *content))
+            .collect();
+        template.render(&turns, true).ok()
+    })
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.print_template {
+        output::print(DEFAULT_TEMPLATE)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for id in args.base_model.iter().chain(&args.repo) {
+        if !aeolus_report::is_repo_id(id) {
+            bail!("{id:?} is no name of a Hub repository: expected OWNER/NAME");
+        }
+    }
+    let quality = args
+        .model
+        .results(args.quality.as_deref(), "quality.json")
+        .map(|path| Quality::read(&path))
+        .transpose()?;
+    let template = args
+        .template
+        .as_ref()
+        .map(|path| {
+            std::fs::read_to_string(path)
+                .with_context(|| format!("{}: cannot read the template", path.display()))
+        })
+        .transpose()?;
+    let mut files = args.model.open()?;
+    if let Files::Opened(opened) = &mut files
+        && !args.no_sha256
+    {
+        opened.add_digests()?;
+    }
+    let source = args.model.source.as_ref().or(args.model.forecast.as_ref());
+    let source_card = match source {
+        // A forecast's config.json may be named itself.
+        Some(path) if path.is_file() && path.extension().is_none_or(|ext| ext != "md") => {
+            path.parent().map(SourceCard::read).transpose()?.flatten()
+        }
+        Some(path) => SourceCard::read(path)?,
+        None => None,
+    };
+    let mut card = Card::new(files.collection());
+    card.quality = quality.as_ref();
+    card.source = source_card.as_ref();
+    card.base_model = args
+        .base_model
+        .clone()
+        .or_else(|| source.and_then(|path| aeolus_report::hub_id(path)));
+    card.repo = args.repo.clone();
+    card.quantized_by = args.quantized_by.clone();
+    card.template = template;
+    output::print(&card.render()?)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,171 @@
+//! `aeolus compare`: how far files are from their base.
+
+use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Request};
+use crate::interrupt;
+use crate::output::{self, Align, say};
+use aeolus_eval::Format;
+use anyhow::Result;
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Measure how far quantized files are from their base
+///
+/// Every file reads the same windows of the same text as the base, and full distributions are
+/// compared: KL divergence, most probable token, probability of the token that came. BASE is a
+/// GGUF file, a checkpoint folder, or a file of log-probabilities (ours, or one of
+/// llama-perplexity's --kl-divergence-base), which brings its text along.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus compare fixtures/notus-mini out/ -f fixtures/text/heldout.txt
+  aeolus compare model.F16.gguf a.gguf b.gguf -f text.txt --save-base base.logprobs --json
+  aeolus compare base.logprobs c.gguf
+  aeolus compare model.F16.gguf out/ -f text.txt --chunks all --state run.state")]
+pub struct Args {
+    /// What the files are compared with
+    #[arg(value_name = "BASE")]
+    base: PathBuf,
+
+    /// GGUF files, or folders of them
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// The text; - for stdin
+    #[arg(short = 'f', long = "file", id = "text", value_name = "TEXT")]
+    text: Option<PathBuf>,
+
+    #[command(flatten)]
+    cut: CutArgs,
+
+    /// Keep the base's log-probabilities in this file; if it is there already, it is used
+    #[arg(long, value_name = "FILE", requires = "text")]
+    save_base: Option<PathBuf>,
+
+    /// Layout of that file: ours, 3 bytes a token, loses nothing; llama.cpp's, 2 bytes a token
+    #[arg(long, value_enum, default_value = "aeolus", requires = "save_base")]
+    base_format: FormatArg,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+/// Values of `--base-format`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    Aeolus,
+    #[value(name = "llama.cpp")]
+    LlamaCpp,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let started = Instant::now();
+    let cancel = interrupt::cancel_windows_on_ctrl_c()?;
+    let files = evaluate::gguf_files(&args.files)?;
+    let text = args.text.as_deref().map(aeolus_eval::text::read);
+    let text = text.transpose()?;
+    let format = match args.base_format {
+        FormatArg::Aeolus => Format::Aeolus,
+        FormatArg::LlamaCpp => Format::LlamaCpp,
+    };
+    let request = Request {
+        base: &args.base,
+        files: &files,
+        text: text.as_deref(),
+        cut: &args.cut,
+        engine: &args.engine,
+        folder: &std::env::temp_dir(),
+        keep_base: args.save_base.clone().map(|path| (path, format)),
+        quiet: args.engine.quiet,
+        cancel,
+    };
+    let comparison = evaluate::compare(&request)?;
+
+    let results = || files.iter().zip(&comparison.files);
+    let seconds = started.elapsed().as_secs_f64();
+    if args.form.json || args.form.csv {
+        let rows: Vec<Value> = results()
+            .map(|(path, result)| {
+                let mut row = json!({
+                    "path": path.display().to_string(),
+                    "file_type": evaluate::file_type(path).map(|ty| ty.name()),
+                    "bytes": std::fs::metadata(path).map(|m| m.len()).ok(),
+                });
+                match result {
+                    Ok(divergence) => row["quality"] = json!(divergence),
+                    Err(error) => row["error"] = json!(error.to_string()),
+                }
+                row
+            })
+            .collect();
+        if args.form.json {
+            let mut value = json!({ "schema": "aeolus.compare/1", "seconds": seconds });
+            let text = args.text.as_deref();
+            evaluate::describe(&mut value, &comparison, args.engine.mode, text);
+            value["files"] = json!(rows);
+            output::print_json(&value)?;
+        } else {
+            print_csv(&rows)?;
+        }
+    } else {
+        let mut columns = vec![("File", Align::Left)];
+        columns.extend(evaluate::COLUMNS);
+        let rows = results().filter_map(|(path, result)| {
+            let mut row = vec![path.display().to_string()];
+            row.extend(evaluate::cells(result.as_ref().ok()?));
+            Some(row)
+        });
+        output::print(&output::table(&columns, rows))?;
+        if !args.engine.quiet {
+            summary(&comparison, seconds);
+        }
+    }
+    let mut code = ExitCode::SUCCESS;
+    for error in comparison.files.iter().filter_map(|r| r.as_ref().err()) {
+        say(format_args!("error: {error}"));
+        code = ExitCode::from(2);
+    }
+    Ok(code)
+}
+
+fn summary(comparison: &aeolus_eval::Comparison, seconds: f64) {
+    if let Some(ppl) = evaluate::base_ppl(comparison) {
+        say(format_args!(
+            "base {}: PPL {}; divergences in nats; {} windows of {} tokens in {seconds:.1} s",
+            comparison.base,
+            evaluate::plus_minus(ppl, 4),
+            comparison.windows,
+            comparison.n_ctx,
+        ));
+    }
+}
+
+fn print_csv(rows: &[Value]) -> Result<()> {
+    let mut head = Vec::new();
+    let mut lines = Vec::new();
+    for row in rows {
+        let Some(quality) = row.get("quality") else {
+            continue;
+        };
+        let (names, mut values) = evaluate::flatten(quality);
+        let mut line: Vec<String> = ["path", "file_type", "bytes"]
+            .iter()
+            .map(|key| match &row[key] {
+                Value::String(text) => text.clone(),
+                Value::Null => String::new(),
+                other => other.to_string(),
+            })
+            .collect();
+        line.append(&mut values);
+        lines.push(line);
+        head = names;
+    }
+    let mut columns = vec!["path", "file_type", "bytes"];
+    columns.extend(head.iter().map(String::as_str));
+    evaluate::print_csv(&columns, lines)
+}

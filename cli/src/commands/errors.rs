@@ -1,0 +1,129 @@
+//! `aeolus errors`: what quantization did to each tensor.
+
+use super::evaluate::{self, FormArgs};
+use crate::interrupt;
+use crate::output::{self, Align, say};
+use aeolus_checkpoint::{OpenOptions, TokenizerMode};
+use aeolus_eval::TensorError;
+use aeolus_gguf::GgufFile;
+use anyhow::Result;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Measure the error of every tensor against its source, without running the model
+///
+/// RMSE, largest and relative error (RMSE over the root mean square of the weights) and cosine;
+/// the worst tensors first.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus errors out/ --against fixtures/notus-mini
+  aeolus errors out/notus-mini.Q4_K_M.gguf --against fixtures/notus-mini --top 0
+  aeolus errors out/ --against model.F16.gguf --csv > errors.csv")]
+pub struct Args {
+    /// GGUF files, or folders of them
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// What they were made from: a checkpoint folder or a GGUF file
+    #[arg(long, value_name = "SOURCE")]
+    against: PathBuf,
+
+    /// How many tensors of each file the table shows; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    top: usize,
+
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let cancel = interrupt::cancel_on_ctrl_c()?;
+    let options = OpenOptions {
+        tokenizer: TokenizerMode::Skip,
+        ..OpenOptions::default()
+    };
+    let source = aeolus_checkpoint::open(&args.against, &options)?;
+    let paths = evaluate::gguf_files(&args.files)?;
+    let files: Vec<GgufFile> = paths
+        .iter()
+        .map(|path| GgufFile::open(path))
+        .collect::<Result<_, _>>()?;
+    let pairs: Vec<(&Path, &GgufFile)> = paths.iter().map(PathBuf::as_path).zip(&files).collect();
+    let errors = aeolus_eval::tensor_errors(&source, &pairs, cancel)?;
+    if args.form.json {
+        output::print_json(&json!({
+            "schema": "aeolus.errors/1",
+            "source": args.against.display().to_string(),
+            "files": paths
+                .iter()
+                .zip(&errors)
+                .map(|(path, errors)| json!({
+                    "path": path.display().to_string(),
+                    "file_type": evaluate::file_type(path).map(|ty| ty.name()),
+                    "tensors": errors,
+                }))
+                .collect::<Vec<_>>(),
+        }))?;
+    } else if args.form.csv {
+        let rows = paths.iter().zip(&errors).flat_map(|(path, errors)| {
+            errors.iter().map(|e| {
+                vec![
+                    path.display().to_string(),
+                    e.tensor.clone(),
+                    e.ty.name().into(),
+                    e.weights.to_string(),
+                    e.rmse.to_string(),
+                    e.max.to_string(),
+                    e.relative.to_string(),
+                    e.cosine.to_string(),
+                ]
+            })
+        });
+        let head = [
+            "path", "name", "type", "weights", "rmse", "max", "relative", "cosine",
+        ];
+        evaluate::print_csv(&head, rows)?;
+    } else {
+        print_tables(args, &paths, &errors)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_tables(args: &Args, paths: &[PathBuf], errors: &[Vec<TensorError>]) -> Result<()> {
+    let columns = [
+        ("Tensor", Align::Left),
+        ("Type", Align::Left),
+        ("RMSE", Align::Right),
+        ("Max", Align::Right),
+        ("Relative", Align::Right),
+        ("Cosine", Align::Right),
+    ];
+    let top = if args.top == 0 { usize::MAX } else { args.top };
+    let mut text = String::new();
+    for (path, errors) in paths.iter().zip(errors) {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text += &format!("{}\n", path.display());
+        let rows = errors.iter().take(top).map(|e| {
+            vec![
+                e.tensor.escape_debug().to_string(),
+                e.ty.to_string(),
+                format!("{:.4e}", e.rmse),
+                format!("{:.4e}", e.max),
+                format!("{:.4}%", 100.0 * e.relative),
+                format!("{:.8}", e.cosine),
+            ]
+        });
+        text += &output::table(&columns, rows);
+    }
+    output::print(&text)?;
+    if errors.iter().any(|errors| errors.len() > top) {
+        say(format_args!(
+            "note: the {top} worst tensors of each file; --top 0 shows all"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! `aeolus fetch`: files of a repository on the Hub, on this disk.
+
+use crate::hub::{self, ClientArgs};
+use crate::output::{self, say};
+use aeolus_hub::{RepoRef, Selection, Target};
+use anyhow::{Result, bail};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Fetch a model from the Hugging Face Hub
+///
+/// Without patterns: what a conversion reads (configuration, tokenizer, model card, safetensors).
+/// Files go into the cache that the Python client uses, or into a folder. What has arrived is
+/// kept when the run ends early, and the next run fetches the rest. Prints where the files are.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus fetch argilla/notus-7b-v1
+  aeolus fetch TheBloke/notus-7B-v1-GGUF --include '*Q4_K*gguf' --dir models
+  aeolus fetch hf:owner/name@v1.0/config.json
+  HF_TOKEN=$(cat secret) aeolus fetch owner/gated
+
+Environment: HF_TOKEN, HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE,
+HF_HUB_DOWNLOAD_TIMEOUT, with the Python client's meanings.")]
+pub struct Args {
+    /// owner/name, with @REVISION and /PATH if need be, with or without hf:
+    #[arg(value_name = "REPOSITORY")]
+    repo: String,
+
+    /// Branch, tag or commit (default: main)
+    #[arg(long)]
+    revision: Option<String>,
+
+    /// Files to fetch instead, for example '*.gguf'; may be given more than once; '*' means all
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+
+    /// Files to leave out; may be given more than once. Without --include, of all files
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+
+    /// Put plain files into this folder instead of the cache
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+
+    /// Replace files in the folder that differ from the Hub's
+    #[arg(long, requires = "dir")]
+    force: bool,
+
+    #[command(flatten)]
+    client: ClientArgs,
+
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let repo = reference(&args.repo, args.revision.as_deref())?;
+    let selection = match (args.include.is_empty(), args.exclude.is_empty()) {
+        (true, true) => Selection::conversion(),
+        _ => hub::patterns(&args.include, &args.exclude)?,
+    };
+    let target = match &args.dir {
+        None => Target::Cache,
+        Some(path) => Target::Folder {
+            path: path.clone(),
+            overwrite: args.force,
+        },
+    };
+    let quiet = args.client.quiet || args.json;
+    let started = Instant::now();
+    let fetched = hub::fetch(&args.client.hub()?, &repo, &selection, &target, quiet)?;
+    if args.json {
+        output::print_json(&json!({
+            "schema": "aeolus.fetch/1",
+            "repo": repo.id(),
+            "revision": repo.revision(),
+            "commit": fetched.commit,
+            "path": fetched.place.display().to_string(),
+            "seconds": started.elapsed().as_secs_f64(),
+            "files": fetched
+                .files
+                .iter()
+                .map(|file| json!({
+                    "name": file.path,
+                    "path": file.place.display().to_string(),
+                    "bytes": file.bytes,
+                    "fetched": !file.present,
+                }))
+                .collect::<Vec<_>>(),
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !quiet {
+        say(hub::summary(&repo, &fetched, started));
+    }
+    output::print(&format!("{}\n", fetched.place.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The repository, at the revision that a flag names if it names none itself.
+pub fn reference(text: &str, revision: Option<&str>) -> Result<RepoRef> {
+    let repo = RepoRef::parse(text)?;
+    match revision {
+        None => Ok(repo),
+        Some(_) if text.contains('@') => {
+            bail!("{text}: names a revision itself; leave out --revision")
+        }
+        Some(revision) => Ok(repo.at(revision)?),
+    }
+}

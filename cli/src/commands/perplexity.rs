@@ -1,0 +1,131 @@
+//! `aeolus perplexity`: how surprised a model is by a text.
+
+use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Runnable, plus_minus};
+use crate::output::{self, Align, say};
+use crate::{interrupt, progress};
+use aeolus_eval::{Cut, Job, Perplexity, State, Windows};
+use anyhow::Result;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Measure how well a model predicts a text
+///
+/// Perplexity as llama-perplexity defines it: windows side by side, the first token of each
+/// replaced by the model's start token, the second half scored. Bits per byte compares models
+/// of different vocabularies. MODEL is a GGUF file or a checkpoint folder.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus perplexity out/notus-mini.Q4_K_M.gguf -f fixtures/text/heldout.txt
+  aeolus perplexity model.gguf -f text.txt -c 2048 --chunks all --state ppl.state
+  aeolus perplexity model.gguf -f text.txt --stride 128 --json")]
+pub struct Args {
+    /// GGUF file or checkpoint folder
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+
+    /// The text; - for stdin
+    #[arg(short = 'f', long = "file", id = "text", value_name = "TEXT")]
+    text: PathBuf,
+
+    #[command(flatten)]
+    cut: CutArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let started = Instant::now();
+    let cancel = interrupt::cancel_windows_on_ctrl_c()?;
+    let quiet = args.engine.quiet;
+    let runtime = args.engine.runtime()?;
+    let text = aeolus_eval::text::read(&args.text)?;
+    let runnable = Runnable::open(&args.model, &std::env::temp_dir(), quiet, cancel)?;
+    let model = runnable.load(&runtime)?;
+    let options = args.cut.options(model.weights());
+    let windows = Windows::new(
+        model.tokens(&text),
+        &Cut {
+            n_ctx: options.n_ctx,
+            stride: options.stride,
+            bos: model.bos(),
+            limit: options.limit,
+        },
+    )?;
+    let numeric = aeolus_eval::numeric_name(model.numeric());
+    let mut state = match args.cut.state() {
+        Some(path) => {
+            let description = aeolus_eval::describe("perplexity", &windows, numeric, None);
+            State::open(path, &description)?
+        }
+        None => State::in_memory(),
+    };
+    let bytes = aeolus_eval::scored_bytes(&windows, |tokens| model.text_bytes(tokens));
+    let bar = progress::WindowBar::new(quiet);
+    let job = Job {
+        windows: &windows,
+        progress: &bar,
+        cancel,
+    };
+    let result = aeolus_eval::perplexity(job, &model, model.fingerprint(), bytes, &mut state);
+    bar.clear();
+    let found = args.cut.explain(result)?;
+    print(args, &windows, &found, started.elapsed().as_secs_f64())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(args: &Args, windows: &Windows, found: &Perplexity, seconds: f64) -> Result<()> {
+    let mut value = json!({
+        "schema": "aeolus.perplexity/1",
+        "path": args.model.display().to_string(),
+        "text": args.text.display().to_string(),
+        "mode": aeolus_eval::numeric_name(args.engine.mode.into()),
+        "n_ctx": windows.n_ctx(),
+        "chunks": found.windows,
+        "chunks_available": windows.available(),
+        "tokens": found.tokens,
+        "ppl": found.ppl,
+        "nll": found.nll,
+        "bits_per_byte": found.bits_per_byte,
+    });
+    if args.form.json {
+        value["seconds"] = json!(seconds);
+        return output::print_json(&value);
+    }
+    if args.form.csv {
+        let (head, row) = evaluate::flatten(&value);
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        return evaluate::print_csv(&head[1..], [row[1..].to_vec()]);
+    }
+    output::print(&output::table(
+        &[
+            ("File", Align::Left),
+            ("PPL", Align::Right),
+            ("Nats/token", Align::Right),
+            ("Bits/byte", Align::Right),
+            ("Tokens", Align::Right),
+        ],
+        [vec![
+            args.model.display().to_string(),
+            plus_minus(found.ppl, 4),
+            plus_minus(found.nll, 5),
+            found.bits_per_byte.map_or("-".into(), |b| plus_minus(b, 5)),
+            found.tokens.to_string(),
+        ]],
+    ))?;
+    if !args.engine.quiet {
+        args.cut
+            .note_windows(found.windows, windows.available(), windows.n_ctx());
+        say(format_args!(
+            "{} tokens scored in {seconds:.1} s",
+            found.tokens
+        ));
+    }
+    Ok(())
+}

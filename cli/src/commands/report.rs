@@ -1,0 +1,145 @@
+//! `aeolus report`: charts and tables of a set of files, as one page or as pictures.
+
+use super::card::ModelArgs;
+use crate::output::say;
+use aeolus_report::chart::Theme;
+use aeolus_report::{Quality, Report, Speed, TensorErrors, png};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Make a page of charts and tables: size against quality, errors of each tensor, types, speed
+///
+/// The page is one file that loads nothing and runs no scripts. What was measured comes from the
+/// JSON of other commands, given with flags or found beside the files as quality.json,
+/// errors.json and speed.json; what was not measured is left out.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus compare notus-7b-v1 out/ -f text.txt --json > out/quality.json
+  aeolus errors out/ --against notus-7b-v1 --json > out/errors.json
+  aeolus report out/ --html out/report.html
+  aeolus report out/ --svg charts/ --png charts/ --theme dark
+  aeolus report --forecast notus-7b-v1 --html forecast.html")]
+#[command(group = clap::ArgGroup::new("target").args(["html", "svg", "png"]).required(true).multiple(true))]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// Write the page here
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Write each chart as SVG into this folder
+    #[arg(long, value_name = "FOLDER")]
+    svg: Option<PathBuf>,
+
+    /// Write each chart as PNG into this folder
+    #[arg(long, value_name = "FOLDER")]
+    png: Option<PathBuf>,
+
+    /// Colours of --svg and --png
+    #[arg(long, value_enum, default_value = "light")]
+    theme: ThemeArg,
+
+    /// Results of `table --json` or `compare --json`
+    #[arg(long, value_name = "FILE")]
+    quality: Option<PathBuf>,
+
+    /// Results of `errors --json`
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
+
+    /// Results of `run --json`, one or several after each other
+    #[arg(long, value_name = "FILE")]
+    speed: Option<PathBuf>,
+
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+}
+
+/// Values of `--theme`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ThemeArg {
+    /// Dark on white.
+    Light,
+    /// Light on near-black.
+    Dark,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let results = |given: &Option<PathBuf>, name| args.model.results(given.as_deref(), name);
+    let quality = results(&args.quality, "quality.json")
+        .map(|path| Quality::read(&path))
+        .transpose()?;
+    let errors = results(&args.errors, "errors.json")
+        .map(|path| TensorErrors::read(&path))
+        .transpose()?;
+    let speed = results(&args.speed, "speed.json")
+        .map(|path| Speed::read(&path))
+        .transpose()?;
+    let files = args.model.open()?;
+    let mut report = Report::new(files.collection());
+    report.quality = quality.as_ref();
+    report.errors = errors.as_ref();
+    report.speed = speed.as_ref();
+
+    let mut outputs: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+    if let Some(path) = &args.html {
+        outputs.push((path.clone(), report.page()?.into_bytes()));
+    }
+    let theme = match args.theme {
+        ThemeArg::Light => Theme::Light,
+        ThemeArg::Dark => Theme::Dark,
+    };
+    for figure in report.figures()? {
+        if let Some(folder) = &args.svg {
+            let svg = figure.chart.svg(theme).into_bytes();
+            outputs.push((folder.join(format!("{}.svg", figure.name)), svg));
+        }
+        if let Some(folder) = &args.png {
+            let png = png::encode(&figure.chart, theme, 2.0)?;
+            outputs.push((folder.join(format!("{}.png", figure.name)), png));
+        }
+    }
+    if let Some((path, _)) = outputs
+        .iter()
+        .find(|(path, _)| !args.force && path.exists())
+    {
+        bail!("{}: exists already; --force replaces it", path.display());
+    }
+    for (path, bytes) in &outputs {
+        write(path, bytes).with_context(|| format!("{}: cannot write", path.display()))?;
+    }
+    say(format_args!("wrote {}", written(&outputs)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `out/report.html and 14 charts`.
+fn written(outputs: &[(PathBuf, Vec<u8>)]) -> String {
+    match outputs {
+        [(path, _)] => path.display().to_string(),
+        [(path, _), rest @ ..] => format!("{} and {} more", path.display(), rest.len()),
+        [] => "nothing".into(),
+    }
+}
+
+/// Writes a file that has its name when it is whole.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let written = std::fs::File::create(&partial)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
+}

@@ -1,0 +1,229 @@
+//! `aeolus run`: a prompt in, text out.
+
+use super::chat;
+use crate::interrupt;
+use crate::model::{self, ModelArgs, SamplingArgs};
+use crate::output::{self, say};
+use aeolus_infer::{EncodeOptions, StopReason};
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use std::io::{IsTerminal, Read, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Run a model on a prompt
+///
+/// The prompt comes from -p, from a file (-f) or from stdin; control tokens written out in it,
+/// such as </s>, are read as such. The answer streams to stdout, a timing summary goes to
+/// stderr. llama.cpp's spellings work, too: -ngl, -ins, --repeat_penalty, -n -1.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus run out/notus-mini.Q4_K_M.gguf -p 'The old man' -n 64 --temp 0
+  aeolus run model.gguf -f prompt.txt -n 128 --top-k 50 --seed 1 --json
+  aeolus run -m model.gguf --color -c 2048 --temp 0.7 --repeat_penalty 1.1 -n -1 -p 'Once'")]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// The prompt
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    prompt: Option<String>,
+
+    /// Read the prompt from a file; - for stdin
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "FILE",
+        conflicts_with = "prompt"
+    )]
+    file_prompt: Option<PathBuf>,
+
+    /// Turn \n, \t, \\, \', \", \r and \xHH in -p into the characters they stand for
+    #[arg(short, long)]
+    escape: bool,
+
+    /// Read control tokens in the prompt as plain text
+    #[arg(long)]
+    no_special: bool,
+
+    /// Print the prompt before the answer
+    #[arg(long)]
+    echo: bool,
+
+    #[command(flatten)]
+    sampling: SamplingArgs,
+
+    /// Chat instead (as `aeolus chat`)
+    #[arg(short, long, alias = "instruct")]
+    interactive: bool,
+
+    /// Accepted for llama.cpp's command lines; the answer has no colours
+    #[arg(long, hide_short_help = true)]
+    color: bool,
+
+    /// Print the result as JSON, when it is whole
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.interactive {
+        return chat::converse(&args.model, &args.sampling, None, false);
+    }
+    let prompt = prompt(args)?;
+    let cancel = interrupt::cancel_on_ctrl_c()?;
+    let loaded = args.model.load()?;
+    let ids = loaded.tokenizer.encode(
+        &prompt,
+        EncodeOptions {
+            add_special: true,
+            parse_special: !args.no_special,
+        },
+    );
+    let mut sampler = args.sampling.sampler()?;
+    let mut session = loaded.session()?;
+    ids.iter().for_each(|id| sampler.accept(*id));
+    let flow = |stop: bool| match stop {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    if session
+        .set_prompt(&ids, |_, _| flow(cancel.is_set()))?
+        .is_break()
+    {
+        bail!(aeolus_pipeline::Error::Cancelled);
+    }
+
+    let terminal = std::io::stdout().is_terminal();
+    let mut failed = None;
+    let mut show = |text: &str| {
+        if args.json || failed.is_some() {
+            return;
+        }
+        let mut out = std::io::stdout().lock();
+        let text = model::printable(text, terminal);
+        failed = out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .err();
+    };
+    if args.echo {
+        show(&prompt);
+    }
+    let generated = session.generate(&mut sampler, &args.sampling.generate_options(), |text| {
+        show(text);
+        flow(cancel.is_set())
+    })?;
+    show("\n");
+    match failed {
+        Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(error) => return Err(error).context("cannot write to stdout"),
+        None => {}
+    }
+    let timings = session.timings();
+    if args.json {
+        output::print_json(&json!({
+            "schema": "aeolus.run/1",
+            "file": loaded.path.display().to_string(),
+            "prompt": prompt,
+            "prompt_ids": ids,
+            "text": generated.text,
+            "ids": generated.ids,
+            "stop_reason": stop_reason(&generated.reason),
+            "seed": sampler.seed(),
+            "timings": model::timings_json(loaded.load_time, &timings),
+        }))?;
+    } else {
+        if generated.reason == StopReason::ContextFull {
+            say(format_args!(
+                "note: the context of {} tokens is full; -c takes a larger one",
+                session.context()
+            ));
+        }
+        model::print_timings(loaded.load_time, &timings);
+    }
+    if generated.reason == StopReason::Interrupted {
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stop_reason(reason: &StopReason) -> &'static str {
+    match reason {
+        StopReason::End(_) => "end",
+        StopReason::MaxTokens => "max_tokens",
+        StopReason::StopText(_) => "stop_text",
+        StopReason::ContextFull => "context_full",
+        StopReason::Interrupted => "interrupted",
+    }
+}
+
+/// The prompt from where the arguments say.
+fn prompt(args: &Args) -> Result<String> {
+    if let Some(text) = &args.prompt {
+        return if args.escape {
+            unescape(text)
+        } else {
+            Ok(text.clone())
+        };
+    }
+    let from_stdin = match &args.file_prompt {
+        None => true,
+        Some(path) => path.as_os_str() == "-",
+    };
+    if !from_stdin && let Some(path) = &args.file_prompt {
+        return std::fs::read_to_string(path)
+            .with_context(|| format!("{}: cannot read the prompt", path.display()));
+    }
+    let mut stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        bail!("no prompt: give -p TEXT, -f FILE, or a text on stdin");
+    }
+    let mut text = String::new();
+    stdin
+        .read_to_string(&mut text)
+        .context("cannot read the prompt from stdin")?;
+    Ok(text)
+}
+
+/// The escapes that llama.cpp's `-e` knows; any other backslash stays.
+fn unescape(text: &str) -> Result<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let (byte, used) = match (first, after) {
+            (b'\\', [b'n', ..]) => (b'\n', 2),
+            (b'\\', [b'r', ..]) => (b'\r', 2),
+            (b'\\', [b't', ..]) => (b'\t', 2),
+            (b'\\', [c @ (b'\\' | b'\'' | b'"'), ..]) => (*c, 2),
+            (b'\\', [b'x', a, b, ..]) => {
+                let digit = |c: u8| char::from(c).to_digit(16);
+                match (digit(*a), digit(*b)) {
+                    (Some(a), Some(b)) => ((a * 16 + b) as u8, 4),
+                    _ => (b'\\', 1),
+                }
+            }
+            _ => (*first, 1),
+        };
+        bytes.push(byte);
+        rest = &rest[used..];
+    }
+    String::from_utf8(bytes).context("the escapes in the prompt give no UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_llama_cpps() {
+        assert_eq!(unescape(r#"a\nb\t\\\'\"\x41"#).unwrap(), "a\nb\t\\'\"A");
+        assert_eq!(unescape(r"\q\x4\").unwrap(), r"\q\x4\");
+        assert_eq!(unescape(r"\xc3\xa9").unwrap(), "é");
+        assert!(unescape(r"\xff").is_err());
+    }
+}

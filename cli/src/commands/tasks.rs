@@ -1,0 +1,196 @@
+//! `aeolus tasks`: multiple-choice questions.
+
+use super::evaluate::{self, EngineArgs, FormArgs, Runnable};
+use crate::output::{self, Align, say};
+use crate::{interrupt, progress};
+use aeolus_eval::tasks::{self, Outcome, Question, Task, TaskOptions};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Ask a model multiple-choice questions
+///
+/// HellaSwag, ARC, MMLU and Winogrande in the forms that their authors, the Hub and llama.cpp
+/// publish, with the prompts and scores of the 2023 Open LLM Leaderboard: the choice with the
+/// highest log-likelihood counts, over its length in characters for HellaSwag and ARC. Several
+/// tasks may be asked in one run.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus tasks model.gguf --hellaswag hellaswag_val.jsonl --shots 10
+  aeolus tasks model.gguf --arc ARC-Challenge-Test.jsonl --shots 25 --shots-from ARC-Challenge-Train.jsonl
+  aeolus tasks model.gguf --mmlu college_physics_test.csv --shots 5 --shots-from college_physics_dev.csv
+  aeolus tasks model.gguf --winogrande winogrande-debiased-eval.csv --limit 400 --json")]
+pub struct Args {
+    /// GGUF file or checkpoint folder
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+
+    #[command(flatten)]
+    files: TaskFiles,
+
+    /// Answered questions before each question
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    shots: usize,
+
+    /// Where those come from: the first ones of this file (default: of the task's own file,
+    /// which are then not asked)
+    #[arg(long, value_name = "FILE", requires = "shots")]
+    shots_from: Option<PathBuf>,
+
+    /// At most this many questions of each file
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    form: FormArgs,
+}
+
+/// The questions.
+#[derive(clap::Args, Debug)]
+#[group(required = true, multiple = true)]
+struct TaskFiles {
+    /// HellaSwag questions: JSON lines, or six lines a question
+    #[arg(long, value_name = "FILE")]
+    hellaswag: Option<PathBuf>,
+
+    /// ARC questions: JSON lines
+    #[arg(long, value_name = "FILE")]
+    arc: Option<PathBuf>,
+
+    /// MMLU questions: CSV named after its subject, or JSON lines
+    #[arg(long, value_name = "FILE")]
+    mmlu: Option<PathBuf>,
+
+    /// Winogrande questions: JSON lines or CSV
+    #[arg(long, value_name = "FILE")]
+    winogrande: Option<PathBuf>,
+}
+
+impl TaskFiles {
+    fn given(&self) -> impl Iterator<Item = (Task, &PathBuf)> {
+        let all = [
+            (Task::HellaSwag, &self.hellaswag),
+            (Task::Arc, &self.arc),
+            (Task::Mmlu, &self.mmlu),
+            (Task::Winogrande, &self.winogrande),
+        ];
+        all.into_iter()
+            .filter_map(|(task, path)| Some((task, path.as_ref()?)))
+    }
+}
+
+fn questions(task: Task, path: &Path) -> Result<Vec<Question>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{}: cannot read the questions", path.display()))?;
+    Ok(tasks::parse(task, path, &text)?)
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let started = Instant::now();
+    let cancel = interrupt::cancel_windows_on_ctrl_c()?;
+    let quiet = args.engine.quiet;
+    // All files are read before anything is asked.
+    let mut asked = Vec::new();
+    for (task, path) in args.files.given() {
+        let from = args.shots_from.as_deref();
+        let options = TaskOptions {
+            shots: args.shots,
+            shots_from: from.map(|from| questions(task, from)).transpose()?,
+            limit: args.limit.map(|n| n as usize),
+        };
+        asked.push((task, path, questions(task, path)?, options));
+    }
+    let runtime = args.engine.runtime()?;
+    let runnable = Runnable::open(&args.model, &std::env::temp_dir(), quiet, cancel)?;
+    let model = runnable.load(&runtime)?;
+    let encode = |text: &str| model.tokens(text);
+    let mut results: Vec<(Task, &PathBuf, Outcome)> = Vec::new();
+    for (task, path, questions, options) in &asked {
+        let bar = progress::WindowBar::new(quiet);
+        let outcome = tasks::run(&model, &encode, questions, options, &bar, cancel);
+        bar.clear();
+        let outcome = outcome.with_context(|| format!("{}", path.display()));
+        results.push((*task, path, outcome?));
+    }
+    print(args, &results)?;
+    if !quiet {
+        for (_, path, outcome) in &results {
+            if outcome.cut > 0 {
+                say(format_args!(
+                    "note: {}: {} prompts were longer than the model's context and lost their \
+                     beginning",
+                    path.display(),
+                    outcome.cut
+                ));
+            }
+        }
+        let count: usize = results.iter().map(|(_, _, o)| o.questions).sum();
+        let seconds = started.elapsed().as_secs_f64();
+        say(format_args!("{count} questions in {seconds:.1} s"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(args: &Args, results: &[(Task, &PathBuf, Outcome)]) -> Result<()> {
+    let rows = results.iter().map(|(task, path, outcome)| {
+        let mut row = json!({
+            "task": task.name(),
+            "file": path.display().to_string(),
+            "metric": task.metric(),
+            "score": outcome.score(*task),
+        });
+        if let (Some(row), Some(rest)) = (row.as_object_mut(), json!(outcome).as_object()) {
+            row.extend(rest.clone());
+        }
+        row
+    });
+    if args.form.json {
+        return output::print_json(&json!({
+            "schema": "aeolus.tasks/1",
+            "path": args.model.display().to_string(),
+            "mode": aeolus_eval::numeric_name(args.engine.mode.into()),
+            "tasks": rows.collect::<Vec<_>>(),
+        }));
+    }
+    if args.form.csv {
+        let flat: Vec<_> = rows.map(|row| evaluate::flatten(&row)).collect();
+        let head: Vec<&str> = flat
+            .first()
+            .into_iter()
+            .flat_map(|(head, _)| head.iter().map(String::as_str))
+            .collect();
+        return evaluate::print_csv(&head, flat.iter().map(|(_, row)| row.clone()));
+    }
+    let percent =
+        |e: aeolus_eval::Estimate| format!("{:.2} ± {:.2}%", 100.0 * e.value, 100.0 * e.error);
+    output::print(&output::table(
+        &[
+            ("Task", Align::Left),
+            ("Questions", Align::Right),
+            ("Shots", Align::Right),
+            ("Metric", Align::Left),
+            ("Score", Align::Right),
+            ("acc", Align::Right),
+            ("acc_norm", Align::Right),
+            ("acc_token", Align::Right),
+        ],
+        results.iter().map(|(task, _, outcome)| {
+            vec![
+                task.name().into(),
+                outcome.questions.to_string(),
+                outcome.shots.to_string(),
+                task.metric().into(),
+                percent(outcome.score(*task)),
+                percent(outcome.acc),
+                percent(outcome.acc_norm),
+                percent(outcome.acc_token),
+            ]
+        }),
+    ))
+}

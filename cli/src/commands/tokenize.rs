@@ -1,0 +1,106 @@
+//! `aeolus tokenize`: text to tokens and back, by the vocabulary in a file.
+
+use crate::hub;
+use crate::output::{self, Align};
+use aeolus_gguf::GgufFile;
+use aeolus_infer::{EncodeOptions, Tokenizer};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Turn text into tokens, or tokens into text
+///
+/// The text comes from the command line or from stdin. The beginning-of-text token is put in
+/// front if the model wants it.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus tokenize out/notus-mini.Q4_K_M.gguf 'The old man'
+  aeolus tokenize model.gguf 'The old man' --ids
+  aeolus tokenize model.gguf --decode 1,415,2193
+  aeolus tokenize model.gguf --ids < book.txt")]
+pub struct Args {
+    /// The GGUF file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The text (default: stdin)
+    #[arg(value_name = "TEXT", allow_hyphen_values = true)]
+    text: Option<String>,
+
+    /// Print ids only, in one line with commas
+    #[arg(long)]
+    ids: bool,
+
+    /// Turn these ids into text instead
+    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with_all = ["text", "ids"])]
+    decode: Option<Vec<u32>>,
+
+    /// Put no beginning-of-text token in front
+    #[arg(long)]
+    no_bos: bool,
+
+    /// Read control tokens that are written out in the text as those tokens
+    #[arg(long)]
+    special: bool,
+
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let named = || format!("{}", args.file.display());
+    let file = GgufFile::open(&hub::file(&args.file, args.json)?)?;
+    let tokenizer = Tokenizer::from_metadata(file.metadata()).with_context(named)?;
+    if let Some(ids) = &args.decode {
+        let text = tokenizer.decode(ids)?;
+        if args.json {
+            output::print_json(&json!({
+                "schema": "aeolus.tokenize/1", "ids": ids, "text": text,
+            }))?;
+        } else {
+            output::print(&format!("{text}\n"))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = match &args.text {
+        Some(text) => text.clone(),
+        None => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("cannot read the text from stdin")?;
+            text
+        }
+    };
+    let ids = tokenizer.encode(
+        &text,
+        EncodeOptions {
+            add_special: !args.no_bos,
+            parse_special: args.special,
+        },
+    );
+    let pieces = &tokenizer.vocabulary().pieces;
+    let piece = |id: u32| pieces.get(id as usize).map_or("", String::as_str);
+    if args.json {
+        output::print_json(&json!({
+            "schema": "aeolus.tokenize/1",
+            "text": text,
+            "ids": ids,
+            "pieces": ids.iter().map(|id| piece(*id)).collect::<Vec<_>>(),
+        }))?;
+    } else if args.ids {
+        let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+        output::print(&format!("{}\n", ids.join(",")))?;
+    } else {
+        output::print(&output::table(
+            &[("Id", Align::Right), ("Token", Align::Left)],
+            ids.iter()
+                .map(|id| vec![id.to_string(), piece(*id).escape_debug().to_string()]),
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

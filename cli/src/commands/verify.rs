@@ -1,0 +1,327 @@
+//! `aeolus verify`: a verdict on every file of a table.
+
+use super::evaluate::{self, CutArgs, EngineArgs, Request, nats};
+use super::forge;
+use crate::options::{RecipeArgs, ViaArg, parse_file_type};
+use crate::output::{self, Align, say};
+use crate::{interrupt, progress};
+use aeolus_checkpoint::OpenOptions;
+use aeolus_eval::{Comparison, Divergence, Making, Model, Subject, Verdict};
+use aeolus_recipe::FileType;
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Check a whole table of files against the checkpoint they were made from
+///
+/// For every file: its size is the forecast, its header as planned, every tensor's bytes as
+/// recomputed from the source's weights, and it loads. With a text, also its KL divergence from
+/// the source, which has to fall along the table. Exit code 1 if anything fails.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  aeolus verify out/ --against fixtures/notus-mini
+  aeolus verify out/ --against fixtures/notus-mini -f fixtures/text/heldout.txt
+  aeolus verify out/ --against notus-7b-v1 --type Q4_K_M --recipe current --json")]
+pub struct Args {
+    /// Folders of GGUF files, or files
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+
+    /// The checkpoint folder or GGUF file that they were made from
+    #[arg(long, value_name = "SOURCE")]
+    against: PathBuf,
+
+    /// The text; - for stdin
+    #[arg(short = 'f', long = "file", id = "text", value_name = "TEXT")]
+    text: Option<PathBuf>,
+
+    /// Which file types have to be there, in any letter case (default: the twelve of
+    /// `aeolus table`)
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_file_type)]
+    types: Vec<FileType>,
+
+    #[command(flatten)]
+    recipe: RecipeArgs,
+
+    /// What the weights were rounded to first (default: as `aeolus quantize` has it)
+    #[arg(long, value_enum)]
+    via: Option<ViaArg>,
+
+    #[command(flatten)]
+    cut: CutArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One file's findings.
+struct Row {
+    path: PathBuf,
+    file_type: FileType,
+    verdict: Verdict,
+    /// Why it does not load.
+    load_error: Option<String>,
+    quality: Option<Result<Divergence, String>>,
+}
+
+impl Row {
+    fn problems(&self) -> Vec<String> {
+        let verdict = &self.verdict;
+        let mut problems = Vec::new();
+        if verdict.bytes != verdict.forecast {
+            problems.push(format!(
+                "has {} bytes, the forecast is {}",
+                verdict.bytes, verdict.forecast
+            ));
+        }
+        problems.extend(verdict.header.iter().map(|p| format!("header: {p}")));
+        problems.extend(verdict.tensors.iter().map(|p| format!("tensor {p}")));
+        problems.extend(
+            self.load_error
+                .iter()
+                .map(|e| format!("does not load: {e}")),
+        );
+        if let Some(Err(error)) = &self.quality {
+            problems.push(error.clone());
+        }
+        problems
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "path": self.path.display().to_string(),
+            "file_type": self.file_type.name(),
+            "bytes": self.verdict.bytes,
+            "forecast_bytes": self.verdict.forecast,
+            "loads": self.load_error.is_none(),
+            "problems": self.problems(),
+            "quality": self.quality.as_ref().and_then(|q| q.as_ref().ok()),
+        })
+    }
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let started = Instant::now();
+    let cancel = interrupt::cancel_windows_on_ctrl_c()?;
+    let quiet = args.engine.quiet;
+    args.cut.refuse_without_text(args.text.is_some())?;
+    let text = args.text.as_deref().map(aeolus_eval::text::read);
+    let text = text.transpose()?;
+    let source = aeolus_checkpoint::open(&args.against, &OpenOptions::default())?;
+    let types = match args.types.is_empty() {
+        true => FileType::TABLE.to_vec(),
+        false => args.types.clone(),
+    };
+    let (subjects, missing) = subjects(&evaluate::gguf_files(&args.paths)?, &types)?;
+
+    let making = Making {
+        recipe: forge::recipe_options(&args.recipe)?,
+        via: args.via.map(Into::into),
+    };
+    let bar = progress::byte_bar(quiet);
+    bar.set_length(source.tensors.iter().map(|t| t.bytes().len() as u64).sum());
+    let done = |bytes: u64| bar.inc(bytes);
+    let verdicts = aeolus_eval::verify(&source, &subjects, &making, &done, cancel);
+    bar.finish_and_clear();
+    let verdicts = verdicts?;
+    drop(source);
+
+    let runtime = args.engine.runtime()?;
+    let mut rows = Vec::new();
+    for (subject, verdict) in subjects.iter().zip(verdicts) {
+        let loaded = Model::open(&subject.path, &runtime);
+        rows.push(Row {
+            path: subject.path.clone(),
+            file_type: subject.file_type,
+            verdict,
+            load_error: loaded.err().map(|e| e.to_string()),
+            quality: None,
+        });
+    }
+    drop(runtime);
+    let mut comparison = None;
+    if let Some(text) = &text {
+        comparison = measure(args, text, &mut rows, cancel)?;
+    }
+    let rises = rises(&rows);
+    let right = missing.is_empty() && rises.is_empty();
+    let right = right && rows.iter().all(|row| row.problems().is_empty());
+
+    if args.json {
+        let seconds = started.elapsed().as_secs_f64();
+        let mut value = json!({
+            "schema": "aeolus.verify/1",
+            "source": args.against.display().to_string(),
+            "right": right,
+            "missing": missing.iter().map(|ty| ty.name()).collect::<Vec<_>>(),
+            "rises": rises,
+            "seconds": seconds,
+        });
+        if let Some(comparison) = &comparison {
+            let text = args.text.as_deref();
+            evaluate::describe(&mut value, comparison, args.engine.mode, text);
+        }
+        value["files"] = json!(rows.iter().map(Row::to_json).collect::<Vec<_>>());
+        output::print_json(&value)?;
+    } else {
+        print(&rows)?;
+        let mut problems = Vec::new();
+        for row in &rows {
+            let path = row.path.display();
+            problems.extend(row.problems().iter().map(|p| format!("{path}: {p}")));
+        }
+        problems.extend(missing.iter().map(|ty| format!("{ty} is missing")));
+        problems.extend(rises);
+        for problem in &problems {
+            output::print(&format!("{problem}\n"))?;
+        }
+        if !quiet {
+            let verdict = match problems.len() {
+                0 => "all files are right".to_owned(),
+                n => format!("{n} problems"),
+            };
+            let seconds = started.elapsed().as_secs_f64();
+            say(format_args!("{verdict}; {seconds:.1} s"));
+        }
+    }
+    Ok(match right {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
+    })
+}
+
+/// The files of the wanted types in the order of the table, and the types that no file has.
+fn subjects(files: &[PathBuf], types: &[FileType]) -> Result<(Vec<Subject>, Vec<FileType>)> {
+    let mut all: Vec<Subject> = Vec::new();
+    for path in files {
+        let subject = Subject::open(path)?;
+        if !types.contains(&subject.file_type) {
+            continue;
+        }
+        if let Some(other) = all.iter().find(|s| s.file_type == subject.file_type) {
+            bail!(
+                "{} and {} are both {}; name one of them",
+                other.path.display(),
+                path.display(),
+                subject.file_type
+            );
+        }
+        all.push(subject);
+    }
+    if all.is_empty() {
+        bail!("no file of the wanted types is there");
+    }
+    all.sort_by_key(|subject| place(subject.file_type));
+    let found = |ty: &FileType| all.iter().any(|s| s.file_type == *ty);
+    let missing = types.iter().copied().filter(|ty| !found(ty)).collect();
+    Ok((all, missing))
+}
+
+/// Where a type stands in the table; those that are not in it come last, as they are declared.
+fn place(file_type: FileType) -> (usize, FileType) {
+    let place = FileType::TABLE.iter().position(|ty| *ty == file_type);
+    (place.unwrap_or(usize::MAX), file_type)
+}
+
+/// Adds divergences to the files that load.
+fn measure(
+    args: &Args,
+    text: &str,
+    rows: &mut [Row],
+    cancel: &aeolus_pipeline::Cancel,
+) -> Result<Option<Comparison>> {
+    let mut runnable: Vec<&mut Row> = rows.iter_mut().filter(|r| r.load_error.is_none()).collect();
+    if runnable.is_empty() {
+        return Ok(None);
+    }
+    let files: Vec<PathBuf> = runnable.iter().map(|row| row.path.clone()).collect();
+    let comparison = evaluate::compare(&Request {
+        base: &args.against,
+        files: &files,
+        text: Some(text),
+        cut: &args.cut,
+        engine: &args.engine,
+        folder: &std::env::temp_dir(),
+        keep_base: None,
+        quiet: args.engine.quiet,
+        cancel,
+    })?;
+    for (row, result) in runnable.iter_mut().zip(&comparison.files) {
+        row.quality = Some(match result {
+            Ok(divergence) => Ok(*divergence),
+            Err(error) => Err(error.to_string()),
+        });
+    }
+    Ok(Some(comparison))
+}
+
+/// Neighbours of the table whose divergence does not fall.
+fn rises(rows: &[Row]) -> Vec<String> {
+    let measured: Vec<(FileType, f64)> = rows
+        .iter()
+        .filter(|row| FileType::TABLE.contains(&row.file_type))
+        .filter_map(|row| match &row.quality {
+            Some(Ok(divergence)) => Some((row.file_type, divergence.kld.value)),
+            _ => None,
+        })
+        .collect();
+    measured
+        .windows(2)
+        .filter(|pair| pair[1].1 >= pair[0].1)
+        .map(|pair| {
+            format!(
+                "mean KLD rises from {} ({}) to {} ({}); it should fall along the table",
+                pair[0].0,
+                nats(pair[0].1),
+                pair[1].0,
+                nats(pair[1].1)
+            )
+        })
+        .collect()
+}
+
+fn print(rows: &[Row]) -> Result<()> {
+    let measured = rows.iter().any(|row| row.quality.is_some());
+    let mut columns = vec![
+        ("File", Align::Left),
+        ("Type", Align::Left),
+        ("Size", Align::Left),
+        ("Header", Align::Left),
+        ("Tensors", Align::Left),
+        ("Loads", Align::Left),
+    ];
+    if measured {
+        columns.extend([("PPL", Align::Right), ("KLD mean", Align::Right)]);
+    }
+    let word = |right: bool| if right { "ok" } else { "WRONG" }.to_owned();
+    output::print(&output::table(
+        &columns,
+        rows.iter().map(|row| {
+            let mut cells = vec![
+                row.path.display().to_string(),
+                row.file_type.to_string(),
+                word(row.verdict.bytes == row.verdict.forecast),
+                word(row.verdict.header.is_empty()),
+                word(row.verdict.tensors.is_empty()),
+                word(row.load_error.is_none()),
+            ];
+            if measured {
+                cells.extend(match &row.quality {
+                    Some(Ok(d)) => [
+                        evaluate::plus_minus(d.ppl, 4),
+                        format!("{} ± {}", nats(d.kld.value), nats(d.kld.error)),
+                    ],
+                    _ => ["-".to_owned(), "-".to_owned()],
+                });
+            }
+            cells
+        }),
+    ))
+}

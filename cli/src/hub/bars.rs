@@ -1,0 +1,214 @@
+//! A bar for each file that moves and one for all of them.
+
+use crate::output::say;
+use crate::progress::style;
+use aeolus_hub::{Event, Progress};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const FILE: &str = "{prefix:33} {wide_bar} {decimal_bytes:>9}/{decimal_total_bytes:9}";
+const TOTAL: &str = "{prefix:33} {wide_bar} {decimal_bytes:>9}/{decimal_total_bytes:9} {rate:>11} {eta:>4} left {msg}";
+const HASHED: &str = "{prefix:33} {decimal_bytes:>9} {rate:>11}";
+/// Characters of a file's name that are shown: its end, where the parts of a model differ.
+const NAME_CHARS: usize = 33;
+
+/// Draws a fetch or a publication on stderr, if that is a terminal.
+pub struct Bars {
+    multi: MultiProgress,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    total: Option<ProgressBar>,
+    hashed: Option<ProgressBar>,
+    files: HashMap<String, ProgressBar>,
+}
+
+impl Bars {
+    /// None yet; they come with the events.
+    pub fn new(quiet: bool) -> Self {
+        let target = match quiet {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr_with_hz(10),
+        };
+        Self {
+            multi: MultiProgress::with_draw_target(target),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes the bars off the screen.
+    pub fn clear(&self) {
+        *self.state() = State::default();
+        clear(&self.multi);
+    }
+
+    /// The same for when the program ends in between, with a last line.
+    pub fn farewell(&self, line: &'static str) -> impl FnOnce() + Send + 'static {
+        let multi = self.multi.clone();
+        move || {
+            clear(&multi);
+            say(line);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says in a word why nothing moves.
+    fn remark(&self, text: String) {
+        match &self.state().total {
+            Some(total) => total.set_message(text),
+            None if !self.multi.is_hidden() => drop(self.multi.println(text)),
+            None => {}
+        }
+    }
+}
+
+/// Nothing is drawn after this, whatever still happens.
+fn clear(multi: &MultiProgress) {
+    // A terminal that cannot be written to needs no clearing.
+    let _ = multi.clear();
+    multi.set_draw_target(ProgressDrawTarget::hidden());
+}
+
+impl Progress for Bars {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Total { bytes, .. } => {
+                let mut state = self.state();
+                if let Some(hashed) = state.hashed.take() {
+                    hashed.finish_and_clear();
+                }
+                let bar = ProgressBar::new(bytes).with_style(style(TOTAL));
+                bar.set_prefix("total");
+                state.total = Some(self.multi.add(bar));
+            }
+            Event::Started {
+                path,
+                bytes,
+                already,
+            } => {
+                let bar = ProgressBar::new(bytes).with_style(style(FILE));
+                bar.set_prefix(end_of(path));
+                let mut state = self.state();
+                let bar = match &state.total {
+                    Some(total) => self.multi.insert_before(total, bar),
+                    None => self.multi.add(bar),
+                };
+                bar.set_position(already);
+                state.files.insert(path.to_owned(), bar);
+            }
+            Event::Bytes { path, bytes } => {
+                let state = self.state();
+                if let Some(bar) = state.files.get(path) {
+                    bar.inc(bytes);
+                }
+                if let Some(total) = &state.total {
+                    total.inc(bytes);
+                    if !total.message().is_empty() {
+                        total.set_message("");
+                    }
+                }
+            }
+            Event::Lost { path, bytes, why } => {
+                let state = self.state();
+                if let Some(bar) = state.files.get(path) {
+                    bar.set_position(bar.position().saturating_sub(bytes));
+                }
+                if let Some(total) = &state.total {
+                    // Bytes that an earlier run had left were not part of this one's total.
+                    total.inc_length(bytes.saturating_sub(total.position()));
+                    total.set_position(total.position().saturating_sub(bytes));
+                    total.set_message(why.to_owned());
+                }
+            }
+            Event::Finished { path } => {
+                if let Some(bar) = self.state().files.remove(path) {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::Waiting { path } => {
+                self.remark(format!("{path}: another process fetches it, waiting"));
+            }
+            Event::Retrying { path, why, wait } => {
+                let seconds = wait.as_secs_f64();
+                self.remark(format!("{path}: {why}; again in {seconds:.1} s"));
+            }
+            Event::Hashed { bytes, .. } => {
+                let mut state = self.state();
+                let bar = state.hashed.get_or_insert_with(|| {
+                    let bar = ProgressBar::no_length().with_style(style(HASHED));
+                    bar.set_prefix("reading files");
+                    self.multi.add(bar)
+                });
+                bar.inc(bytes);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn end_of(path: &str) -> String {
+    let chars = path.chars().count();
+    if chars <= NAME_CHARS {
+        return path.to_owned();
+    }
+    let end: String = path.chars().skip(chars - (NAME_CHARS - 1)).collect();
+    format!("…{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(bars: &Bars, path: Option<&str>) -> (u64, Option<u64>) {
+        let state = bars.state();
+        let bar = match path {
+            Some(path) => state.files.get(path),
+            None => state.total.as_ref(),
+        };
+        bar.map_or((0, None), |bar| (bar.position(), bar.length()))
+    }
+
+    #[test]
+    fn bars_follow_what_moves_and_what_is_lost() {
+        let bars = Bars::new(true);
+        bars.event(Event::Total {
+            files: 1,
+            bytes: 60,
+        });
+        bars.event(Event::Started {
+            path: "a",
+            bytes: 100,
+            already: 40,
+        });
+        bars.event(Event::Bytes {
+            path: "a",
+            bytes: 10,
+        });
+        assert_eq!(at(&bars, Some("a")), (50, Some(100)));
+        assert_eq!(at(&bars, None), (10, Some(60)));
+        // All of it was damaged, also what an earlier run had left.
+        bars.event(Event::Lost {
+            path: "a",
+            bytes: 50,
+            why: "damaged",
+        });
+        assert_eq!(at(&bars, Some("a")), (0, Some(100)));
+        assert_eq!(at(&bars, None), (0, Some(100)));
+        bars.event(Event::Finished { path: "a" });
+        assert_eq!(at(&bars, Some("a")), (0, None));
+    }
+
+    #[test]
+    fn long_names_show_their_end() {
+        assert_eq!(end_of("config.json"), "config.json");
+        let long = end_of("folder/model-00001-of-00002.safetensors");
+        assert_eq!(long, "…model-00001-of-00002.safetensors");
+        assert_eq!(long.chars().count(), NAME_CHARS);
+    }
+}

@@ -1,0 +1,188 @@
+//! What commands ask of the Hub.
+
+use super::{Bars, Look, Needs, Place, RemoteHeader};
+use crate::interrupt;
+use crate::output::{self, say};
+use aeolus_gguf::{Limits, ShardName, read_header};
+use aeolus_hub::{Fetched, Hub, RemoteFile, RepoRef, Selection, Settings, Target, Token};
+use anyhow::{Context, Result};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// How the Hub is asked. The token comes from the environment or a file, never from the command
+/// line: others on the machine can read that.
+#[derive(clap::Args, Debug)]
+pub struct ClientArgs {
+    /// File that holds the access token (default: HF_TOKEN, or where the Python client's login
+    /// puts it)
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Draw no bars and print no summary
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+impl ClientArgs {
+    /// A client with the environment's settings.
+    pub fn hub(&self) -> Result<Hub> {
+        let mut settings = Settings::from_env()?;
+        if let Some(path) = &self.token_file {
+            settings.token = Some(Token::from_file(path)?);
+        }
+        Ok(Hub::new(settings)?)
+    }
+}
+
+/// What matches the patterns; all without any.
+pub fn patterns(include: &[String], exclude: &[String]) -> Result<Selection> {
+    let include: Vec<&str> = include.iter().map(String::as_str).collect();
+    let exclude: Vec<&str> = exclude.iter().map(String::as_str).collect();
+    Ok(Selection::patterns(&include, &exclude)?)
+}
+
+/// Fetches what a command needs of the model.
+pub fn place(text: &str, needs: Needs, quiet: bool) -> Result<Place> {
+    // A checkpoint is named by its folder or by the configuration in it.
+    let folder = match needs {
+        Needs::File => text,
+        _ => text.strip_suffix("/config.json").unwrap_or(text),
+    };
+    let repo = RepoRef::parse(folder)?;
+    let hub = Hub::from_env()?;
+    let selection = match needs {
+        Needs::Checkpoint => Selection::conversion(),
+        Needs::Configuration => Selection::configuration(),
+        Needs::File => {
+            if repo.path().is_none() {
+                return Err(name_a_file(&hub, &repo));
+            }
+            Selection::patterns(&[], &[])?
+        }
+    };
+    let started = Instant::now();
+    let fetched = fetch(&hub, &repo, &selection, &Target::Cache, quiet)?;
+    if !quiet {
+        say(summary(&repo, &fetched, started));
+    }
+    let folder_name = match repo.path() {
+        None => Some(repo.name()),
+        Some(path) => path.rsplit('/').next(),
+    };
+    Ok(Place {
+        path: fetched.place,
+        folder_name: folder_name.map(str::to_owned),
+    })
+}
+
+/// Fetches with bars. Ctrl-C ends the program: what has arrived is kept for the next run.
+pub fn fetch(
+    hub: &Hub,
+    repo: &RepoRef,
+    selection: &Selection,
+    target: &Target,
+    quiet: bool,
+) -> Result<Fetched> {
+    let bars = Bars::new(quiet);
+    let last = bars.farewell("aeolus: interrupted; the next run goes on where this one ended");
+    let _ending = interrupt::end_on_ctrl_c(last)?;
+    let result = hub.fetch(repo, selection, target, &bars);
+    bars.clear();
+    Ok(result?)
+}
+
+/// One line about a fetch.
+pub fn summary(repo: &RepoRef, fetched: &Fetched, started: Instant) -> String {
+    let (count, bytes) = fetched
+        .files
+        .iter()
+        .filter(|f| !f.present)
+        .fold((0, 0), |(count, bytes), f| (count + 1, bytes + f.bytes));
+    let commit = fetched.commit.get(..12).unwrap_or(&fetched.commit);
+    let there = fetched.files.len() - count;
+    let what = match (count, there) {
+        (0, there) => format!("{there} files, all here already"),
+        (count, there) => format!(
+            "{count} files, {} fetched in {:.1} s; {there} here already",
+            output::human_bytes(bytes),
+            started.elapsed().as_secs_f64(),
+        ),
+    };
+    format!("{} at {commit}: {what}", repo.id())
+}
+
+/// A repository where a file is wanted: says which there are.
+fn name_a_file(hub: &Hub, repo: &RepoRef) -> anyhow::Error {
+    const SHOWN: usize = 12;
+    let listing = match hub.list(repo) {
+        Ok(listing) => listing,
+        Err(error) => return error.into(),
+    };
+    let files: Vec<&str> = listing
+        .files
+        .keys()
+        .map(String::as_str)
+        .filter(|path| path.ends_with(".gguf"))
+        .collect();
+    let more = match files.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    match files.is_empty() {
+        true => anyhow::anyhow!("{repo}: a GGUF file is wanted, and the repository has none"),
+        false => anyhow::anyhow!(
+            "{repo}: names a repository: name one file of it, {repo}/FILE. It has {}{more}",
+            files[..files.len().min(SHOWN)].join(", ")
+        ),
+    }
+}
+
+/// The header of a file, of all parts if it is one of a split file, by range requests. Offline the
+/// cache has to have the file.
+pub fn look(text: &str) -> Result<Look> {
+    let repo = RepoRef::parse(text)?;
+    let hub = Hub::from_env()?;
+    let Some(path) = repo.path() else {
+        return Err(name_a_file(&hub, &repo));
+    };
+    if hub.settings().offline {
+        let whole = Selection::patterns(&[], &[])?;
+        let fetched = hub.fetch(&repo, &whole, &Target::Cache, &())?;
+        return Ok(Look::Local(fetched.place));
+    }
+    let file = hub.open(&repo)?;
+    let Some(parts) = ShardName::parse(Path::new(path)) else {
+        return Ok(Look::Remote(read(&file)?));
+    };
+    let part = |number| {
+        let path = parts.sibling(number);
+        // All parts are of the same commit.
+        let part = format!("hf:{}@{}/{}", repo.id(), file.commit(), path.display());
+        read(&hub.open(&RepoRef::parse(&part)?)?)
+    };
+    let mut all = part(1)?;
+    for number in 2..=parts.count {
+        let next = part(number)?;
+        all.header.tensors.extend(next.header.tensors);
+        all.parts += 1;
+        all.bytes += next.bytes;
+    }
+    // True of a part, not of the whole.
+    for key in ["split.no", "split.count", "split.tensors.count"] {
+        all.header.metadata.remove(key);
+    }
+    Ok(Look::Remote(all))
+}
+
+fn read(file: &RemoteFile) -> Result<RemoteHeader> {
+    let header = read_header(Some(file.len()), &Limits::default(), |range| {
+        file.read_range(range).map_err(io::Error::other)
+    })
+    .with_context(|| file.path().to_owned())?;
+    Ok(RemoteHeader {
+        header,
+        parts: 1,
+        bytes: file.len(),
+    })
+}

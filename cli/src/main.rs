@@ -1,0 +1,76 @@
+//! The `aeolus` command: reads arguments, calls the crates, prints.
+//!
+//! Exit codes: 0 done, 1 a check found a difference, 2 an error, 130 interrupted.
+
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "doc comments of arguments are help texts: their brackets and tags are meant as they stand"
+)]
+
+mod commands;
+mod hub;
+mod interrupt;
+mod model;
+mod options;
+mod output;
+mod progress;
+
+use clap::{CommandFactory, Parser};
+use output::say;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = commands::Cli::parse_from(model::spell_out(std::env::args_os()));
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            if interrupt::was_cancelled(&error) {
+                say(format_args!("aeolus: {error}"));
+                return ExitCode::from(interrupt::EXIT_CODE);
+            }
+            say(format_args!("error: {}", chain(&error)));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The error and what it came from, in one paragraph; causes that a message quotes already are
+/// not said twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// The command's description, as completions and the manual page need it.
+pub(crate) fn command() -> clap::Command {
+    commands::Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let inner = anyhow::anyhow!("no such file");
+        let error = inner.context("a.gguf: cannot open: no such file");
+        assert_eq!(super::chain(&error), "a.gguf: cannot open: no such file");
+        let error = error.context("cannot inspect");
+        assert_eq!(
+            super::chain(&error),
+            "cannot inspect: a.gguf: cannot open: no such file"
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! Flags and set-up that the commands which run a model share.
+
+use crate::hub;
+use crate::output::say;
+use aeolus_infer::{
+    CacheType, GenerateOptions, Model, Numeric, Runtime, Sampler, SamplerOptions, Session,
+    SessionOptions, Timings, Tokenizer,
+};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// The file and how it is run.
+#[derive(Args, Debug)]
+pub struct ModelArgs {
+    /// The GGUF file
+    #[arg(value_name = "FILE", required_unless_present = "model")]
+    file: Option<PathBuf>,
+
+    /// The GGUF file, as llama.cpp's tools spell it
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    model: Option<PathBuf>,
+
+    /// Context: most tokens of prompt and answer together (0: the model's, up to 4096)
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    ctx_size: usize,
+
+    /// Threads (default: all cores)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    threads: Option<u16>,
+
+    /// Prompt tokens computed at a time
+    #[arg(short, long, value_name = "N", default_value_t = 512)]
+    batch_size: usize,
+
+    /// How numbers are rounded: `fast` multiplies in 8-bit integers, `exact` in f32
+    #[arg(long, value_enum, default_value = "fast")]
+    mode: ModeArg,
+
+    /// How keys and values are kept
+    #[arg(long, value_enum, default_value = "f16")]
+    cache_type: CacheArg,
+
+    /// Attend to this many last positions only (default: as the file says)
+    #[arg(long, value_name = "N")]
+    sliding_window: Option<usize>,
+
+    /// Accepted for llama.cpp's command lines; there is no GPU here
+    #[arg(
+        long,
+        value_name = "N",
+        hide_short_help = true,
+        allow_negative_numbers = true
+    )]
+    n_gpu_layers: Option<i64>,
+}
+
+/// Values of `--mode`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeArg {
+    Exact,
+    Fast,
+}
+
+/// Values of `--cache-type`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CacheArg {
+    F16,
+    F32,
+}
+
+/// How tokens are chosen, and how many.
+#[derive(Args, Debug)]
+pub struct SamplingArgs {
+    /// Most tokens of an answer; -1 until the model ends it or the context is full
+    #[arg(
+        short,
+        long = "n-predict",
+        alias = "predict",
+        value_name = "N",
+        default_value_t = -1,
+        allow_negative_numbers = true
+    )]
+    n: i64,
+
+    /// Temperature; 0 always takes the best token
+    #[arg(long, value_name = "T", default_value_t = 0.8)]
+    temp: f32,
+
+    /// Choose among this many best tokens; 0 for all
+    #[arg(long, alias = "top_k", value_name = "K", default_value_t = 40)]
+    top_k: usize,
+
+    /// Choose among the best tokens that together have this probability
+    #[arg(long, alias = "top_p", value_name = "P", default_value_t = 0.95)]
+    top_p: f32,
+
+    /// Leave out tokens less than this fraction as probable as the best
+    #[arg(long, alias = "min_p", value_name = "P", default_value_t = 0.05)]
+    min_p: f32,
+
+    /// Make recent tokens less likely; 1 for no penalty
+    #[arg(
+        long,
+        alias = "repeat_penalty",
+        value_name = "X",
+        default_value_t = 1.0
+    )]
+    repeat_penalty: f32,
+
+    /// How many tokens are recent
+    #[arg(long, alias = "repeat_last_n", value_name = "N", default_value_t = 64)]
+    repeat_last_n: usize,
+
+    /// Start of the random numbers (default, or -1: another one each time)
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    seed: Option<i64>,
+
+    /// End the answer at this text; may be given more than once
+    #[arg(long, alias = "reverse-prompt", short = 'r', value_name = "TEXT")]
+    stop: Vec<String>,
+
+    /// Go on after the model's end of text
+    #[arg(long)]
+    ignore_eos: bool,
+}
+
+/// A model that can be run.
+pub struct Loaded {
+    pub path: PathBuf,
+    pub model: Model,
+    pub tokenizer: Tokenizer,
+    pub runtime: Runtime,
+    pub options: SessionOptions,
+    pub load_time: Duration,
+}
+
+impl ModelArgs {
+    /// The file named either way.
+    pub fn path(&self) -> Result<&PathBuf> {
+        match self.file.as_ref().or(self.model.as_ref()) {
+            Some(path) => Ok(path),
+            None => bail!("no GGUF file is named"),
+        }
+    }
+
+    /// Opens the file and starts the threads.
+    pub fn load(&self) -> Result<Loaded> {
+        let path = hub::file(self.path()?, false)?;
+        let started = Instant::now();
+        if self.n_gpu_layers.is_some_and(|n| n != 0) {
+            say(format_args!(
+                "note: -ngl is ignored, there is no GPU support; everything runs on the CPU"
+            ));
+        }
+        let named = || format!("{}", path.display());
+        let mut model = Model::open(&path).with_context(named)?;
+        if self.sliding_window.is_some() {
+            model.set_sliding_window(self.sliding_window)?;
+        }
+        let tokenizer = Tokenizer::from_metadata(model.metadata()).with_context(named)?;
+        let numeric = match self.mode {
+            ModeArg::Exact => Numeric::Exact,
+            ModeArg::Fast => Numeric::Fast,
+        };
+        Ok(Loaded {
+            runtime: Runtime::new(self.threads.map_or(0, usize::from), numeric)?,
+            options: SessionOptions {
+                context: self.ctx_size,
+                cache: match self.cache_type {
+                    CacheArg::F16 => CacheType::F16,
+                    CacheArg::F32 => CacheType::F32,
+                },
+                batch: self.batch_size,
+            },
+            load_time: started.elapsed(),
+            path,
+            model,
+            tokenizer,
+        })
+    }
+}
+
+impl Loaded {
+    /// An empty sequence.
+    pub fn session(&self) -> Result<Session<'_>> {
+        Session::new(&self.runtime, &self.model, &self.tokenizer, self.options)
+            .with_context(|| format!("{}", self.path.display()))
+    }
+}
+
+impl SamplingArgs {
+    /// The sampler.
+    pub fn sampler(&self) -> Result<Sampler> {
+        Ok(Sampler::new(SamplerOptions {
+            temperature: self.temp,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repeat_penalty: self.repeat_penalty,
+            repeat_last_n: self.repeat_last_n,
+            seed: self.seed.and_then(|seed| u64::try_from(seed).ok()),
+        })?)
+    }
+
+    /// When an answer ends.
+    pub fn generate_options(&self) -> GenerateOptions {
+        GenerateOptions {
+            max_tokens: usize::try_from(self.n).ok(),
+            stop: self.stop.clone(),
+            ignore_end: self.ignore_eos,
+            show_control: false,
+        }
+    }
+}
+
+/// The timing summary on stderr.
+pub fn print_timings(load: Duration, timings: &Timings) {
+    let part = |tokens: usize, time: Duration, rate: Option<f64>| {
+        format!(
+            "{tokens} tokens in {:.2} s ({})",
+            time.as_secs_f64(),
+            rate.map_or("-".into(), |r| format!("{r:.1} tokens/s"))
+        )
+    };
+    say(format_args!(
+        "load {:.2} s; prompt {}; generation {}",
+        load.as_secs_f64(),
+        part(
+            timings.prompt_tokens,
+            timings.prompt_time,
+            timings.prompt_rate()
+        ),
+        part(
+            timings.generated_tokens,
+            timings.generation_time,
+            timings.generation_rate()
+        ),
+    ));
+}
+
+/// The same as JSON.
+pub fn timings_json(load: Duration, timings: &Timings) -> serde_json::Value {
+    json!({
+        "load_seconds": load.as_secs_f64(),
+        "prompt_tokens": timings.prompt_tokens,
+        "prompt_seconds": timings.prompt_time.as_secs_f64(),
+        "prompt_tokens_per_second": timings.prompt_rate(),
+        "generated_tokens": timings.generated_tokens,
+        "generation_seconds": timings.generation_time.as_secs_f64(),
+        "generation_tokens_per_second": timings.generation_rate(),
+    })
+}
+
+/// llama.cpp's options with one dash and several letters, as clap takes them.
+pub fn spell_out(args: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let mut runs_model = false;
+    args.enumerate()
+        .map(|(i, arg)| {
+            if i == 1 {
+                runs_model = arg == "run" || arg == "chat";
+            }
+            match arg.to_str() {
+                Some("-ngl") if runs_model => "--n-gpu-layers".into(),
+                Some("-ins") if runs_model => "--instruct".into(),
+                Some("-cnv") if runs_model => "--instruct".into(),
+                Some("-sys") if runs_model => "--system".into(),
+                _ => arg,
+            }
+        })
+        .collect()
+}
+
+/// Text from a model, safe to show: on a terminal, control characters other than line ends and
+/// tabs are left out, since they could move the cursor or worse.
+pub fn printable(text: &str, terminal: bool) -> String {
+    if terminal {
+        text.chars()
+            .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+            .collect()
+    } else {
+        text.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_spellings_are_understood_where_a_model_runs() {
+        let spell = |args: &[&str]| spell_out(args.iter().map(|a| (*a).into()));
+        assert_eq!(spell(&["aeolus", "run", "-ngl", "32"])[2], "--n-gpu-layers");
+        assert_eq!(spell(&["aeolus", "inspect", "-ngl"])[2], "-ngl");
+    }
+
+    #[test]
+    fn a_model_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\n", true), "a[2Jb\n");
+        assert_eq!(printable("a\x1b[2Jb\n", false), "a\x1b[2Jb\n");
+    }
+}

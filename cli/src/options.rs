@@ -1,0 +1,158 @@
+//! Flags that several commands share. They hold values only; files open when a command runs.
+
+use aeolus_gguf::{Endian, TensorType};
+use aeolus_pipeline::Via;
+use aeolus_recipe::{FileType, Vintage};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// What goes in.
+#[derive(Args, Debug)]
+pub struct SourceArgs {
+    /// Checkpoint folder (config.json, safetensors, tokenizer) or a GGUF file; on the Hub
+    /// hf:owner/name[@revision][/path]
+    #[arg(value_name = "MODEL")]
+    pub source: PathBuf,
+
+    /// Write no tokenizer into the file (it can then be loaded, but not given text)
+    #[arg(long)]
+    pub no_tokenizer: bool,
+}
+
+/// How weights reach their type.
+#[derive(Args, Debug)]
+pub struct EncodeArgs {
+    /// What the weights of quantized tensors are rounded to first: `f16`, as the published
+    /// files were made (default for bf16 sources), or `source`, nothing (default for others)
+    #[arg(long, value_enum)]
+    pub via: Option<ViaArg>,
+
+    /// Quantize tensors that are quantized already (loses quality twice)
+    #[arg(long)]
+    pub allow_requantize: bool,
+}
+
+/// Values of `--via`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ViaArg {
+    /// Through f16.
+    F16,
+    /// Straight from the source.
+    Source,
+}
+
+impl From<ViaArg> for Via {
+    fn from(arg: ViaArg) -> Self {
+        match arg {
+            ViaArg::F16 => Via::F16,
+            ViaArg::Source => Via::Source,
+        }
+    }
+}
+
+/// Which tensor gets which type.
+#[derive(Args, Debug)]
+pub struct RecipeArgs {
+    /// The mix of types behind a file type: `2023-11`, of the published notus table, or
+    /// `current`, today's llama.cpp
+    #[arg(long, value_name = "VINTAGE", default_value = "2023-11", value_parser = parse_vintage)]
+    pub recipe: Vintage,
+
+    /// Type of the tensors whose name matches a regular expression, for example
+    /// `'ffn_down=Q6_K'`; may be given more than once, the first match decides. Here Q3_K,
+    /// Q4_K and Q5_K are block types
+    #[arg(long, value_name = "REGEX=TYPE")]
+    pub tensor_type: Vec<String>,
+
+    /// Type of the output tensor (a block type)
+    #[arg(long, value_name = "TYPE", value_parser = parse_tensor_type)]
+    pub output_type: Option<TensorType>,
+
+    /// Type of the token embedding (a block type)
+    #[arg(long, value_name = "TYPE", value_parser = parse_tensor_type)]
+    pub embedding_type: Option<TensorType>,
+
+    /// Give every matrix the file type's main block type: no mix
+    #[arg(long)]
+    pub pure: bool,
+
+    /// Fail where a row is no multiple of its type's block, instead of taking another type
+    #[arg(long)]
+    pub no_fallback: bool,
+}
+
+/// Where outputs go and in which form.
+#[derive(Args, Debug)]
+pub struct TargetArgs {
+    /// Folder for the outputs (made if missing), or for one output a name ending in .gguf
+    #[arg(short, long, value_name = "PATH", default_value = ".")]
+    pub out: PathBuf,
+
+    /// Model name, in file names and as general.name (default: the source's)
+    #[arg(long, value_parser = parse_name)]
+    pub name: Option<String>,
+
+    #[command(flatten)]
+    pub format: FormatArgs,
+
+    /// Replace outputs that exist
+    #[arg(long)]
+    pub force: bool,
+
+    /// Threads (default: all cores)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub threads: Option<u16>,
+
+    /// Draw no progress bar and print no summary
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// The container.
+#[derive(Args, Debug)]
+pub struct FormatArgs {
+    /// GGUF version to write
+    #[arg(long, value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=3))]
+    pub gguf_version: u32,
+
+    /// Byte order; big needs --gguf-version 3
+    #[arg(long, value_enum, default_value = "little")]
+    pub endian: EndianArg,
+}
+
+/// Values of `--endian`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum EndianArg {
+    /// Little-endian, what nearly every machine runs.
+    Little,
+    /// Big-endian.
+    Big,
+}
+
+impl From<EndianArg> for Endian {
+    fn from(arg: EndianArg) -> Self {
+        match arg {
+            EndianArg::Little => Endian::Little,
+            EndianArg::Big => Endian::Big,
+        }
+    }
+}
+
+/// A file type in any letter case.
+pub fn parse_file_type(text: &str) -> Result<FileType, String> {
+    FileType::parse(text).map_err(|e| e.to_string())
+}
+
+fn parse_vintage(text: &str) -> Result<Vintage, String> {
+    Vintage::parse(text).map_err(|e| e.to_string())
+}
+
+fn parse_tensor_type(text: &str) -> Result<TensorType, String> {
+    aeolus_recipe::parse_tensor_type(text).map_err(|e| e.to_string())
+}
+
+/// A name that file names can start with.
+pub fn parse_name(text: &str) -> Result<String, String> {
+    aeolus_checkpoint::check_name(text).map_err(|e| e.to_string())?;
+    Ok(text.into())
+}
