@@ -1,0 +1,25 @@
+//! Whole-program tests: the real binary in private folders, golden files, real clients.
+
+mod support;
+mod tiny;
+
+mod bad_input;
+mod browser;
+mod card;
+mod commands;
+mod faults;
+mod fixtures;
+mod forecast;
+mod golden;
+#[cfg(feature = "hub")]
+mod hub;
+mod inspect;
+mod interop;
+mod metadata;
+mod quality;
+mod run;
+mod sources;
+mod table;
+mod tasks;
+#[cfg(not(feature = "hub"))]
+mod without_hub;

@@ -1,0 +1,111 @@
+//! Runs the real binary and reads what it wrote.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A file of the `fixtures` folder.
+pub fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fixtures")
+        .join(path)
+}
+
+/// A JSON fixture.
+pub fn json_fixture(path: &str) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(fixture(path)).unwrap()).unwrap()
+}
+
+/// The binary, ready for arguments, away from the user's settings.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aeolus"));
+    command.env_remove("AEOLUS_CPU");
+    command
+}
+
+/// Runs with arguments.
+pub fn aeolus<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+    command().args(args).output().unwrap()
+}
+
+/// The binary under the kernel's own limits, set by `sh`: seconds of processor time, user and
+/// system together, and megabytes of memory of its own (heap and stacks; a mapped file does not
+/// count). A run that takes more dies of a signal and has no exit code. Only Linux counts
+/// memory.
+pub fn capped(cpu_seconds: u32, megabytes: u64) -> Command {
+    let mut command = Command::new("sh");
+    let script = r#"ulimit -t "$1" && ulimit -d "$2" && shift 2 && exec "$@""#;
+    command
+        .env_remove("AEOLUS_CPU")
+        .args(["-c", script, "sh", &cpu_seconds.to_string()])
+        .arg((megabytes * 1000).to_string())
+        .arg(env!("CARGO_BIN_EXE_aeolus"));
+    command
+}
+
+/// Runs, expects success, gives stdout.
+pub fn ok<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> String {
+    let output = aeolus(args);
+    assert!(
+        output.status.success(),
+        "{:?}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs, expects an error (exit code 2, one paragraph on stderr, nothing on stdout), gives the
+/// message.
+pub fn fails<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> String {
+    refusal(aeolus(args))
+}
+
+/// The message of a run that [`fails`] expects.
+pub fn refusal(output: Output) -> String {
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "{}: {message}",
+        output.status
+    );
+    assert!(
+        output.stdout.is_empty(),
+        "{:?}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    message
+}
+
+/// A path as an argument.
+pub fn arg(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Copies a folder of plain files.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Digest as lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+/// Names in a folder, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
