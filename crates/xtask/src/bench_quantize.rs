@@ -111,10 +111,14 @@ fn megabytes(bytes: u64) -> String {
 
 impl Bench<'_> {
     fn aeolus(&self, command: &str) -> Command {
+        self.aeolus_on(self.args.threads, command)
+    }
+
+    fn aeolus_on(&self, threads: usize, command: &str) -> Command {
         let mut aeolus = Command::new(&self.args.aeolus);
         aeolus.arg(command);
         if command != "forecast" && command != "inspect" {
-            aeolus.args(["--quiet", "--force", "-t", &self.args.threads.to_string()]);
+            aeolus.args(["--quiet", "--force", "-t", &threads.to_string()]);
         }
         aeolus
     }
@@ -131,7 +135,11 @@ impl Bench<'_> {
     }
 
     fn ours(&self, source: &Path, ty: &str, out: &Path) -> Command {
-        let mut command = self.aeolus("quantize");
+        self.ours_on(self.args.threads, source, ty, out)
+    }
+
+    fn ours_on(&self, threads: usize, source: &Path, ty: &str, out: &Path) -> Command {
+        let mut command = self.aeolus_on(threads, "quantize");
         command
             .arg(source)
             .args(["--type", ty, "--recipe", "current", "-o"])
@@ -205,9 +213,7 @@ impl Bench<'_> {
         for ty in ["Q4_K_M", "Q2_K", "Q6_K"] {
             let (mut one, mut all) = (Vec::new(), Vec::new());
             for _ in 0..self.args.runs {
-                one.push(measure::run(
-                    self.ours(&self.f16, ty, &out).args(["-t", "1"]),
-                )?);
+                one.push(measure::run(&mut self.ours_on(1, &self.f16, ty, &out))?);
                 all.push(measure::run(&mut self.ours(&self.f16, ty, &out))?);
             }
             let (one, all) = (
