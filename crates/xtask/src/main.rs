@@ -2,11 +2,13 @@
 //!
 //! `cargo run --release -p xtask -- bench-quantize --model FOLDER --work FOLDER` measures this
 //! project's quantizer and, where they are on PATH, llama.cpp's tools, on the same input in the
-//! same run, and prints the tables of docs/benchmarks.md.
+//! same run, and prints the tables of docs/benchmarks.md. `bench-run` does the same for the
+//! built-in inference and llama-bench.
 
 #![forbid(unsafe_code)]
 
 mod bench_quantize;
+mod bench_run;
 mod measure;
 
 use clap::{Parser, Subcommand};
@@ -21,10 +23,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     BenchQuantize(bench_quantize::Args),
+    BenchRun(bench_run::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::BenchQuantize(args) => bench_quantize::run(&args),
+        Command::BenchRun(args) => bench_run::run(&args),
     }
 }
