@@ -11,17 +11,22 @@ import sys
 
 from devtools import Browser
 
-# Widths of a desk and of a phone, in both colours.
+# Widths of a desk and of a phone, in both colours, and of A4 paper without its margins, which is
+# white also for those who read in the dark.
 VIEWS = [
-    ("wide-light", 1280, False, "light"),
-    ("wide-dark", 1280, False, "dark"),
-    ("phone-light", 390, True, "light"),
-    ("phone-dark", 390, True, "dark"),
+    ("wide-light", 1280, False, "light", "screen"),
+    ("wide-dark", 1280, False, "dark", "screen"),
+    ("phone-light", 390, True, "light", "screen"),
+    ("phone-dark", 390, True, "dark", "screen"),
+    ("print-light", 688, False, "light", "print"),
+    ("print-dark", 688, False, "dark", "print"),
 ]
 
 LOOK = r"""
 (names => {
   const problems = [];
+  // Paper is held closer and is sharper.
+  const least = matchMedia("print").matches ? 7.5 : 9.5;
   const root = document.documentElement;
   if (root.scrollWidth > root.clientWidth)
     problems.push(`the page is ${root.scrollWidth} wide in a view of ${root.clientWidth}`);
@@ -52,7 +57,7 @@ LOOK = r"""
         problems.push(`${name}: "${a.text}" leaves the chart`);
       if (contrast(a.fill, paper) < 4.5)
         problems.push(`${name}: "${a.text}" is ${a.fill} on ${paper}`);
-      if (bottom - top < 9.5)
+      if (bottom - top < least)
         problems.push(`${name}: "${a.text}" is ${bottom - top} high`);
       for (const b of texts.slice(0, i)) {
         const across = Math.min(right, b.box.right) - Math.max(left, b.box.left);
@@ -77,6 +82,26 @@ LOOK = r"""
     const columns = new Set([...table.rows].map(row => row.cells.length));
     if (columns.size !== 1) problems.push(`a table with rows of ${[...columns]} cells`);
   }
+  for (const row of document.querySelectorAll("tbody tr")) {
+    const height = row.getBoundingClientRect().height;
+    if (height > 90) problems.push(`the table row "${row.cells[0].textContent}" is ${height} high`);
+  }
+  const solid = color => !/^(transparent|rgba\(.*, 0\))$/.test(color);
+  const seen = new Set();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
+    if (!text || element.closest("svg") || !element.checkVisibility()) continue;
+    let behind = element;
+    while (behind && !solid(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+    const ground = behind ? getComputedStyle(behind).backgroundColor : "rgb(255, 255, 255)";
+    const colour = getComputedStyle(element).color;
+    const pair = `${colour} on ${ground}`;
+    if (contrast(colour, ground) < 4.5 && !seen.has(pair)) {
+      seen.add(pair);
+      problems.push(`"${text.slice(0, 40)}" is ${pair}`);
+    }
+  }
   const heads = new Set([...tables[0].querySelectorAll("tbody th")].map(th => th.textContent));
   for (const name of names) if (!heads.has(name)) problems.push(`${name} is in no table`);
   return { problems, charts: charts.length, whole: whole.length, height: root.scrollHeight };
@@ -85,12 +110,12 @@ LOOK = r"""
 
 
 def look(browser, session, page, view, names, folder):
-    name, width, phone, scheme = view
+    name, width, phone, scheme, medium = view
     browser.events.clear()
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": phone}
     browser.call("Emulation.setDeviceMetricsOverride", session, **metrics)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.call("Emulation.setEmulatedMedia", session, features=features)
+    browser.call("Emulation.setEmulatedMedia", session, media=medium, features=features)
     browser.call("Page.navigate", session, url=page)
     browser.wait_for("Page.loadEventFired")
     browser.settle()
@@ -130,6 +155,7 @@ def main():
         session = browser.page()
         for view in VIEWS:
             problems += look(browser, session, page.as_uri(), view, names, folder)
+        browser.call("Emulation.setEmulatedMedia", session, media="", features=[])
         paper = browser.call("Page.printToPDF", session, printBackground=True)
         pdf = base64.b64decode(paper["data"])
         if not pdf.startswith(b"%PDF"):
