@@ -173,6 +173,14 @@ pub enum Error {
         /// The rule it breaks.
         why: &'static str,
     },
+    /// A file here that no repository, or not this one, takes under its name.
+    #[error("{path:?}: cannot be published: {why}")]
+    LocalName {
+        /// The file.
+        path: PathBuf,
+        /// The rule it breaks.
+        why: &'static str,
+    },
     /// The offline mode is on, and the cache does not have it.
     #[error(
         "{subject}: HF_HUB_OFFLINE is set and the cache ({}) does not have it: unset it to ask the Hub",

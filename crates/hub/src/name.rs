@@ -4,31 +4,36 @@ use crate::Error;
 
 /// Checks that a path from a repository stays inside the folder it is joined to.
 pub(crate) fn check_path(path: &str) -> Result<(), Error> {
-    let bad = |why| {
-        Err(Error::UnsafeName {
+    match path_fault(path) {
+        None => Ok(()),
+        Some(why) => Err(Error::UnsafeName {
             name: path.to_owned(),
             what: "file name",
             why,
-        })
-    };
+        }),
+    }
+}
+
+/// What is wrong with the path of a file in a repository, if anything is.
+pub(crate) fn path_fault(path: &str) -> Option<&'static str> {
     if path.is_empty() || path.len() > 1024 {
-        return bad("it must have 1 to 1024 bytes");
+        return Some("its path must have 1 to 1024 bytes");
     }
     if path.starts_with('/') || path.as_bytes().get(1) == Some(&b':') {
-        return bad("it is an absolute path");
+        return Some("it is an absolute path");
     }
     if path.chars().any(|c| c == '\\' || c.is_control()) {
-        return bad("it holds a backslash or a control character");
+        return Some("it holds a backslash or a control character");
     }
     for part in path.split('/') {
         match part {
-            "" => return bad("it has an empty part"),
-            "." | ".." => return bad("it leaves its folder"),
-            _ if part.len() > 255 => return bad("a part has more than 255 bytes"),
+            "" => return Some("it has an empty part"),
+            "." | ".." => return Some("it leaves its folder"),
+            _ if part.len() > 255 => return Some("a part has more than 255 bytes"),
             _ => {}
         }
     }
-    Ok(())
+    None
 }
 
 /// Whether the text is a whole commit hash.

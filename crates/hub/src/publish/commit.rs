@@ -3,7 +3,7 @@
 use super::files::{content, sample};
 use super::{How, Plan, PlannedFile};
 use crate::http::{Attempts, Call, Failure, shown};
-use crate::{Error, Event, Hub, Progress, RepoRef};
+use crate::{Error, Event, Hub, Progress, RepoRef, name};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, Url};
@@ -80,19 +80,29 @@ impl Hub {
                 .send(call.patience(self.http().network.answer_timeout))
                 .and_then(|mut response| {
                     let answer = response.json(MAX_ANSWER)?;
-                    let commit = answer["commitOid"].as_str().map(str::to_owned);
-                    let commit =
-                        commit.ok_or_else(|| response.bad("the answer names no commit"))?;
-                    let url = answer["commitUrl"]
-                        .as_str()
-                        .map_or_else(|| page(&commit), str::to_owned);
+                    let commit = answer["commitOid"].as_str();
+                    let commit = commit
+                        .filter(|commit| name::is_commit(commit))
+                        .ok_or_else(|| response.bad("the answer names no commit"))?
+                        .to_owned();
+                    let url = answer["commitUrl"].as_str().and_then(web_address);
+                    let url = url.unwrap_or_else(|| page(&commit));
                     Ok((commit, url, true))
                 });
             let failure = match result {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
-            let lost = matches!(failure, Failure::Transport { .. } | Failure::Stalled { .. });
+            // A gateway that gives up says so with a status; what it asked may go on behind it.
+            let lost = matches!(
+                failure,
+                Failure::Transport { .. }
+                    | Failure::Stalled { .. }
+                    | Failure::Status {
+                        status: 408 | 500..=599,
+                        ..
+                    }
+            );
             match attempts.failed(failure) {
                 Err(failure) => return Err(failure.explain(about, attempts.count())),
                 Ok((wait, why)) => {
@@ -125,6 +135,12 @@ impl Hub {
     }
 }
 
+/// A server's address of a page, fit to be shown; parsing escapes what could drive a terminal.
+fn web_address(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    matches!(url.scheme(), "http" | "https").then(|| url.into())
+}
+
 /// How the Hub wants a file.
 struct Wish {
     store: bool,
@@ -136,11 +152,9 @@ struct Wish {
 impl Wish {
     fn how(&self, file: &PlannedFile) -> Result<How, Error> {
         if self.ignored {
-            let why = "the repository's .gitignore excludes it";
-            return Err(Error::UnsafeName {
-                name: file.path.clone(),
-                what: "file name",
-                why,
+            return Err(Error::LocalName {
+                path: file.local.clone(),
+                why: "the repository's .gitignore excludes it: leave it out (--exclude), or change that",
             });
         }
         let ours = if self.store {

@@ -43,10 +43,9 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) -> Resul
         let local = entry.path();
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         let Some(path) = relative(root, &local) else {
-            return Err(Error::UnsafeName {
-                name: local.display().to_string(),
-                what: "file name",
-                why: "it is not UTF-8, which names in a repository are",
+            return Err(Error::LocalName {
+                path: local,
+                why: "its name is not UTF-8, which names in a repository are",
             });
         };
         if hidden || path.ends_with(".partial") || path.ends_with(".partial.journal") {
@@ -63,7 +62,9 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) -> Resul
             .map_err(Error::io("read", &local))?
             .is_file()
         {
-            name::check_path(&path)?;
+            if let Some(why) = name::path_fault(&path) {
+                return Err(Error::LocalName { path: local, why });
+            }
             files.push((path, local));
         }
     }
@@ -182,6 +183,20 @@ mod tests {
         );
         let none = names(Selection::patterns(&[], &["*"]).unwrap());
         assert!(matches!(none, Err(Error::NothingToPublish { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_no_repository_has_are_ours_to_mend() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a\nb.gguf"), "x").unwrap();
+        let error = collect(dir.path(), &Selection::patterns(&[], &[]).unwrap()).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("cannot be published") && text.contains("control character"),
+            "{text}"
+        );
+        assert!(!text.contains('\n'), "{text}");
     }
 
     #[test]

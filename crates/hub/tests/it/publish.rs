@@ -246,14 +246,14 @@ fn faults_on_the_way_up_are_overcome() {
 
 #[test]
 fn a_commit_whose_answer_is_lost_is_not_made_twice() {
-    let scene = Scene::new();
-    scene
-        .server
-        .fault(Fault::new(Action::DropAnswer).path("/commit/"));
-    let done = scene.publish("tester/m").unwrap();
-    assert_eq!(scene.server.commits().len(), 1);
-    assert_eq!(done.commit, scene.server.repo("tester/m").unwrap().commit());
-    scene.assert_arrived("tester/m");
+    for loss in [Action::DropAnswer, Action::GiveUp(504)] {
+        let scene = Scene::new();
+        scene.server.fault(Fault::new(loss).path("/commit/"));
+        let done = scene.publish("tester/m").unwrap();
+        assert_eq!(scene.server.commits().len(), 1);
+        assert_eq!(done.commit, scene.server.repo("tester/m").unwrap().commit());
+        scene.assert_arrived("tester/m");
+    }
 }
 
 #[test]

@@ -89,4 +89,7 @@ pub enum Action {
     Trickle(usize, u64),
     /// Carry the request out, then close the connection instead of answering.
     DropAnswer,
+    /// Carry the request out, then answer with this status, as a gateway in front does that has
+    /// waited long enough.
+    GiveUp(u16),
 }

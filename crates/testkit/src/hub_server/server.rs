@@ -319,6 +319,7 @@ fn send(
     let (mut piece, mut pause) = (64 << 10, Duration::ZERO);
     match fault {
         Some(Action::DropAnswer) => return Ok(false),
+        Some(Action::GiveUp(status)) => response = Response::new(status),
         Some(Action::CutAfter(bytes) | Action::StallAfter(bytes)) => limit = bytes,
         Some(Action::Shorten(bytes)) => response.part.1 = response.part.1.saturating_sub(bytes),
         Some(Action::ShiftRange) => {
