@@ -1,5 +1,7 @@
 //! The Hub from the command line: the real binary against a test Hub on loopback.
 
+mod everywhere;
+
 use crate::support::{arg, command, fixture, names, ok};
 use aeolus_gguf::{HeaderSpec, Layout, Metadata, Shape, TensorSpec, TensorType};
 use aeolus_testkit::hub_server::{Access, Action, Fault, HubServer, Repo, Site};

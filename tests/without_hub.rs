@@ -15,6 +15,15 @@ fn references_to_the_hub_get_a_clear_error() {
         &["tokenize", file, "text"],
         &["run", file, "-p", "text"],
         &["logits", file, "--ids", "1", "--out", "/nowhere/x"],
+        &["compare", "hf:owner/name", "x.gguf", "-f", "x.txt"],
+        &["compare", "x.gguf", file, "-f", "x.txt"],
+        &["errors", file, "--against", "x.gguf"],
+        &["verify", "x", "--against", "hf:owner/name"],
+        &["perplexity", file, "-f", "x.txt"],
+        &["tasks", file, "--arc", "x.jsonl"],
+        &["card", "hf:owner/name"],
+        &["card", "--forecast", "hf:owner/name"],
+        &["report", file, "--html", "x.html"],
     ] {
         let message = fails(args);
         assert!(message.contains("without the feature `hub`"), "{message}");

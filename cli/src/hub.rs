@@ -52,10 +52,32 @@ pub enum Look {
 pub struct RemoteHeader {
     /// With the tensors of all parts.
     pub header: Header<'static>,
-    /// How many files.
-    pub parts: usize,
+    /// The files that it is of.
+    pub parts: Vec<RemotePart>,
     /// Bytes of all of them.
     pub bytes: u64,
+}
+
+/// One file on the Hub.
+pub struct RemotePart {
+    /// Its name, without folders.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Digest in lower-case hex, if the Hub knows it.
+    pub sha256: Option<String>,
+}
+
+/// Where the headers of several files are.
+#[cfg_attr(
+    not(feature = "hub"),
+    expect(dead_code, reason = "nothing is remote without the Hub")
+)]
+pub enum Headers {
+    /// In these files.
+    Local(Vec<PathBuf>),
+    /// Here: the files are in this repository.
+    Remote(String, Vec<RemoteHeader>),
 }
 
 /// The reference in an argument, if it is one.
@@ -81,6 +103,18 @@ pub fn file(arg: &Path, quiet: bool) -> Result<PathBuf> {
     Ok(place(arg, Needs::File, quiet)?.path)
 }
 
+/// The GGUF files that an argument on the Hub means, fetched: one, or all of a folder or
+/// repository; of split files the first part. `None` for a path on this disk.
+pub fn gguf_files(arg: &Path, quiet: bool) -> Result<Option<Vec<PathBuf>>> {
+    let fetch = |text| remote::gguf_files(text, quiet);
+    reference(arg).map(fetch).transpose()
+}
+
+/// The headers of such files, which are not fetched for it.
+pub fn headers(arg: &Path) -> Result<Option<Headers>> {
+    reference(arg).map(remote::headers).transpose()
+}
+
 /// How the header of a file that an argument names can be seen; one on the Hub is not fetched for
 /// it.
 pub fn look(arg: &Path) -> Result<Look> {
@@ -96,8 +130,9 @@ use client as remote;
 /// Without the feature there is no Hub.
 #[cfg(not(feature = "hub"))]
 mod remote {
-    use super::{Look, Needs, Place};
+    use super::{Headers, Look, Needs, Place};
     use anyhow::{Result, bail};
+    use std::path::PathBuf;
 
     fn missing<T>(text: &str) -> Result<T> {
         bail!(
@@ -107,6 +142,14 @@ mod remote {
     }
 
     pub fn place(text: &str, _: Needs, _: bool) -> Result<Place> {
+        missing(text)
+    }
+
+    pub fn gguf_files(text: &str, _: bool) -> Result<Vec<PathBuf>> {
+        missing(text)
+    }
+
+    pub fn headers(text: &str) -> Result<Headers> {
         missing(text)
     }
 

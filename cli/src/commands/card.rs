@@ -1,15 +1,17 @@
 //! `aeolus card`: the model card of a set of files.
 
 use super::forge;
+use crate::hub::{self, Headers, Needs, RemoteHeader};
 use crate::options::{RecipeArgs, SourceArgs, parse_file_type};
 use crate::output::{self, say};
-use aeolus_checkpoint::Forecastable;
+use aeolus_checkpoint::{Forecastable, OpenOptions};
 use aeolus_gguf::Metadata;
 use aeolus_infer::{ChatTemplate, Message};
 use aeolus_pipeline::{Format, Output};
 use aeolus_recipe::FileType;
 use aeolus_report::{
-    Card, Collection, DEFAULT_TEMPLATE, File, HeaderFacts, Prompt, Quality, SourceCard, folder,
+    Card, Collection, DEFAULT_TEMPLATE, File, HeaderFacts, Part, Prompt, Quality, SourceCard,
+    folder,
 };
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -64,11 +66,12 @@ pub struct Args {
 /// Which files, as `card` and `report` take them.
 #[derive(clap::Args, Debug)]
 pub struct ModelArgs {
-    /// Folders of GGUF files, or files
+    /// Folders of GGUF files, or files; on the Hub hf:owner/name[@revision][/path], of which only
+    /// headers are read
     #[arg(value_name = "PATH", required_unless_present = "forecast")]
     pub paths: Vec<PathBuf>,
 
-    /// Files that do not exist yet, from a checkpoint's config.json
+    /// Files that do not exist yet, from a checkpoint's config.json, here or on the Hub
     #[arg(long, value_name = "CONFIG", conflicts_with = "paths")]
     pub forecast: Option<PathBuf>,
 
@@ -79,49 +82,72 @@ pub struct ModelArgs {
     #[command(flatten)]
     recipe: RecipeArgs,
 
-    /// The original model: its folder, or its README.md
+    /// The original model: its folder, or its README.md, here or on the Hub
     #[arg(long, value_name = "PATH")]
     pub source: Option<PathBuf>,
 }
 
-/// The files, and where each of their parts lies (nowhere, if forecast).
+/// The files, and where each of their parts lies on this disk, if anywhere.
 pub enum Files {
     Opened(Box<folder::Opened>),
+    Remote(Box<Collection>),
     Forecast(Box<Collection>),
+}
+
+/// What the arguments name.
+pub struct Named {
+    pub files: Files,
+    /// The original model's folder or file, on this disk.
+    pub source: Option<PathBuf>,
+    /// The repository of the files, if they are on the Hub.
+    pub repo: Option<String>,
 }
 
 impl Files {
     pub fn collection(&self) -> &Collection {
         match self {
             Self::Opened(opened) => &opened.collection,
-            Self::Forecast(collection) => collection,
+            Self::Remote(collection) | Self::Forecast(collection) => collection,
         }
     }
 }
 
 impl ModelArgs {
     /// Reads headers, or plans them.
-    pub fn open(&self) -> Result<Files> {
-        let mut files = match &self.forecast {
-            Some(config) => Files::Forecast(Box::new(self.plan(config)?)),
-            None => Files::Opened(Box::new(open(&self.paths)?)),
+    pub fn open(&self) -> Result<Named> {
+        let place = |path: &PathBuf| hub::place(path, Needs::Configuration, false);
+        let config = self.forecast.as_ref().map(place).transpose()?;
+        let source = self.source.as_ref().map(place).transpose()?;
+        let source = source.as_ref().or(config.as_ref());
+        let source = source.map(|place| place.path.clone());
+        let (mut files, repo) = match config {
+            Some(config) => (Files::Forecast(Box::new(self.plan(config)?)), None),
+            None => open(&self.paths)?,
         };
         let collection = match &mut files {
             Files::Opened(opened) => &mut opened.collection,
-            Files::Forecast(collection) => collection,
+            Files::Remote(collection) | Files::Forecast(collection) => collection,
         };
-        let source = self.source.as_ref().or(self.forecast.as_ref());
-        collection.model.model_type = source.and_then(|path| aeolus_report::model_type(path));
-        Ok(files)
+        collection.model.model_type = source
+            .as_ref()
+            .and_then(|path| aeolus_report::model_type(path));
+        Ok(Named {
+            files,
+            source,
+            repo,
+        })
     }
 
-    fn plan(&self, config: &Path) -> Result<Collection> {
+    fn plan(&self, config: hub::Place) -> Result<Collection> {
         let source = SourceArgs {
-            source: config.into(),
+            source: config.path.clone(),
             no_tokenizer: false,
         };
-        let options = forge::open_options(&source, None);
-        let facts = Forecastable::from_config(config, &options)?;
+        let options = OpenOptions {
+            folder_name: config.folder_name,
+            ..forge::open_options(&source, None)
+        };
+        let facts = Forecastable::from_config(&config.path, &options)?;
         let recipe = forge::recipe_options(&self.recipe)?;
         let types = match self.types.as_slice() {
             [] => &FileType::TABLE[..],
@@ -161,7 +187,57 @@ impl ModelArgs {
     }
 }
 
-fn open(paths: &[PathBuf]) -> Result<folder::Opened> {
+/// The files, and the repository that they are in if they are on the Hub.
+fn open(paths: &[PathBuf]) -> Result<(Files, Option<String>)> {
+    let (mut local, mut remote, mut repo) = (Vec::new(), Vec::new(), None);
+    for path in paths {
+        match hub::headers(path)? {
+            None => local.push(path.clone()),
+            Some(Headers::Local(files)) => local.extend(files),
+            Some(Headers::Remote(id, headers)) => {
+                repo.get_or_insert(id);
+                remote.extend(headers);
+            }
+        }
+    }
+    if remote.is_empty() {
+        return Ok((Files::Opened(Box::new(open_local(&local)?)), None));
+    }
+    if let Some(path) = local.first() {
+        bail!(
+            "{}: lies on this disk and others on the Hub: name files of one place",
+            path.display()
+        );
+    }
+    Ok((Files::Remote(Box::new(collect(&remote)?)), repo))
+}
+
+/// The files that have these headers.
+fn collect(remote: &[RemoteHeader]) -> Result<Collection> {
+    let headers: Vec<(Vec<Part>, HeaderFacts<'_>)> = remote
+        .iter()
+        .map(|file| {
+            let parts = file.parts.iter().map(|part| Part {
+                name: part.name.clone(),
+                bytes: part.bytes,
+                sha256: part.sha256.clone(),
+            });
+            let facts = HeaderFacts {
+                version: file.header.version,
+                endian: file.header.endian,
+                metadata: &file.header.metadata,
+                tensors: &file.header.tensors,
+                bytes: file.bytes,
+            };
+            (parts.collect(), facts)
+        })
+        .collect();
+    let mut collection = Collection::from_headers(&headers)?;
+    collection.model.prompt = remote.first().and_then(|f| prompt(&f.header.metadata));
+    Ok(collection)
+}
+
+fn open_local(paths: &[PathBuf]) -> Result<folder::Opened> {
     let mut opened = folder::open(paths)?;
     let first = opened.paths.iter().flatten().next();
     if let Some(path) = first {
@@ -216,13 +292,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 .with_context(|| format!("{}: cannot read the template", path.display()))
         })
         .transpose()?;
-    let mut files = args.model.open()?;
-    if let Files::Opened(opened) = &mut files
-        && !args.no_sha256
-    {
-        opened.add_digests()?;
+    let Named {
+        mut files,
+        source,
+        repo,
+    } = args.model.open()?;
+    match &mut files {
+        Files::Opened(opened) if !args.no_sha256 => opened.add_digests()?,
+        Files::Remote(collection) if args.no_sha256 => collection.forget_digests(),
+        _ => {}
     }
-    let source = args.model.source.as_ref().or(args.model.forecast.as_ref());
+    let source = source.as_deref();
     let source_card = match source {
         // A forecast's config.json may be named itself.
         Some(path) if path.is_file() && path.extension().is_none_or(|ext| ext != "md") => {
@@ -237,8 +317,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     card.base_model = args
         .base_model
         .clone()
-        .or_else(|| source.and_then(|path| aeolus_report::hub_id(path)));
-    card.repo = args.repo.clone();
+        .or_else(|| source.and_then(aeolus_report::hub_id));
+    card.repo = args.repo.clone().or(repo);
     card.quantized_by = args.quantized_by.clone();
     card.template = template;
     output::print(&card.render()?)?;

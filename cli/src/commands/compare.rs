@@ -1,6 +1,7 @@
 //! `aeolus compare`: how far files are from their base.
 
 use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Request};
+use crate::hub::{self, Needs};
 use crate::interrupt;
 use crate::output::{self, Align, say};
 use aeolus_eval::Format;
@@ -66,7 +67,8 @@ enum FormatArg {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let started = Instant::now();
     let cancel = interrupt::cancel_windows_on_ctrl_c()?;
-    let files = evaluate::gguf_files(&args.files)?;
+    let files = evaluate::gguf_files(&args.files, args.engine.quiet)?;
+    let base = hub::place(&args.base, Needs::Checkpoint, args.engine.quiet)?;
     let text = args.text.as_deref().map(aeolus_eval::text::read);
     let text = text.transpose()?;
     let format = match args.base_format {
@@ -74,7 +76,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         FormatArg::LlamaCpp => Format::LlamaCpp,
     };
     let request = Request {
-        base: &args.base,
+        base: &base.path,
         files: &files,
         text: text.as_deref(),
         cut: &args.cut,

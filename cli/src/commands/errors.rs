@@ -1,6 +1,7 @@
 //! `aeolus errors`: what quantization did to each tensor.
 
 use super::evaluate::{self, FormArgs};
+use crate::hub::{self, Needs};
 use crate::interrupt;
 use crate::output::{self, Align, say};
 use aeolus_checkpoint::{OpenOptions, TokenizerMode};
@@ -44,8 +45,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         tokenizer: TokenizerMode::Skip,
         ..OpenOptions::default()
     };
-    let source = aeolus_checkpoint::open(&args.against, &options)?;
-    let paths = evaluate::gguf_files(&args.files)?;
+    let quiet = args.form.json || args.form.csv;
+    let against = hub::place(&args.against, Needs::Checkpoint, quiet)?;
+    let paths = evaluate::gguf_files(&args.files, quiet)?;
+    let source = aeolus_checkpoint::open(&against.path, &options)?;
     let files: Vec<GgufFile> = paths
         .iter()
         .map(|path| GgufFile::open(path))

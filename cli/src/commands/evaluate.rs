@@ -1,6 +1,7 @@
 //! What `perplexity`, `compare`, `verify`, `table` and `tasks` share: the text and its cut, models
 //! that may be checkpoints, and how figures are shown.
 
+use crate::hub;
 use crate::output::{self, Align, say};
 use crate::progress;
 use aeolus_checkpoint::OpenOptions;
@@ -207,10 +208,19 @@ impl Runnable {
 }
 
 /// GGUF files: those named, and those in folders that are named, once each; of split files the
-/// first part.
-pub fn gguf_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+/// first part. Those on the Hub are fetched.
+pub fn gguf_files(paths: &[PathBuf], quiet: bool) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
+    // From small to large, as tables have them.
+    let sort = |found: &mut Vec<PathBuf>| {
+        found.sort_by_key(|file| (std::fs::metadata(file).map_or(0, |m| m.len()), file.clone()));
+    };
     for path in paths {
+        if let Some(mut found) = hub::gguf_files(path, quiet)? {
+            sort(&mut found);
+            files.extend(found);
+            continue;
+        }
         if !path.is_dir() {
             files.push(path.clone());
             continue;
@@ -230,8 +240,7 @@ pub fn gguf_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         if found.is_empty() {
             bail!("{}: holds no GGUF file", path.display());
         }
-        // From small to large, as tables have them.
-        found.sort_by_key(|file| (std::fs::metadata(file).map_or(0, |m| m.len()), file.clone()));
+        sort(&mut found);
         files.extend(found);
     }
     Ok(files)

@@ -1,6 +1,7 @@
 //! `aeolus perplexity`: how surprised a model is by a text.
 
 use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Runnable, plus_minus};
+use crate::hub::{self, Needs};
 use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
 use aeolus_eval::{Cut, Job, Perplexity, State, Windows};
@@ -44,9 +45,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let started = Instant::now();
     let cancel = interrupt::cancel_windows_on_ctrl_c()?;
     let quiet = args.engine.quiet;
+    let place = hub::place(&args.model, Needs::Checkpoint, quiet)?;
     let runtime = args.engine.runtime()?;
     let text = aeolus_eval::text::read(&args.text)?;
-    let runnable = Runnable::open(&args.model, &std::env::temp_dir(), quiet, cancel)?;
+    let runnable = Runnable::open(&place.path, &std::env::temp_dir(), quiet, cancel)?;
     let model = runnable.load(&runtime)?;
     let options = args.cut.options(model.weights());
     let windows = Windows::new(

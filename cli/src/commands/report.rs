@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let speed = results(&args.speed, "speed.json")
         .map(|path| Speed::read(&path))
         .transpose()?;
-    let files = args.model.open()?;
+    let files = args.model.open()?.files;
     let mut report = Report::new(files.collection());
     report.quality = quality.as_ref();
     report.errors = errors.as_ref();

@@ -1,6 +1,7 @@
 //! `aeolus tasks`: multiple-choice questions.
 
 use super::evaluate::{self, EngineArgs, FormArgs, Runnable};
+use crate::hub::{self, Needs};
 use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
 use aeolus_eval::tasks::{self, Outcome, Question, Task, TaskOptions};
@@ -95,6 +96,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let started = Instant::now();
     let cancel = interrupt::cancel_windows_on_ctrl_c()?;
     let quiet = args.engine.quiet;
+    let place = hub::place(&args.model, Needs::Checkpoint, quiet)?;
     // All files are read before anything is asked.
     let mut asked = Vec::new();
     for (task, path) in args.files.given() {
@@ -107,7 +109,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         asked.push((task, path, questions(task, path)?, options));
     }
     let runtime = args.engine.runtime()?;
-    let runnable = Runnable::open(&args.model, &std::env::temp_dir(), quiet, cancel)?;
+    let runnable = Runnable::open(&place.path, &std::env::temp_dir(), quiet, cancel)?;
     let model = runnable.load(&runtime)?;
     let encode = |text: &str| model.tokens(text);
     let mut results: Vec<(Task, &PathBuf, Outcome)> = Vec::new();

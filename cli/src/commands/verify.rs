@@ -2,6 +2,7 @@
 
 use super::evaluate::{self, CutArgs, EngineArgs, Request, nats};
 use super::forge;
+use crate::hub::{self, Needs};
 use crate::options::{RecipeArgs, ViaArg, parse_file_type};
 use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
@@ -10,7 +11,7 @@ use aeolus_eval::{Comparison, Divergence, Making, Model, Subject, Verdict};
 use aeolus_recipe::FileType;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -114,12 +115,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     args.cut.refuse_without_text(args.text.is_some())?;
     let text = args.text.as_deref().map(aeolus_eval::text::read);
     let text = text.transpose()?;
-    let source = aeolus_checkpoint::open(&args.against, &OpenOptions::default())?;
+    let against = hub::place(&args.against, Needs::Checkpoint, quiet)?;
+    let options = OpenOptions {
+        folder_name: against.folder_name,
+        ..OpenOptions::default()
+    };
+    let source = aeolus_checkpoint::open(&against.path, &options)?;
     let types = match args.types.is_empty() {
         true => FileType::TABLE.to_vec(),
         false => args.types.clone(),
     };
-    let (subjects, missing) = subjects(&evaluate::gguf_files(&args.paths)?, &types)?;
+    let (subjects, missing) = subjects(&evaluate::gguf_files(&args.paths, quiet)?, &types)?;
 
     let making = Making {
         recipe: forge::recipe_options(&args.recipe)?,
@@ -148,7 +154,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     drop(runtime);
     let mut comparison = None;
     if let Some(text) = &text {
-        comparison = measure(args, text, &mut rows, cancel)?;
+        comparison = measure(args, &against.path, text, &mut rows, cancel)?;
     }
     let rises = rises(&rows);
     let right = missing.is_empty() && rises.is_empty();
@@ -233,6 +239,7 @@ fn place(file_type: FileType) -> (usize, FileType) {
 /// Adds divergences to the files that load.
 fn measure(
     args: &Args,
+    against: &Path,
     text: &str,
     rows: &mut [Row],
     cancel: &aeolus_pipeline::Cancel,
@@ -243,7 +250,7 @@ fn measure(
     }
     let files: Vec<PathBuf> = runnable.iter().map(|row| row.path.clone()).collect();
     let comparison = evaluate::compare(&Request {
-        base: &args.against,
+        base: against,
         files: &files,
         text: Some(text),
         cut: &args.cut,

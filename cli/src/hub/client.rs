@@ -1,10 +1,10 @@
 //! What commands ask of the Hub.
 
-use super::{Bars, Look, Needs, Place, RemoteHeader};
+use super::{Bars, Headers, Look, Needs, Place, RemoteHeader, RemotePart};
 use crate::interrupt;
 use crate::output::{self, say};
 use aeolus_gguf::{Limits, ShardName, read_header};
-use aeolus_hub::{Fetched, Hub, RemoteFile, RepoRef, Selection, Settings, Target, Token};
+use aeolus_hub::{Fetched, Hub, Listing, RemoteFile, RepoRef, Selection, Settings, Target, Token};
 use anyhow::{Context, Result};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -138,6 +138,46 @@ fn name_a_file(hub: &Hub, repo: &RepoRef) -> anyhow::Error {
     }
 }
 
+/// Fetches the GGUF files that a reference means.
+pub fn gguf_files(text: &str, quiet: bool) -> Result<Vec<PathBuf>> {
+    let repo = RepoRef::parse(text)?;
+    let hub = Hub::from_env()?;
+    let started = Instant::now();
+    let fetched = fetch(&hub, &repo, &ggufs()?, &Target::Cache, quiet)?;
+    if !quiet {
+        say(summary(&repo, &fetched, started));
+    }
+    let places = fetched.files.into_iter().map(|file| file.place);
+    Ok(places.filter(|place| !is_later_part(place)).collect())
+}
+
+fn ggufs() -> Result<Selection> {
+    Ok(Selection::patterns(&["*.gguf"], &[])?)
+}
+
+/// Whether the file is a part of a split one, but not the first.
+fn is_later_part(path: &Path) -> bool {
+    ShardName::parse(path).is_some_and(|part| part.number > 1)
+}
+
+/// The headers of the GGUF files that a reference means, by range requests. Offline the cache has
+/// to have the files.
+pub fn headers(text: &str) -> Result<Headers> {
+    let repo = RepoRef::parse(text)?;
+    let hub = Hub::from_env()?;
+    if hub.settings().offline {
+        return Ok(Headers::Local(gguf_files(text, true)?));
+    }
+    let listing = hub.list(&repo)?;
+    let paths = ggufs()?.choose(&repo, &listing)?;
+    let headers = paths
+        .iter()
+        .filter(|path| !is_later_part(Path::new(path)))
+        .map(|path| header(&hub, &repo, &listing, path))
+        .collect::<Result<_>>()?;
+    Ok(Headers::Remote(repo.id(), headers))
+}
+
 /// The header of a file, of all parts if it is one of a split file, by range requests. Offline the
 /// cache has to have the file.
 pub fn look(text: &str) -> Result<Look> {
@@ -151,28 +191,29 @@ pub fn look(text: &str) -> Result<Look> {
         let fetched = hub.fetch(&repo, &whole, &Target::Cache, &())?;
         return Ok(Look::Local(fetched.place));
     }
-    let file = hub.open(&repo)?;
+    // All parts are of the same commit.
+    let listing = hub.list(&repo)?;
+    Ok(Look::Remote(header(&hub, &repo, &listing, path)?))
+}
+
+fn header(hub: &Hub, repo: &RepoRef, listing: &Listing, path: &str) -> Result<RemoteHeader> {
+    let open = |path: &str| read(&hub.open_listed(repo, listing, path)?);
     let Some(parts) = ShardName::parse(Path::new(path)) else {
-        return Ok(Look::Remote(read(&file)?));
+        return open(path);
     };
-    let part = |number| {
-        let path = parts.sibling(number);
-        // All parts are of the same commit.
-        let part = format!("hf:{}@{}/{}", repo.id(), file.commit(), path.display());
-        read(&hub.open(&RepoRef::parse(&part)?)?)
-    };
+    let part = |number| open(&parts.sibling(number).to_string_lossy());
     let mut all = part(1)?;
     for number in 2..=parts.count {
         let next = part(number)?;
         all.header.tensors.extend(next.header.tensors);
-        all.parts += 1;
+        all.parts.extend(next.parts);
         all.bytes += next.bytes;
     }
     // True of a part, not of the whole.
     for key in ["split.no", "split.count", "split.tensors.count"] {
         all.header.metadata.remove(key);
     }
-    Ok(Look::Remote(all))
+    Ok(all)
 }
 
 fn read(file: &RemoteFile) -> Result<RemoteHeader> {
@@ -180,9 +221,14 @@ fn read(file: &RemoteFile) -> Result<RemoteHeader> {
         file.read_range(range).map_err(io::Error::other)
     })
     .with_context(|| file.path().to_owned())?;
+    let name = file.path().rsplit('/').next().unwrap_or_default();
     Ok(RemoteHeader {
         header,
-        parts: 1,
+        parts: vec![RemotePart {
+            name: name.to_owned(),
+            bytes: file.len(),
+            sha256: file.sha256().map(str::to_owned),
+        }],
         bytes: file.len(),
     })
 }

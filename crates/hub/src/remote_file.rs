@@ -2,7 +2,7 @@
 
 use crate::fetch::content_range;
 use crate::http::{Attempts, Failure, Shortcut};
-use crate::{Error, Hub, RepoRef};
+use crate::{Error, Hub, Listing, RepoRef};
 use std::ops::Range;
 
 /// A file on the Hub, at one commit. Its bytes are read by range; nothing is kept on this disk.
@@ -13,6 +13,7 @@ pub struct RemoteFile {
     path: String,
     commit: String,
     bytes: u64,
+    sha256: Option<String>,
     shortcut: Shortcut,
 }
 
@@ -26,7 +27,20 @@ impl Hub {
     pub fn open(&self, repo: &RepoRef) -> Result<RemoteFile, Error> {
         self.http().check_online(&repo.to_string())?;
         let listing = self.list(repo)?;
-        let path = repo.path().unwrap_or_default();
+        self.open_listed(repo, &listing, repo.path().unwrap_or_default())
+    }
+
+    /// The same for a file of a listing that was asked for before: no request is made.
+    ///
+    /// # Errors
+    /// [`Error::NothingMatched`] if the listing has no such file; [`Error::Offline`].
+    pub fn open_listed(
+        &self,
+        repo: &RepoRef,
+        listing: &Listing,
+        path: &str,
+    ) -> Result<RemoteFile, Error> {
+        self.http().check_online(&repo.to_string())?;
         let Some(entry) = listing.files.get(path) else {
             let what = if path.is_empty() {
                 "a reference without a path"
@@ -45,7 +59,8 @@ impl Hub {
             repo: repo.clone(),
             path: path.to_owned(),
             bytes: entry.bytes,
-            commit: listing.commit,
+            sha256: entry.sha256.clone(),
+            commit: listing.commit.clone(),
             shortcut: Shortcut::default(),
         })
     }
@@ -68,6 +83,12 @@ impl RemoteFile {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// sha256 of the whole file, which the Hub knows of large ones.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
     }
 
     /// The commit that is read, 40 hex digits.

@@ -262,13 +262,44 @@ impl Collection {
         }
     }
 
+    /// The files with these headers and parts, in any order.
+    ///
+    /// # Errors
+    /// [`Error::TwoModels`] if they are not quantizations of one model, [`Error::NoFiles`] if there
+    /// are none.
+    pub fn from_headers(headers: &[(Vec<Part>, HeaderFacts<'_>)]) -> Result<Self, Error> {
+        let name = |parts: &[Part]| parts.first().map_or(String::new(), |p| p.name.clone());
+        let Some((first_parts, first)) = headers.first() else {
+            return Err(Error::NoFiles {
+                path: std::path::PathBuf::new(),
+            });
+        };
+        let mut files = Vec::new();
+        for (parts, header) in headers {
+            let own = name(parts);
+            Self::check_same_model((&name(first_parts), first), (&own, header))?;
+            files.push(File {
+                parts: parts.clone(),
+                ..File::from_header(&own, header)
+            });
+        }
+        Ok(Self::new(first.metadata, files))
+    }
+
+    /// Leaves the digests of all files unknown.
+    pub fn forget_digests(&mut self) {
+        for part in self.files.iter_mut().flat_map(|file| &mut file.parts) {
+            part.sha256 = None;
+        }
+    }
+
     /// The largest context, up to 4096, that memory figures are given for.
     pub fn memory_context(&self) -> u64 {
         self.model.context.unwrap_or(4096).clamp(1, 4096)
     }
 
     /// Checks that two headers belong to one model.
-    pub(crate) fn check_same_model(
+    fn check_same_model(
         a: (&str, &HeaderFacts<'_>),
         b: (&str, &HeaderFacts<'_>),
     ) -> Result<(), Error> {

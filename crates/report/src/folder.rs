@@ -1,6 +1,6 @@
 //! The GGUF files of a folder, and their digests.
 
-use crate::{Collection, Error, File, HeaderFacts, Part};
+use crate::{Collection, Error, HeaderFacts, Part};
 use aeolus_gguf::{GgufFile, ShardName};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -45,36 +45,25 @@ pub fn open(paths: &[PathBuf]) -> Result<Opened, Error> {
         let parts = file.maps().iter().map(|m| m.path().to_path_buf()).collect();
         files.push((file, parts));
     }
-    let mut entries: Vec<(File, Vec<PathBuf>)> = Vec::new();
-    for (file, parts) in &files {
-        let name = parts
-            .first()
-            .map_or_else(String::new, |path| file_name(path));
-        if let Some((first, first_parts)) = files.first() {
-            let first_name = first_parts
-                .first()
-                .map_or_else(String::new, |path| file_name(path));
-            Collection::check_same_model((&first_name, &header(first)), (&name, &header(file)))?;
-        }
-        entries.push((entry(file, &name), parts.clone()));
-    }
-    let Some((first, _)) = files.first() else {
+    if files.is_empty() {
         return Err(Error::NoFiles {
             path: paths.first().cloned().unwrap_or_default(),
         });
-    };
-    let collection = Collection::new(
-        first.metadata(),
-        entries.iter().map(|(file, _)| file.clone()).collect(),
-    );
+    }
+    let headers: Vec<(Vec<Part>, HeaderFacts<'_>)> = files
+        .iter()
+        .map(|(file, _)| (parts(file), header(file)))
+        .collect();
+    let collection = Collection::from_headers(&headers)?;
     let paths = collection
         .files
         .iter()
         .map(|file| {
-            entries
+            headers
                 .iter()
-                .find(|(entry, _)| entry.parts == file.parts && entry.name == file.name)
-                .map(|(_, parts)| parts.clone())
+                .zip(&files)
+                .find(|((parts, _), _)| *parts == file.parts)
+                .map(|(_, (_, paths))| paths.clone())
                 .unwrap_or_default()
         })
         .collect();
@@ -91,17 +80,13 @@ fn header(file: &GgufFile) -> HeaderFacts<'_> {
     }
 }
 
-/// The facts of an open file, with all its parts.
-fn entry(file: &GgufFile, name: &str) -> File {
+fn parts(file: &GgufFile) -> Vec<Part> {
     let part = |map: &std::sync::Arc<aeolus_source::Map>| Part {
         name: file_name(map.path()),
         bytes: map.len() as u64,
         sha256: None,
     };
-    File {
-        parts: file.maps().iter().map(part).collect(),
-        ..File::from_header(name, &header(file))
-    }
+    file.maps().iter().map(part).collect()
 }
 
 /// The GGUF files of a folder, sorted by name; of a split file the first part only.

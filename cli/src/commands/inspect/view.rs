@@ -44,7 +44,7 @@ impl View {
     pub fn parts(&self) -> usize {
         match self {
             Self::Local(file) => file.maps().len(),
-            Self::Remote(remote) => remote.parts,
+            Self::Remote(remote) => remote.parts.len(),
         }
     }
 
