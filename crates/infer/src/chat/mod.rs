@@ -19,7 +19,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error as JinjaError, context};
 
 use crate::error::{Error, Result};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Instructions a rendering may take; also bounds what it may allocate, to 64 bytes each.
 pub const FUEL: u64 = 2_000_000;
@@ -110,6 +110,42 @@ impl ChatTemplate {
         Self::new(source, text(vocabulary.bos), text(vocabulary.eos)).map(Some)
     }
 
+    /// The conversation as tokens, up to where the assistant is to speak. Control tokens are those
+    /// that the template writes: one that is spelled out in a message is text there, so that no
+    /// message can end its own turn.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn tokens(&self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+        let Some(shield) = free_character(messages) else {
+            return Err(Error::Template(
+                "the messages contain every private-use character".to_owned(),
+            ));
+        };
+        let shielded: Vec<Message> = messages
+            .iter()
+            .map(|message| Message {
+                role: message.role.clone(),
+                content: tokenizer.shield(&message.content, shield),
+            })
+            .collect();
+        let text = self.render(&shielded, true)?;
+        let encode = |add_special| {
+            let options = EncodeOptions {
+                add_special,
+                parse_special: true,
+            };
+            tokenizer.encode_shielded(&text, options, Some(shield))
+        };
+        // A template may write the beginning token itself: two of them would be one too many.
+        let plain = encode(false);
+        let begins = plain.first().copied();
+        if begins.is_some() && begins == tokenizer.vocabulary().bos {
+            return Ok(plain);
+        }
+        Ok(encode(true))
+    }
+
     /// The conversation as text. With `add_generation_prompt` it ends where the assistant is to
     /// speak. The text contains control tokens by name: encode it with `parse_special`.
     ///
@@ -129,6 +165,12 @@ impl ChatTemplate {
             })
             .map_err(template_error)
     }
+}
+
+/// A character that no message contains, to mark what may not be read as a control token.
+fn free_character(messages: &[Message]) -> Option<char> {
+    let mut private_use = '\u{e000}'..='\u{f8ff}';
+    private_use.find(|c| messages.iter().all(|message| !message.content.contains(*c)))
 }
 
 /// The error with its line and its causes, in one line.

@@ -127,17 +127,19 @@ impl Tokenizer {
         self.ends.contains(&id)
     }
 
-    /// The token written exactly like this, of whatever kind.
-    pub fn token(&self, piece: &str) -> Option<u32> {
-        self.vocabulary
-            .pieces
-            .iter()
-            .position(|p| p == piece)
-            .map(|id| id as u32)
-    }
-
     /// Ids of `text`. An empty text has none (besides those of `add_special`).
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Vec<u32> {
+        self.encode_shielded(text, options, None)
+    }
+
+    /// The same for a text in which no token that is written out may begin where a `shield`
+    /// stands before it. Shields themselves are no text.
+    pub(crate) fn encode_shielded(
+        &self,
+        text: &str,
+        options: EncodeOptions,
+        shield: Option<char>,
+    ) -> Vec<u32> {
         let vocabulary = &self.vocabulary;
         let mut ids = Vec::with_capacity(text.len() / 3 + 2);
         if options.add_special && vocabulary.add_bos {
@@ -158,7 +160,8 @@ impl Tokenizer {
                     escaped.push(SPACE);
                 }
                 prefix = false;
-                escaped.extend(text.chars().map(|c| if c == ' ' { SPACE } else { c }));
+                let chars = text.chars().filter(|c| Some(*c) != shield);
+                escaped.extend(chars.map(|c| if c == ' ' { SPACE } else { c }));
                 let merges = &self.merges;
                 merges.encode(vocabulary, &escaped, &mut scratch, |unit| match unit {
                     Unit::Token(id) => ids.push(id),
@@ -167,11 +170,31 @@ impl Tokenizer {
             }
         };
         self.special
-            .split(vocabulary, text, options.parse_special, emit);
+            .split(vocabulary, text, options.parse_special, shield, emit);
         if options.add_special && vocabulary.add_eos {
             ids.extend(vocabulary.eos);
         }
         ids
+    }
+
+    /// `text` with a `shield` before every character of the control tokens that are written out
+    /// in it.
+    pub(crate) fn shield(&self, text: &str, shield: char) -> String {
+        let mut out = String::with_capacity(text.len());
+        self.special
+            .split(&self.vocabulary, text, true, None, |fragment| {
+                let id = match fragment {
+                    Fragment::Text(text) => return out.push_str(text),
+                    Fragment::Token(id) => id as usize,
+                };
+                let piece = &self.vocabulary.pieces[id];
+                // User-defined tokens are text like any other.
+                if self.vocabulary.kinds[id] == TokenKind::UserDefined {
+                    return out.push_str(piece);
+                }
+                out.extend(piece.chars().flat_map(|c| [shield, c]));
+            });
+        out
     }
 
     /// Bytes of a character without a piece; the unknown token where a byte has none either.

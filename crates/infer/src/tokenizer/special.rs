@@ -35,17 +35,26 @@ impl SpecialTokens {
     }
 
     /// Cuts `text` at the special tokens in it, leftmost and longest first. User-defined tokens
-    /// always count, control tokens only if `parse_control`.
+    /// always count, control tokens only if `parse_control`. No token begins behind a `shield`.
     pub(super) fn split<'t>(
         &self,
         vocabulary: &Vocabulary,
         text: &'t str,
         parse_control: bool,
+        shield: Option<char>,
         mut emit: impl FnMut(Fragment<'t>),
     ) {
         let bytes = text.as_bytes();
+        let mut buffer = [0; 4];
+        let shield = shield.map(|c| c.encode_utf8(&mut buffer).as_bytes());
         let (mut start, mut at) = (0, 0);
         while at < bytes.len() {
+            if let Some(shield) = shield.filter(|shield| bytes[at..].starts_with(shield)) {
+                at += shield.len();
+                // The first byte of the next character: tokens begin with no other.
+                at += usize::from(at < bytes.len());
+                continue;
+            }
             let found = self.by_first_byte[bytes[at] as usize].iter().find(|&&id| {
                 let wanted =
                     parse_control || vocabulary.kinds[id as usize] == TokenKind::UserDefined;
