@@ -24,6 +24,14 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
     },
+    /// A file that is read whole has more bytes than such a file may have.
+    #[error("{}: has more than {limit} bytes, the most that is read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most, in bytes.
+        limit: u64,
+    },
     /// The file is not the one that was opened any more.
     #[error("{}: changed while it was being read ({what})", path.display())]
     Changed {

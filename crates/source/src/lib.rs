@@ -6,7 +6,9 @@
 //! use `unsafe`.
 //!
 //! - [`Map`]: a whole file, read-only, with advice to the kernel about what comes next.
-//! - [`write_at`], [`available_bytes`]: positioned writes and the room left on a disk.
+//! - [`write_at`], [`read_at`], [`available_bytes`], [`open_locked`]: positioned writes, the room
+//!   left on a disk, files that one run at a time may write.
+//! - [`Sums`]: the `SHA256SUMS` of a folder.
 //! - [`FileId`]: whether two paths or handles are one file.
 //!
 //! # What happens when a mapped file changes
@@ -30,7 +32,9 @@
 mod disk;
 mod error;
 mod map;
+mod sums;
 
-pub use disk::{FileId, available_bytes, write_at};
+pub use disk::{FileId, available_bytes, open_locked, read_at, write_at};
 pub use error::Error;
 pub use map::Map;
+pub use sums::{SUMS, Sum, Sums};
