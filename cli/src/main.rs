@@ -21,6 +21,8 @@ use output::say;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    aeolus_source::report_lost_pages(2);
     let cli = commands::Cli::parse_from(model::spell_out(std::env::args_os()));
     match commands::run(cli) {
         Ok(code) => code,

@@ -14,8 +14,9 @@
 //! # What happens when a mapped file changes
 //!
 //! A map shows the file as it is, not as it was. If another program shortens the file, touching
-//! a page past the new end raises `SIGBUS` and ends the process; if it rewrites bytes, they
-//! change under the reader. [`Map::verify_unchanged`] compares size and modification time with
+//! a page past the new end raises `SIGBUS`, which ends the process: without a word, or after
+//! `report_lost_pages` with one that names the file. If it rewrites bytes, they change under the
+//! reader. [`Map::verify_unchanged`] compares size and modification time with
 //! those at opening, so that a long job can tell that its source changed before it trusts the
 //! result.
 //!
@@ -31,10 +32,13 @@
 
 mod disk;
 mod error;
+mod lost;
 mod map;
 mod sums;
 
 pub use disk::{FileId, available_bytes, open_locked, read_at, write_at};
 pub use error::Error;
+#[cfg(unix)]
+pub use lost::report_lost_pages;
 pub use map::Map;
 pub use sums::{SUMS, Sum, Sums};

@@ -14,6 +14,9 @@ use std::time::SystemTime;
 pub struct Map {
     path: PathBuf,
     file: File,
+    /// Gone before the map is: its addresses may then be another's.
+    #[cfg(unix)]
+    _entry: crate::lost::Entry,
     map: memmap2::Mmap,
     modified: Option<SystemTime>,
     id: Option<FileId>,
@@ -42,6 +45,8 @@ impl Map {
             path: path.into(),
             modified: meta.modified().ok(),
             id: FileId::of(&meta),
+            #[cfg(unix)]
+            _entry: crate::lost::Entry::new(map.as_ptr() as usize, map.len(), path),
             file,
             map,
         })
@@ -60,6 +65,11 @@ impl Map {
     /// Which file it is, whatever names it has; `None` where the system cannot tell.
     pub fn id(&self) -> Option<FileId> {
         self.id
+    }
+
+    /// When the file was last written to, as of opening; `None` where the system cannot tell.
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.modified
     }
 
     /// Tells the kernel that this range (bytes of the file) is needed soon, so that the disk
