@@ -41,14 +41,14 @@ fn existing_outputs_are_kept_without_force() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_cleans_up_and_exits_130() {
+fn ctrl_c_keeps_what_is_recorded_and_exits_130() {
     let out = tempfile::tempdir().unwrap();
     let model = fixture("notus-mini");
     // Signals sent before the handler exists or after the end prove nothing: try moments until
     // one falls into the run.
     let mut interrupted = 0;
     for delay in (0..60).map(|i| Duration::from_millis(5 * i)) {
-        let mut child = command()
+        let child = command()
             .env("AEOLUS_CPU", "scalar")
             .args([
                 "table",
@@ -59,7 +59,7 @@ fn ctrl_c_cleans_up_and_exits_130() {
                 "-t",
                 "1",
             ])
-            .stderr(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
@@ -70,15 +70,17 @@ fn ctrl_c_cleans_up_and_exits_130() {
             .status()
             .unwrap();
         let sent = Instant::now();
-        let status = child.wait().unwrap();
+        let run = child.wait_with_output().unwrap();
         assert!(sent.elapsed() < Duration::from_secs(5));
-        if started && status.code() == Some(130) {
+        if started && run.status.code() == Some(130) {
             interrupted += 1;
-            let left: Vec<String> = names(out.path())
-                .into_iter()
-                .filter(|n| n.ends_with(".partial"))
-                .collect();
-            assert!(left.is_empty(), "{left:?}");
+            let message = String::from_utf8_lossy(&run.stderr).into_owned();
+            let left = names(out.path());
+            assert!(left.iter().all(|n| n.contains(".partial")), "{left:?}");
+            assert_eq!(message.contains("are kept"), !left.is_empty(), "{message}");
+            ok(["table", arg(&model), "-o", arg(out.path())]);
+            let left = names(out.path());
+            assert!(left.iter().all(|n| !n.contains(".partial")), "{left:?}");
             break;
         }
         for name in names(out.path()) {
@@ -270,7 +272,7 @@ fn a_closed_stderr_changes_nothing() {
         .unwrap();
     drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert_eq!(names(out.path()), ["notus-mini.Q4_0.gguf"]);
+    assert_eq!(names(out.path()), ["SHA256SUMS", "notus-mini.Q4_0.gguf"]);
 }
 
 #[cfg(unix)]

@@ -198,7 +198,7 @@ fn a_whole_table_is_verified_and_its_divergence_falls() {
         "--json",
     ]);
     assert_eq!(written["chunks"], 2);
-    assert_eq!(names(out.path()).len(), 12, "nothing else is left");
+    assert_eq!(names(out.path()).len(), 13, "nothing else is left");
     let verify = |more: &[&str]| {
         let mut args = vec!["verify", arg(out.path()), "--against", arg(&model)];
         args.extend(more);

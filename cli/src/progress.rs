@@ -1,6 +1,7 @@
 //! The bars: what a run has done, how fast, and how long it still takes. On stderr; where that is
 //! no terminal, long evaluations leave a line now and then instead.
 
+use crate::output::{human_bytes, say};
 use aeolus_pipeline::{Event, Progress};
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::cell::RefCell;
@@ -45,11 +46,36 @@ impl Bar {
     pub fn clear(&self) {
         self.0.finish_and_clear();
     }
+
+    /// A line beside the bar. Said even to those who want it quiet: it is about their disk.
+    fn say(&self, line: std::fmt::Arguments<'_>) {
+        self.0.suspend(|| say(line));
+    }
 }
 
 impl Progress for Bar {
     fn event(&self, event: Event<'_>) {
         match event {
+            Event::Resumed { path, bytes, of } => self.say(format_args!(
+                "note: {}: {} of {} are there from an earlier run",
+                path.display(),
+                human_bytes(bytes),
+                human_bytes(of)
+            )),
+            Event::StartedOver { path, why } => self.say(format_args!(
+                "note: {}: started over: {why}",
+                path.display()
+            )),
+            Event::Kept {
+                folder,
+                files,
+                bytes,
+            } => self.say(format_args!(
+                "note: {}: {} of {files} unfinished outputs are kept; the same command goes on \
+                 from there, without it *.partial and *.partial.journal can be removed",
+                folder.display(),
+                human_bytes(bytes)
+            )),
             Event::Started { source_bytes, .. } => self.0.set_length(source_bytes),
             Event::Advanced { source_bytes, .. } => self.0.inc(source_bytes),
             _ => {}

@@ -8,7 +8,7 @@ use crate::{interrupt, progress};
 use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions, TokenizerMode};
 use aeolus_eval::{Comparison, Divergence};
 use aeolus_gguf::Endian;
-use aeolus_pipeline::{Cancel, Format, Options, Output};
+use aeolus_pipeline::{Cancel, Format, Options, Output, Written};
 use aeolus_recipe::{Fallback, FileType, PlannedTensor};
 use anyhow::{Result, bail};
 use serde_json::json;
@@ -62,10 +62,11 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
         via: request.encode.and_then(|e| e.via).map(Into::into),
         force: target.force,
         allow_requantize: request.encode.is_some_and(|e| e.allow_requantize),
+        scratch: false,
     };
     let result = aeolus_pipeline::run(&checkpoint, &outputs, &options, &bar, cancel);
     bar.clear();
-    result?;
+    let written = result?;
     let comparison = match (request.quality, &text) {
         (Some(quality), Some(text)) => {
             let base = &source.path;
@@ -73,7 +74,13 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
         }
         _ => None,
     };
-    print(&checkpoint, &outputs, started, request, comparison.as_ref())?;
+    let made = Made {
+        checkpoint: &checkpoint,
+        outputs: &outputs,
+        written: &written,
+        comparison: comparison.as_ref(),
+    };
+    print(&made, started, request)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -251,13 +258,21 @@ fn place(name: &str, outputs: Vec<Output>, target: &TargetArgs) -> Result<Vec<(P
         .collect())
 }
 
-fn print(
-    checkpoint: &Checkpoint,
-    outputs: &[(PathBuf, Output)],
-    started: Instant,
-    request: &Request<'_>,
-    comparison: Option<&Comparison>,
-) -> Result<()> {
+/// What there is to tell of.
+struct Made<'a> {
+    checkpoint: &'a Checkpoint,
+    outputs: &'a [(PathBuf, Output)],
+    written: &'a [Written],
+    comparison: Option<&'a Comparison>,
+}
+
+fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()> {
+    let Made {
+        checkpoint,
+        outputs,
+        written,
+        comparison,
+    } = *made;
     let seconds = started.elapsed().as_secs_f64();
     let source_bytes: u64 = checkpoint
         .tensors
@@ -272,6 +287,7 @@ fn print(
             .map(|(i, (path, output))| {
                 let mut file = super::forecast::row_json(output);
                 file["path"] = json!(path.display().to_string());
+                file["sha256"] = json!(written[i].sha256);
                 if let Some(Ok(divergence)) = comparison.map(|c| &c.files[i]) {
                     file["quality"] = json!(divergence);
                 }
@@ -302,7 +318,7 @@ fn print(
         &comparison.map_or_else(Vec::new, quality_columns),
     ))?;
     if !request.target.quiet {
-        let written: u64 = plans.iter().map(|o| o.layout().file_bytes()).sum();
+        let written: u64 = written.iter().map(|output| output.bytes).sum();
         say(format_args!(
             "{} read, {} written in {seconds:.1} s",
             output::human_bytes(source_bytes),

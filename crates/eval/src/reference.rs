@@ -55,6 +55,7 @@ impl Reference {
             via: None,
             force: false,
             allow_requantize: false,
+            scratch: true,
         };
         let outputs = [(path.clone(), output)];
         aeolus_pipeline::run(source, &outputs, &options, progress, cancel)?;

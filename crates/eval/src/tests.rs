@@ -388,6 +388,7 @@ fn forge(
         via: None,
         force: false,
         allow_requantize: false,
+        scratch: false,
     };
     aeolus_pipeline::run(
         source,

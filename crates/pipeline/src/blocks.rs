@@ -11,8 +11,8 @@ use std::ops::Range;
 /// The least bytes of one write where the tensor is that large.
 pub(crate) const PIECE_BYTES: u64 = 1 << 20;
 
-/// Anonymous memory that the work blocks of all threads may hold together, in bytes. One row
-/// per thread is always granted: with rows of 14,336 weights and 12 targets that is below 1 MB.
+/// Anonymous memory that all work blocks in flight may hold together, in bytes. One row for each
+/// is always granted: with rows of 14,336 weights and 12 targets that is below 1 MB.
 pub(crate) const BUDGET_BYTES: u64 = 160 << 20;
 
 /// Rows of one tensor, in output order.
@@ -44,7 +44,8 @@ pub(crate) fn cut(
     } else {
         count
     };
-    let affordable = (BUDGET_BYTES / threads / together.max(1)).max(1);
+    let in_flight = crate::tail::in_flight(threads as usize) as u64;
+    let affordable = (BUDGET_BYTES / in_flight / together.max(1)).max(1);
     let count = count.max(rows.div_ceil(affordable)).min(rows.max(1));
 
     let (each, longer) = (rows / count, rows % count);
@@ -98,8 +99,9 @@ mod tests {
                 let most = *sizes(rows, cols, &all, threads).iter().max().unwrap();
                 let bytes: u64 = all.iter().map(|t| t.row_bytes(cols).unwrap() * most).sum();
                 let row: u64 = all.iter().map(|t| t.row_bytes(cols).unwrap()).sum();
+                let in_flight = crate::tail::in_flight(threads) as u64;
                 assert!(
-                    bytes * threads as u64 <= BUDGET_BYTES.max(row * threads as u64),
+                    bytes * in_flight <= BUDGET_BYTES.max(row * in_flight),
                     "{threads} threads, {rows} x {cols}: {bytes} bytes each"
                 );
             }

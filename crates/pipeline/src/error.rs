@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why no output was made. Every output that was begun is gone again, under both names.
+/// Why no output was made. Outputs that were begun are gone again, but for what
+/// [`Event::Kept`](crate::Event::Kept) tells of.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -201,7 +202,7 @@ pub enum Error {
     #[error(transparent)]
     Checkpoint(#[from] aeolus_checkpoint::Error),
     /// [`Cancel`](crate::Cancel) was set.
-    #[error("interrupted; nothing was kept of the unfinished outputs")]
+    #[error("interrupted")]
     Cancelled,
 }
 
@@ -211,6 +212,23 @@ impl Error {
             path: crate::targets::source_path(tensor),
             tensor: tensor.name.clone(),
             what,
+        }
+    }
+
+    /// Whether another run, without other flags, may end better: then what is done is kept.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Write { .. } | Self::Rename { .. } | Self::Cancelled
+        )
+    }
+
+    /// An error of the ground floor on a file that is written.
+    pub(crate) fn system(error: aeolus_source::Error) -> Self {
+        match error {
+            aeolus_source::Error::Io { path, error, .. } => Self::Write { path, error },
+            aeolus_source::Error::NotAFile { path } => Self::NotAFile { path },
+            error => Self::Source(error),
         }
     }
 

@@ -1,17 +1,22 @@
-//! The pass over the source: decode a block once, encode it for every target, write it in place.
+//! A run: what is there is found, what is missing made, and all of it named.
 
 use crate::blocks::{self, Block};
+use crate::journal::{self, Identity, Prefix};
 use crate::partial::{self, PartialFile};
+use crate::pass::{self, Pass};
+use crate::recorder::Recorder;
+use crate::tail::{self, Tail};
 use crate::targets::{self, Target};
-use crate::tile::Tile;
-use crate::{Cancel, Error, Event, Output, Progress};
-use aeolus_checkpoint::{Checkpoint, Tensor};
-use aeolus_gguf::{Endian, TensorType};
-use aeolus_source::FileId;
-use std::ops::Range;
+use crate::{Cancel, Error, Event, Output, Progress, room};
+use aeolus_checkpoint::Checkpoint;
+use aeolus_gguf::TensorType;
+use aeolus_source::{FileId, Map, Sum, Sums};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 /// Weights decoded at a time by one thread (at least one row): 256 KiB of f32, which stays in a
 /// core's second-level cache while every target type reads it.
@@ -51,6 +56,9 @@ pub struct Options {
     pub force: bool,
     /// Encode tensors that are quantized already.
     pub allow_requantize: bool,
+    /// The outputs are for this process alone: they are not hashed, and after a run that ends
+    /// early nothing of them is kept.
+    pub scratch: bool,
 }
 
 /// A finished output.
@@ -60,15 +68,20 @@ pub struct Written {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
+    /// SHA-256 of its bytes, in hex; `None` for scratch outputs.
+    pub sha256: Option<String>,
 }
 
 /// Writes all `outputs` in one pass over `checkpoint`. Each output is a plan and the path of
-/// its file, whose folder is made if it is missing.
+/// its file, whose folder is made if it is missing; a `SHA256SUMS` there lists it in the end.
+///
+/// What an earlier run of the same outputs left unfinished is checked and gone on from.
 ///
 /// # Errors
 /// Before any work: outputs that exist, not enough room, types without a codec, a quantized
 /// source without leave. During it: weights that are not finite or do not fit f16, failing
-/// writes, a changed source, [`Error::Cancelled`]. In each case nothing new is left behind.
+/// writes, a changed source, [`Error::Cancelled`]. No output has its name then. Failing writes and
+/// [`Error::Cancelled`] leave what is recorded for another run, other errors leave nothing new.
 pub fn run(
     checkpoint: &Checkpoint,
     outputs: &[(PathBuf, Output)],
@@ -78,59 +91,13 @@ pub fn run(
 ) -> Result<Vec<Written>, Error> {
     let (paths, plans): (Vec<_>, Vec<_>) = outputs.iter().map(|(p, o)| (p, o.clone())).unzip();
     let targets = targets::collect(checkpoint, &plans, options.allow_requantize)?;
-    check_targets(&paths, &plans, options.force)?;
+    room::check_targets(&paths, &plans, options.force)?;
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = match options.threads {
         0 => cores,
         // More would only cut the blocks smaller.
         n => n.min(THREADS_PER_CORE * cores),
-    };
-    let blocks: Vec<Block> = checkpoint
-        .tensors
-        .iter()
-        .zip(&targets)
-        .enumerate()
-        .flat_map(|(i, (tensor, targets))| {
-            let types = targets.iter().map(|t| t.ty);
-            blocks::cut(i, tensor.shape.rows(), tensor.shape.cols(), types, threads)
-        })
-        .collect();
-
-    let sources: Vec<FileId> = checkpoint
-        .tensors
-        .iter()
-        .filter_map(|t| t.place()?.0.id())
-        .collect();
-    let mut files = Vec::with_capacity(outputs.len());
-    for (path, output) in outputs {
-        make_folder(partial::folder_of(path))?;
-        let bytes = output.layout().file_bytes();
-        let file = PartialFile::create(path, bytes, options.force, &sources)?;
-        file.write_at(&output.layout().encode_header(), 0)?;
-        files.push(file);
-    }
-    progress.event(Event::Started {
-        source_bytes: checkpoint
-            .tensors
-            .iter()
-            .map(|t| t.bytes().len() as u64)
-            .sum(),
-        output_bytes: plans.iter().map(|o| o.layout().file_bytes()).sum(),
-    });
-
-    let pass = Pass {
-        checkpoint,
-        targets: &targets,
-        blocks: &blocks,
-        files: &files,
-        via: options.via,
-        ahead: 2 * threads,
-        progress,
-        cancel,
-        next: AtomicUsize::new(0),
-        stop: AtomicBool::new(false),
-        failure: Mutex::new(None),
     };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -139,261 +106,318 @@ pub fn run(
             threads,
             what: e.to_string(),
         })?;
-    pool.broadcast(|_| pass.work());
-    if let Some(error) = pass.failure.into_inner().unwrap_or_else(|e| e.into_inner()) {
-        return Err(error);
-    }
-    checkpoint.verify_unchanged()?;
-
-    // All are whole before the first gets its name.
-    for file in &files {
-        file.sync()?;
-        if cancel.is_set() {
-            return Err(Error::Cancelled);
-        }
-    }
-    let all = files.len();
-    let mut written = Vec::with_capacity(all);
-    for (mut file, output) in files.into_iter().zip(&plans) {
-        file.name().map_err(|error| Error::Rename {
-            path: file.path().into(),
-            error,
-            named: written.len(),
-            all,
-        })?;
-        let (path, bytes) = (file.path().to_path_buf(), output.layout().file_bytes());
-        progress.event(Event::FileDone { path: &path, bytes });
-        written.push(Written { path, bytes });
-    }
-    Ok(written)
-}
-
-/// Makes an output's folder, and those above it.
-fn make_folder(folder: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(folder).map_err(|error| match folder.metadata() {
-        Ok(meta) if !meta.is_dir() => Error::NotAFolder {
-            path: folder.into(),
-        },
-        _ => Error::write(folder, error),
-    })
-}
-
-/// The folder itself or the first above it that exists: where its bytes will go.
-fn existing(folder: &Path) -> Result<&Path, Error> {
-    let found = folder
-        .ancestors()
-        .map(|f| {
-            if f.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                f
+    let run = Run {
+        checkpoint,
+        outputs,
+        options,
+        targets: &targets,
+        progress,
+        cancel,
+        threads,
+        pool: &pool,
+    };
+    let mut files = Vec::with_capacity(outputs.len());
+    let made = run
+        .open(&mut files)
+        .and_then(|known| run.make(&files, known));
+    let made = made.and_then(|whole| run.name(&mut files).map(|()| whole));
+    match made {
+        Ok(whole) => run.end(files, whole),
+        Err(error) => {
+            if error.may_pass() {
+                run.keep(&mut files);
             }
-        })
-        .find(|f| f.exists())
-        .unwrap_or(folder);
-    match found.is_dir() {
-        true => Ok(found),
-        false => Err(Error::NotAFolder { path: found.into() }),
+            Err(error)
+        }
     }
 }
 
-/// Names free and distinct, room on every disk.
-fn check_targets(paths: &[&PathBuf], plans: &[Output], force: bool) -> Result<(), Error> {
-    let mut folders: Vec<(&Path, u64, u64)> = Vec::new();
-    for (i, (path, output)) in paths.iter().zip(plans).enumerate() {
-        partial::check_target(path, force)?;
-        if paths[..i].contains(path) {
-            return Err(Error::DuplicateTarget {
-                path: path.to_path_buf(),
-            });
-        }
-        let folder = existing(partial::folder_of(path))?;
-        let bytes = output.layout().file_bytes();
-        match folders.iter_mut().find(|(f, _, _)| *f == folder) {
-            Some((_, needed, _)) => *needed += bytes,
-            None => folders.push((folder, bytes, 0)),
-        }
-        if let Some((_, _, leftover)) = folders.iter_mut().find(|(f, _, _)| *f == folder) {
-            *leftover += allocated(&partial::partial_path(path));
-        }
-    }
-    for (folder, needed, leftover) in folders {
-        // What a crash left is started over, and its room with it.
-        let available = aeolus_source::available_bytes(folder)?.saturating_add(leftover);
-        if available < needed {
-            return Err(Error::NoSpace {
-                folder: folder.into(),
-                needed,
-                available,
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Bytes on disk of a regular file; 0 if there is none.
-fn allocated(path: &Path) -> u64 {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        path.symlink_metadata()
-            .ok()
-            .filter(std::fs::Metadata::is_file)
-            .map_or(0, |meta| meta.blocks() * 512)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        0
-    }
-}
-
-/// What all workers share.
-struct Pass<'a> {
+struct Run<'a> {
     checkpoint: &'a Checkpoint,
+    outputs: &'a [(PathBuf, Output)],
+    options: &'a Options,
     targets: &'a [Vec<Target>],
-    blocks: &'a [Block],
-    files: &'a [PartialFile],
-    via: Option<Via>,
-    /// How many blocks before its turn a block's pages are asked for.
-    ahead: usize,
     progress: &'a dyn Progress,
     cancel: &'a Cancel,
-    next: AtomicUsize,
-    stop: AtomicBool,
-    failure: Mutex<Option<Error>>,
+    threads: usize,
+    pool: &'a rayon::ThreadPool,
 }
 
-/// One worker's buffers, kept from block to block.
-#[derive(Default)]
-struct Buffers {
-    tile: Vec<f32>,
-    /// Source bytes of a big-endian tile, swapped.
-    scratch: Vec<u8>,
-    encoded: Vec<Vec<u8>>,
-}
-
-impl Pass<'_> {
-    /// Takes blocks in order until none is left or someone failed.
-    fn work(&self) {
-        let mut buffers = Buffers::default();
-        while !self.stop.load(Ordering::Relaxed) {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(block) = self.blocks.get(index) else {
-                return;
-            };
-            if index == 0 {
-                self.blocks[..self.ahead.min(self.blocks.len())]
-                    .iter()
-                    .for_each(|b| self.ask_for(b));
-            }
-            if let Some(coming) = self.blocks.get(index + self.ahead) {
-                self.ask_for(coming);
-            }
-            if let Err(error) = self.forge(block, &mut buffers) {
-                self.stop.store(true, Ordering::Relaxed);
-                // The first failure is the cause; later ones may follow from it.
-                self.failure
-                    .lock()
-                    .unwrap_or_else(|e| e.into_inner())
-                    .get_or_insert(error);
-            }
-        }
-    }
-
-    fn ask_for(&self, block: &Block) {
-        let tensor = &self.checkpoint.tensors[block.tensor];
-        if let Some((map, range)) = tensor.place() {
-            map.will_need(source_range(tensor, range, block));
-        }
-    }
-
-    /// Decodes, encodes and writes one block.
-    fn forge(&self, block: &Block, buffers: &mut Buffers) -> Result<(), Error> {
-        let tensor = &self.checkpoint.tensors[block.tensor];
-        let targets = &self.targets[block.tensor];
-        let rows = (block.rows.end - block.rows.start) as usize;
-        let cols = tensor.shape.cols() as usize;
-        let row_bytes: Vec<usize> = targets
+impl Run<'_> {
+    /// Opens all outputs, checks what is there of them, and begins to write. Gives what is there.
+    fn open(&self, files: &mut Vec<PartialFile>) -> Result<Vec<Prefix>, Error> {
+        let maps = self.checkpoint.tensors.iter().filter_map(|t| t.place());
+        let sources: Vec<FileId> = maps.filter_map(|(map, _)| map.id()).collect();
+        let headers: Vec<Vec<u8>> = self
+            .outputs
             .iter()
-            .map(|t| t.ty.row_bytes(cols as u64).unwrap_or(0) as usize)
+            .map(|(_, output)| output.layout().encode_header())
             .collect();
-        // Never shrunk: a norm between two matrices must not cost their buffers.
-        if buffers.encoded.len() < targets.len() {
-            buffers.encoded.resize_with(targets.len(), Vec::new);
+        let identities: Vec<Option<Identity>> = (0..headers.len())
+            .map(|i| (!self.options.scratch).then(|| self.identity(i, &headers[i])))
+            .collect();
+        let open = |i: usize| {
+            let (path, output) = &self.outputs[i];
+            PartialFile::open(&partial::Target {
+                path,
+                bytes: output.layout().file_bytes(),
+                force: self.options.force,
+                sources: &sources,
+                identity: identities[i].as_ref(),
+            })
+        };
+        for (i, (path, _)) in self.outputs.iter().enumerate() {
+            room::make_folder(partial::folder_of(path))?;
+            files.push(open(i)?);
         }
-        for (encoded, bytes) in buffers.encoded.iter_mut().zip(&row_bytes) {
-            encoded.resize(rows * bytes, 0);
+        let check =
+            |(file, header): (&PartialFile, &Vec<u8>)| file.check(header.len() as u64, self.cancel);
+        let checked: Vec<Option<Prefix>> = self.pool.install(|| {
+            files
+                .par_iter()
+                .zip(&headers)
+                .map(check)
+                .collect::<Result<_, _>>()
+        })?;
+        let mut known = Vec::with_capacity(checked.len());
+        for (i, prefix) in checked.into_iter().enumerate() {
+            let (file, header) = (&mut files[i], &headers[i]);
+            if prefix.is_none() {
+                // A finished file that is another one than its journal tells of.
+                partial::check_target(file.path(), self.options.force)?;
+                file.disown();
+                *file = open(i)?;
+            }
+            let mut prefix = prefix.unwrap_or_default();
+            if let Some(why) = file.started_over(prefix.bytes) {
+                let path = file.partial();
+                self.progress.event(Event::StartedOver { path, why });
+            } else if prefix.bytes > 0 {
+                let (path, bytes, of) = (file.path(), prefix.bytes, file.bytes());
+                self.progress.event(Event::Resumed { path, bytes, of });
+            }
+            file.begin(&prefix, header)?;
+            if prefix.bytes == 0 {
+                prefix.feed(header);
+            }
+            known.push(prefix);
         }
+        Ok(known)
+    }
 
-        let via = self.via.unwrap_or(Via::default_for(tensor.ty));
-        let decode_needed = targets.iter().any(|t| !t.copy);
-        let tile_rows = (TILE_WEIGHTS / cols.max(1)).max(1);
-        for first in (0..rows).step_by(tile_rows) {
+    /// What an output's bytes depend on.
+    fn identity(&self, index: usize, header: &[u8]) -> Identity {
+        let tensors = &self.checkpoint.tensors;
+        let (_, output) = &self.outputs[index];
+        let digest = journal::hex(&Sha256::digest(header));
+        let bytes = output.layout().file_bytes();
+        let mut values = vec![
+            ("program", env!("CARGO_PKG_VERSION").to_owned()),
+            ("output", format!("{bytes} bytes, header {digest}")),
+        ];
+        let planned = tensors.iter().zip(&output.types().tensors);
+        let quantized = planned.filter(|(_, planned)| planned.ty.is_quantized());
+        let mut via: Vec<&str> = quantized
+            .map(
+                |(tensor, _)| match self.options.via.unwrap_or(Via::default_for(tensor.ty)) {
+                    Via::F16 => "f16",
+                    Via::Source => "source",
+                },
+            )
+            .collect();
+        via.sort_unstable();
+        via.dedup();
+        values.push(("via", via.join(", ")));
+        let mut last: Option<&Arc<Map>> = None;
+        for tensor in tensors {
+            match tensor.place() {
+                // Tensors lie in the order of their files.
+                Some((map, _)) if last.is_none_or(|last| !Arc::ptr_eq(last, map)) => {
+                    values.push(("source", describe(map)));
+                    last = Some(map);
+                }
+                Some(_) => {}
+                None => {
+                    let digest = journal::hex(&Sha256::digest(tensor.bytes()));
+                    values.push(("computed", format!("{} {digest}", tensor.name)));
+                }
+            }
+        }
+        values.sort_by_key(|(name, _)| *name == "computed");
+        Identity::new(values)
+    }
+
+    /// Makes what is missing; gives the whole outputs' hashes.
+    fn make(&self, files: &[PartialFile], prefixes: Vec<Prefix>) -> Result<Vec<Prefix>, Error> {
+        let known: Vec<u64> = prefixes.iter().map(|prefix| prefix.bytes).collect();
+        let tensors = &self.checkpoint.tensors;
+        let blocks: Vec<Block> = tensors
+            .iter()
+            .zip(self.targets)
+            .enumerate()
+            .flat_map(|(i, (tensor, targets))| {
+                let types = targets.iter().map(|t| t.ty);
+                blocks::cut(
+                    i,
+                    tensor.shape.rows(),
+                    tensor.shape.cols(),
+                    types,
+                    self.threads,
+                )
+            })
+            .filter(|block| {
+                let i = block.tensor;
+                pass::is_left(block, &tensors[i], &self.targets[i], &known)
+            })
+            .collect();
+        let sizes = self.outputs.iter().map(|(_, o)| o.layout().file_bytes());
+        self.progress.event(Event::Started {
+            source_bytes: blocks
+                .iter()
+                .map(|block| pass::source_bytes(&tensors[block.tensor], block))
+                .sum(),
+            output_bytes: sizes.zip(&known).map(|(all, known)| all - known).sum(),
+        });
+
+        let lanes = if self.options.scratch {
+            Vec::new()
+        } else {
+            prefixes
+        };
+        let tail = Tail::new(lanes, tail::in_flight(self.threads));
+        let pass = Pass {
+            checkpoint: self.checkpoint,
+            targets: self.targets,
+            blocks: &blocks,
+            files,
+            known: &known,
+            tail: &tail,
+            via: self.options.via,
+            ahead: 2 * self.threads,
+            progress: self.progress,
+            cancel: self.cancel,
+            next: AtomicUsize::new(0),
+            failure: Mutex::new(None),
+        };
+        let recorder = Recorder::default();
+        std::thread::scope(|scope| {
+            let _end = EndOnDrop(&recorder);
+            if !self.options.scratch {
+                scope.spawn(|| recorder.run(files, &tail).map_err(|e| pass.fail(e)));
+            }
+            self.pool.broadcast(|_| pass.work());
+        });
+        let failure = pass.failure.into_inner();
+        if let Some(error) = failure.unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        self.checkpoint.verify_unchanged()?;
+
+        // All are whole before the first gets its name.
+        let mut whole = tail.prefixes();
+        for (i, file) in files.iter().enumerate() {
+            if let Some(prefix) = whole.get_mut(i) {
+                prefix.feed_zeros(file.bytes());
+            }
+            file.finish(whole.get(i))?;
             if self.cancel.is_set() {
                 return Err(Error::Cancelled);
             }
-            let count = tile_rows.min(rows - first);
-            let tile = Tile {
-                tensor,
-                endian: self.checkpoint.endian,
-                first_row: block.rows.start as usize + first,
-                rows: count,
-                cols,
-            };
-            if decode_needed {
-                tile.decode(&mut buffers.tile, &mut buffers.scratch)?;
-            }
-            let mut rounded = false;
-            let huge = via == Via::Source && decode_needed && Tile::is_huge(&buffers.tile);
-            for (i, target) in targets.iter().enumerate() {
-                let bytes = row_bytes[i];
-                let out = &mut buffers.encoded[i][first * bytes..(first + count) * bytes];
-                if target.copy {
-                    tile.copy(out)?;
-                    continue;
-                }
-                if target.ty.is_quantized() && via == Via::F16 && !rounded {
-                    tile.round_through_f16(&mut buffers.tile)?;
-                    rounded = true;
-                }
-                tile.encode(target.ty, &buffers.tile, out)?;
-                if huge && target.ty.is_quantized() {
-                    tile.check_scales(target.ty, &buffers.tile, out)?;
-                }
-            }
         }
+        Ok(whole)
+    }
 
-        let mut output_bytes = 0;
-        for (i, target) in targets.iter().enumerate() {
-            let encoded = &mut buffers.encoded[i];
-            if target.endian == Endian::Big {
-                aeolus_gguf::swap_rows(target.ty, encoded)
-                    .map_err(|e| Error::codec(tensor, e.to_string()))?;
-            }
-            for (file, offset) in &target.places {
-                let offset = offset + block.rows.start * row_bytes[i] as u64;
-                self.files[*file].write_at(encoded, offset)?;
-                output_bytes += encoded.len() as u64;
-            }
+    fn name(&self, files: &mut [PartialFile]) -> Result<(), Error> {
+        let all = files.len();
+        for (named, file) in files.iter_mut().enumerate() {
+            file.name().map_err(|error| Error::Rename {
+                path: file.path().into(),
+                error,
+                named,
+                all,
+            })?;
         }
-        if let Some((map, range)) = tensor.place() {
-            map.drop_pages(source_range(tensor, range, block));
-        }
-        let stride = tensor.bytes().len() as u64 / tensor.shape.rows();
-        let source_bytes = stride * (block.rows.end - block.rows.start);
-        self.progress.event(Event::Advanced {
-            source_bytes,
-            output_bytes,
-        });
         Ok(())
+    }
+
+    /// Lists digests and removes journals.
+    fn end(&self, files: Vec<PartialFile>, whole: Vec<Prefix>) -> Result<Vec<Written>, Error> {
+        let mut written = Vec::with_capacity(files.len());
+        for (i, file) in files.iter().enumerate() {
+            let (path, bytes) = (file.path(), file.bytes());
+            self.progress.event(Event::FileDone { path, bytes });
+            let digest = whole.get(i).map(|prefix| prefix.record().sha256);
+            written.push(Written {
+                path: path.into(),
+                bytes,
+                sha256: digest.map(|digest| journal::hex(&digest)),
+            });
+        }
+        list(&written)?;
+        files.into_iter().for_each(PartialFile::forget);
+        Ok(written)
+    }
+
+    /// Leaves for another run what is worth it.
+    fn keep(&self, files: &mut [PartialFile]) {
+        let (mut count, mut bytes, mut folder) = (0, 0, None);
+        for (file, (_, output)) in files.iter_mut().zip(self.outputs) {
+            // A header alone is made as fast as it is read.
+            if file.recorded() > output.layout().data_offset() {
+                file.keep();
+                count += 1;
+                bytes += file.recorded();
+                folder.get_or_insert_with(|| partial::folder_of(file.path()).to_owned());
+            }
+        }
+        if let Some(folder) = &folder {
+            self.progress.event(Event::Kept {
+                folder,
+                files: count,
+                bytes,
+            });
+        }
     }
 }
 
-/// The bytes of the source file that hold a block, of the tensor's own `range` there.
-fn source_range(tensor: &Tensor, range: Range<usize>, block: &Block) -> Range<usize> {
-    let stride = range.len() / tensor.shape.rows() as usize;
-    let rows = block.rows.start as usize..block.rows.end as usize;
-    let rows = tensor.row_map.source_rows(rows);
-    range.start + stride * rows.start..(range.start + stride * rows.end).min(range.end)
+/// Ends the recorder, also when a worker panics.
+struct EndOnDrop<'a>(&'a Recorder);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// A file of the source in a line.
+fn describe(map: &Map) -> String {
+    let name = map.path().file_name().unwrap_or_default().to_string_lossy();
+    let modified = map
+        .modified()
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let modified = modified.map_or("at an unknown time".into(), |at| {
+        format!("{}.{:09}", at.as_secs(), at.subsec_nanos())
+    });
+    format!("{name}, {} bytes, modified {modified}", map.len())
+}
+
+/// Adds the outputs' digests to the lists of their folders.
+fn list(written: &[Written]) -> Result<(), Error> {
+    let mut folders: Vec<(&Path, Vec<Sum>)> = Vec::new();
+    for output in written {
+        let name = output.path.file_name().and_then(|name| name.to_str());
+        let (Some(name), Some(sha256)) = (name, output.sha256.clone()) else {
+            continue;
+        };
+        let (folder, name) = (partial::folder_of(&output.path), name.to_owned());
+        let sum = Sum { name, sha256 };
+        match folders.iter_mut().find(|(f, _)| *f == folder) {
+            Some((_, sums)) => sums.push(sum),
+            None => folders.push((folder, vec![sum])),
+        }
+    }
+    for (folder, sums) in folders {
+        Sums::add(folder, &sums).map_err(Error::system)?;
+    }
+    Ok(())
 }

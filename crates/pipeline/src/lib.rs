@@ -13,13 +13,15 @@
 //! # Memory
 //!
 //! The source is mapped, never copied. Anonymous memory is one tile of f32 weights
-//! ([`TILE_WEIGHTS`] or one row) per thread, plus the encoded work blocks in flight, at most
-//! 160 MiB for all threads together, plus the outputs' headers. It does not grow with the model.
+//! ([`TILE_WEIGHTS`] or one row) per thread, plus the encoded work blocks that are being made or
+//! wait to be hashed, at most 160 MiB for all threads together, plus the outputs' headers. It does
+//! not grow with the model.
 //!
 //! # What is promised
 //!
 //! - An output has its name only when it is complete and synced; before that it is
-//!   `NAME.partial`, and a run that fails or is cancelled removes it.
+//!   `NAME.partial`, with a journal of what is finished, from which the same run goes on.
+//! - Digests of the outputs are in their folder's `SHA256SUMS`, taken as they were written.
 //! - Bytes depend on the source's values and the plan alone: not on the number of threads, the
 //!   size of blocks, the processor, or on what else is written in the same run.
 //! - A source that changes during the run is noticed, and nothing gets its name.
@@ -28,11 +30,20 @@
 
 mod blocks;
 mod error;
+#[cfg(test)]
+mod fault;
 mod forge;
+mod journal;
 mod output;
 mod partial;
+mod pass;
 mod progress;
+mod recorder;
+mod room;
+mod tail;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub use error::Error;

@@ -1,77 +1,261 @@
 //! A finished file is a whole file: outputs grow under `NAME.partial` and get their name last.
+//!
+//! Beside it, what is finished is recorded in a [journal](crate::journal), so that a run that ends
+//! early can be continued.
 
-use crate::Error;
+use crate::journal::{self, Found, Identity, Journal, Prefix, Record};
+use crate::{Cancel, Error};
 use aeolus_source::FileId;
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-/// An output being written. Dropped before [`name`](Self::name), it removes what it wrote.
+/// Bytes that are read at a time to check what an earlier run left.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// An output to be opened.
+pub(crate) struct Target<'a> {
+    /// Its final name.
+    pub path: &'a Path,
+    /// Its final length.
+    pub bytes: u64,
+    /// Whether a file of that name may be replaced.
+    pub force: bool,
+    /// The files that must not be written.
+    pub sources: &'a [FileId],
+    /// What its bytes depend on; `None` for an output that is never continued.
+    pub identity: Option<&'a Identity>,
+}
+
+/// An output being written, locked. Dropped before [`name`](Self::name), it removes what it
+/// wrote, unless that is to be [kept](Self::keep).
 #[derive(Debug)]
 pub(crate) struct PartialFile {
     file: File,
     partial: PathBuf,
     path: PathBuf,
+    bytes: u64,
     force: bool,
-    named: bool,
+    sources: Vec<FileId>,
+    identity: Option<Identity>,
+    /// What an earlier run claims to have done.
+    found: Vec<Record>,
+    /// Why that was nothing, if something was there.
+    other: Option<String>,
+    state: State,
+    journal: Option<Mutex<Journal>>,
+    /// Bytes that the journal has.
+    recorded: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing was changed yet.
+    Opened,
+    /// Nothing was changed, and there was nothing before.
+    Made,
+    /// Being written.
+    Begun,
+    /// Left for another run.
+    Kept,
+    /// An earlier run gave it its name, and ended before it was through with the others.
+    NamedBefore,
+    /// It has its name.
+    Named,
 }
 
 impl PartialFile {
-    /// Starts `path` with its final length in bytes (not yet allocated on disk).
+    /// Opens what an earlier run left of an output, or makes the file, and locks it. What is in
+    /// it stays until [`begin`](Self::begin).
     ///
-    /// An existing `path` is refused unless `force`; it stays as it is until
-    /// [`name`](Self::name) replaces it. A leftover partial file of a crash is started over; one
-    /// that is locked by another run, is no regular file, or is a file of the source is refused
-    /// and untouched.
-    pub(crate) fn create(
-        path: &Path,
-        bytes: u64,
-        force: bool,
-        sources: &[FileId],
-    ) -> Result<Self, Error> {
-        let partial = partial_path(path);
-        let file = open_locked(&partial)?;
-        let write = |error| Error::write(&partial, error);
-        let id = FileId::of(&file.metadata().map_err(write)?);
-        if id.is_some_and(|id| sources.contains(&id)) {
-            return Err(Error::IsSource { path: partial });
-        }
+    /// # Errors
+    /// An existing `target.path` is refused unless `force` (it stays as it is until
+    /// [`name`](Self::name) replaces it), and a partial file that is locked by another run, no
+    /// regular file or a file of the source.
+    pub(crate) fn open(target: &Target<'_>) -> Result<Self, Error> {
+        let partial = partial_path(target.path);
+        let journal = journal::journal_path(&partial);
+        let found = |identity: &Identity| journal::read(&journal, identity).map_err(Error::system);
+        let before = match target.identity {
+            Some(identity) if is_file(target.path) && partial.symlink_metadata().is_err() => {
+                named_before(target, found(identity)?)?
+            }
+            _ => None,
+        };
+        let (file, state, found, other) = match before {
+            Some((file, record)) => (file, State::NamedBefore, vec![record], None),
+            None => {
+                let file = aeolus_source::open_locked(&partial, false).map_err(Error::system)?;
+                let file = file.ok_or_else(|| Error::Busy {
+                    path: partial.clone(),
+                })?;
+                let meta = file.metadata().map_err(|e| Error::write(&partial, e))?;
+                if FileId::of(&meta).is_some_and(|id| target.sources.contains(&id)) {
+                    return Err(Error::IsSource { path: partial });
+                }
+                let state = match meta.len() {
+                    0 => State::Made,
+                    _ => State::Opened,
+                };
+                let found = match (target.identity, state) {
+                    (Some(identity), State::Opened) => found(identity)?,
+                    _ => Found::Nothing,
+                };
+                match found {
+                    Found::Records(records) => (file, state, records, None),
+                    Found::Other(why) => (file, state, Vec::new(), Some(why)),
+                    Found::Nothing => (file, state, Vec::new(), None),
+                }
+            }
+        };
         let this = Self {
             file,
-            path: path.into(),
-            force,
-            named: false,
-            partial: partial.clone(),
+            partial,
+            path: target.path.into(),
+            bytes: target.bytes,
+            force: target.force,
+            sources: target.sources.into(),
+            identity: target.identity.cloned(),
+            found,
+            other,
+            state,
+            journal: None,
+            recorded: AtomicU64::new(0),
         };
         // Again, now that no other run can be about to finish it.
-        check_target(path, force)?;
-        this.file.set_len(0).map_err(write)?;
-        this.file.set_len(bytes).map_err(write)?;
+        if this.state != State::NamedBefore {
+            check_target(target.path, target.force)?;
+        }
         Ok(this)
+    }
+
+    /// Reads what is claimed to be done and gives the longest beginning that is: at least `least`
+    /// bytes, or nothing. `None` if a file under the final name is not what its journal says.
+    ///
+    /// # Errors
+    /// [`Error::Write`] for a file that cannot be measured, [`Error::Cancelled`].
+    pub(crate) fn check(&self, least: u64, cancel: &Cancel) -> Result<Option<Prefix>, Error> {
+        let mut hash = Sha256::new();
+        let (mut good, mut read) = (Prefix::default(), 0);
+        let length = self.file.metadata().map_err(|e| self.wrong(e))?.len();
+        let mut buffer = vec![0; PIECE_BYTES];
+        'records: for record in &self.found {
+            if record.bytes > self.bytes.min(length) {
+                break;
+            }
+            while read < record.bytes {
+                if cancel.is_set() {
+                    return Err(Error::Cancelled);
+                }
+                let piece = &mut buffer[..(record.bytes - read).min(PIECE_BYTES as u64) as usize];
+                if aeolus_source::read_at(&self.file, piece, read).is_err() {
+                    // What a disk has lost is made again.
+                    break 'records;
+                }
+                hash.update(&piece);
+                read += piece.len() as u64;
+            }
+            if <[u8; 32]>::from(hash.clone().finalize()) != record.sha256 {
+                break;
+            }
+            if record.bytes >= least {
+                good = Prefix {
+                    bytes: record.bytes,
+                    hash: hash.clone(),
+                };
+            }
+        }
+        let strange = self.state == State::NamedBefore && good.bytes != self.bytes;
+        Ok((!strange).then_some(good))
+    }
+
+    /// Cuts the file to `prefix` and gives it its final length (not yet allocated on disk) and, if
+    /// nothing was there, its header; starts its journal.
+    pub(crate) fn begin(&mut self, prefix: &Prefix, header: &[u8]) -> Result<(), Error> {
+        if self.state != State::NamedBefore {
+            self.state = State::Begun;
+            let cut = self.file.set_len(prefix.bytes);
+            let cut = cut.and_then(|()| self.file.set_len(self.bytes));
+            cut.map_err(|e| self.wrong(e))?;
+            if prefix.bytes == 0 {
+                self.write_at(header, 0)?;
+            }
+        }
+        if let Some(identity) = &self.identity {
+            let record = (prefix.bytes > 0).then(|| prefix.record());
+            let path = journal::journal_path(&self.partial);
+            let journal = Journal::create(&path, identity, record, &self.sources);
+            self.journal = Some(Mutex::new(journal.map_err(Error::system)?));
+            self.recorded.store(prefix.bytes, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Writes `bytes` at `offset` bytes from the start of the file.
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        aeolus_source::write_at(&self.file, bytes, offset)
-            .map_err(|error| Error::write(&self.partial, error))
+        #[cfg(test)]
+        crate::fault::strike(&self.partial, bytes.len()).map_err(|e| self.wrong(e))?;
+        aeolus_source::write_at(&self.file, bytes, offset).map_err(|e| self.wrong(e))
     }
 
-    /// Makes the bytes durable.
-    pub(crate) fn sync(&self) -> Result<(), Error> {
-        self.file
-            .sync_all()
-            .map_err(|error| Error::write(&self.partial, error))
+    /// Makes the bytes durable that were written before the call, and records `prefix`, which is
+    /// among them.
+    pub(crate) fn record(&self, prefix: &Prefix) -> Result<(), Error> {
+        let new = prefix.bytes > self.recorded.load(Ordering::Relaxed);
+        if self.is_named() || !new {
+            return Ok(());
+        }
+        self.file.sync_data().map_err(|e| self.wrong(e))?;
+        if let Some(journal) = &self.journal {
+            let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+            let written = journal.record(&prefix.record());
+            written.map_err(|e| Error::write(journal.path(), e))?;
+            self.recorded.store(prefix.bytes, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Makes the whole file durable, and records that it is whole if `whole` says how.
+    pub(crate) fn finish(&self, whole: Option<&Prefix>) -> Result<(), Error> {
+        if self.is_named() {
+            return Ok(());
+        }
+        self.file.sync_all().map_err(|e| self.wrong(e))?;
+        whole.map_or(Ok(()), |prefix| self.record(prefix))
+    }
+
+    /// Bytes that another run can go on from.
+    pub(crate) fn recorded(&self) -> u64 {
+        self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// Removes a journal that does not belong to the file under the final name.
+    pub(crate) fn disown(&self) {
+        let _ = std::fs::remove_file(journal::journal_path(&self.partial));
+    }
+
+    /// Leaves what is recorded for another run.
+    pub(crate) fn keep(&mut self) {
+        if self.state == State::Begun {
+            self.state = State::Kept;
+        }
     }
 
     /// Gives the synced file its name. A file that took the name meanwhile stays, unless
     /// `force` was given.
     pub(crate) fn name(&mut self) -> io::Result<()> {
+        if self.is_named() {
+            return Ok(());
+        }
         if self.force {
             std::fs::rename(&self.partial, &self.path)?;
         } else {
             rename_new(&self.partial, &self.path)?;
         }
-        self.named = true;
+        self.state = State::Named;
         // The rename itself is durable once the folder is: best effort, some systems refuse.
         if let Ok(folder) = File::open(folder_of(&self.path)) {
             let _ = folder.sync_all();
@@ -79,18 +263,83 @@ impl PartialFile {
         Ok(())
     }
 
+    /// Removes the journal of a file that has its name, and of its run's other files, too.
+    pub(crate) fn forget(self) {
+        if let Some(journal) = &self.journal {
+            let journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = std::fs::remove_file(journal.path());
+        }
+    }
+
     /// The final name.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name before.
+    pub(crate) fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Its final length.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Why nothing of what an earlier run left is kept, if it left something and `known` bytes are
+    /// kept.
+    pub(crate) fn started_over(&self, known: u64) -> Option<&str> {
+        match &self.other {
+            Some(why) => Some(why),
+            None if known == 0 && !self.found.is_empty() => {
+                Some("its bytes are not those that its journal has")
+            }
+            None if self.state == State::Opened && self.found.is_empty() => {
+                Some("nothing of it was recorded")
+            }
+            None => None,
+        }
+    }
+
+    fn is_named(&self) -> bool {
+        matches!(self.state, State::Named | State::NamedBefore)
+    }
+
+    fn wrong(&self, error: io::Error) -> Error {
+        let path = match self.is_named() {
+            true => &self.path,
+            false => &self.partial,
+        };
+        Error::write(path, error)
     }
 }
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        if !self.named {
+        if matches!(self.state, State::Begun | State::Made) {
             let _ = std::fs::remove_file(&self.partial);
         }
+        if self.state == State::Begun && self.identity.is_some() {
+            let _ = std::fs::remove_file(journal::journal_path(&self.partial));
+        }
     }
+}
+
+/// A file that has its final name already, but whose run ended before all had theirs.
+fn named_before(target: &Target<'_>, found: Found) -> Result<Option<(File, Record)>, Error> {
+    let Found::Records(records) = found else {
+        return Ok(None);
+    };
+    let whole = records.last().filter(|r| r.bytes == target.bytes);
+    let Some(whole) = whole else {
+        return Ok(None);
+    };
+    let file = File::open(target.path).map_err(|e| Error::write(target.path, e))?;
+    Ok(Some((file, *whole)))
+}
+
+fn is_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_file())
 }
 
 /// `NAME.partial`.
@@ -117,48 +366,6 @@ pub(crate) fn check_target(path: &Path, force: bool) -> Result<(), Error> {
     }
 }
 
-/// Opens or makes the partial file and locks it, without changing what is in it.
-fn open_locked(partial: &Path) -> Result<File, Error> {
-    let write = |error| Error::write(partial, error);
-    loop {
-        match std::fs::symlink_metadata(partial) {
-            Ok(meta) if !meta.is_file() => {
-                return Err(Error::NotAFile {
-                    path: partial.into(),
-                });
-            }
-            _ => {}
-        }
-        let mut options = File::options();
-        options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        {
-            use rustix::fs::OFlags;
-            use std::os::unix::fs::OpenOptionsExt;
-            // Neither follow a link nor wait for a pipe that appeared just now.
-            options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-        }
-        let file = options.open(partial).map_err(write)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Error::Busy {
-                    path: partial.into(),
-                });
-            }
-            // File systems without locks: go on, as most programs do.
-            Err(std::fs::TryLockError::Error(_)) => {}
-        }
-        // Between opening and locking, a run that held the lock may have given this very file
-        // its final name: then it is no partial file any more, and not ours to change.
-        let opened = file.metadata().map_err(write)?;
-        match std::fs::symlink_metadata(partial) {
-            Ok(there) if FileId::of(&there) == FileId::of(&opened) => return Ok(file),
-            _ => {}
-        }
-    }
-}
-
 /// Renames without replacing.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
@@ -181,8 +388,25 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn open(
+        path: &Path,
+        bytes: u64,
+        force: bool,
+        sources: &[FileId],
+    ) -> Result<PartialFile, Error> {
+        PartialFile::open(&Target {
+            path,
+            bytes,
+            force,
+            sources,
+            identity: None,
+        })
+    }
+
     fn create(path: &Path, bytes: u64, force: bool) -> Result<PartialFile, Error> {
-        PartialFile::create(path, bytes, force, &[])
+        let mut file = open(path, bytes, force, &[])?;
+        file.begin(&Prefix::default(), &[])?;
+        Ok(file)
     }
 
     #[test]
@@ -193,7 +417,7 @@ mod tests {
         file.write_at(b"def", 3).unwrap();
         assert!(!path.exists());
         file.write_at(b"abc", 0).unwrap();
-        file.sync().unwrap();
+        file.finish(None).unwrap();
         file.name().unwrap();
         drop(file);
         assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
@@ -242,7 +466,7 @@ mod tests {
         let source = partial_path(&path);
         std::fs::write(&source, b"weights").unwrap();
         let id = FileId::of(&std::fs::metadata(&source).unwrap()).unwrap();
-        let error = PartialFile::create(&path, 2, true, &[id]).unwrap_err();
+        let error = open(&path, 2, true, &[id]).unwrap_err();
         assert!(matches!(error, Error::IsSource { .. }), "{error}");
         assert_eq!(std::fs::read(&source).unwrap(), b"weights");
     }

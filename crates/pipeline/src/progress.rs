@@ -10,11 +10,37 @@ pub trait Progress: Sync {
     fn event(&self, event: Event<'_>);
 }
 
-/// What happens in a run, in this order: one `Started`, any number of `Advanced`, one
-/// `FileDone` for each output.
+/// What happens in a run, in this order: for each output perhaps `Resumed` or `StartedOver`, one
+/// `Started`, any number of `Advanced`, one `FileDone` for each output. A run that ends early may
+/// end with `Kept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// An earlier run left a part of an output, which was checked and stays.
+    Resumed {
+        /// The output.
+        path: &'a std::path::Path,
+        /// Bytes that are there.
+        bytes: u64,
+        /// Bytes of the whole output.
+        of: u64,
+    },
+    /// An earlier run left a part of an output, which is of no use.
+    StartedOver {
+        /// The unfinished file.
+        path: &'a std::path::Path,
+        /// Why, in words.
+        why: &'a str,
+    },
+    /// The run ends early, and leaves unfinished outputs from which another one can go on.
+    Kept {
+        /// The folder of the first of them.
+        folder: &'a std::path::Path,
+        /// How many.
+        files: usize,
+        /// Bytes that need not be made again.
+        bytes: u64,
+    },
     /// Everything is planned and checked; bytes begin to move.
     Started {
         /// Bytes of the source that will be read.

@@ -1,0 +1,336 @@
+//! What is finished of an unfinished output: `NAME.partial.journal`.
+//!
+//! Text: a head that says what the output's bytes depend on, an empty line, then records, each so
+//! many bytes from the start of the output and their SHA-256. `docs/pipeline.md` has an example.
+//! Records are claims, nothing more: whoever resumes hashes the bytes and believes those that
+//! agree. So a journal may be torn, stale or damaged without harm.
+
+use aeolus_source::{Error, FileId};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const MAGIC: &str = "aeolus journal 1";
+
+/// The largest journal that is read: records of some days.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What an output's bytes depend on, as names and values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity(Vec<(&'static str, String)>);
+
+/// So many bytes from the start of an output, and their digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub bytes: u64,
+    pub sha256: [u8; 32],
+}
+
+/// The beginning of an output: how many bytes, and a hash that was fed with them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prefix {
+    pub bytes: u64,
+    pub hash: Sha256,
+}
+
+impl Prefix {
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// Feeds the zeros up to byte `end`.
+    pub fn feed_zeros(&mut self, end: u64) {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        while self.bytes < end {
+            let n = (end - self.bytes).min(ZEROS.len() as u64) as usize;
+            self.feed(&ZEROS[..n]);
+        }
+    }
+
+    pub fn record(&self) -> Record {
+        Record {
+            bytes: self.bytes,
+            sha256: self.hash.clone().finalize().into(),
+        }
+    }
+}
+
+impl Identity {
+    pub fn new(values: Vec<(&'static str, String)>) -> Self {
+        Self(values)
+    }
+
+    fn head(&self) -> String {
+        let mut text = format!("{MAGIC}\n");
+        for (name, value) in &self.0 {
+            let _ = writeln!(text, "{name}: {}", value.escape_debug());
+        }
+        text.push('\n');
+        text
+    }
+
+    /// Why a journal with this head is of another run, in words; `None` if it is not.
+    fn difference(&self, head: &str) -> Option<String> {
+        let own = self.head();
+        if head == own {
+            return None;
+        }
+        let Some(found) = head.strip_prefix(MAGIC) else {
+            return Some("its journal is none of this program's".into());
+        };
+        let found: Vec<(&str, &str)> = found
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .collect();
+        let values = |name: &str| -> Vec<&str> {
+            let named = found.iter().filter(|(n, _)| *n == name);
+            named.map(|(_, value)| *value).collect()
+        };
+        let mut names: Vec<&str> = self.0.iter().map(|(name, _)| *name).collect();
+        names.dedup();
+        for name in names {
+            let own = self.0.iter().filter(|(n, _)| *n == name);
+            let own: Vec<String> = own.map(|(_, v)| v.escape_debug().to_string()).collect();
+            let found = values(name);
+            let differing = (0..own.len().max(found.len()))
+                .find(|&i| own.get(i).map(String::as_str) != found.get(i).copied());
+            if let Some(i) = differing {
+                if name == "output" {
+                    return Some("it was of another recipe, name or container".into());
+                }
+                let none = "none";
+                let found = found.get(i).unwrap_or(&none);
+                let own = own.get(i).map_or(none, String::as_str);
+                return Some(format!("its {name} was {found}, now it is {own}"));
+            }
+        }
+        Some("its journal is of another form".into())
+    }
+}
+
+/// What a journal says.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// There is none, or nothing in it.
+    Nothing,
+    /// It is of another run; how it differs, in words.
+    Other(String),
+    /// Records of a run like this, in rising order.
+    Records(Vec<Record>),
+}
+
+/// `NAME.partial.journal`, being written.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+/// Where the journal of a partial file is.
+pub(crate) fn journal_path(partial: &Path) -> PathBuf {
+    let mut path = partial.as_os_str().to_owned();
+    path.push(".journal");
+    path.into()
+}
+
+/// Reads the journal at `path`.
+pub(crate) fn read(path: &Path, identity: &Identity) -> Result<Found, Error> {
+    match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Ok(meta) if !meta.is_file() => return Err(Error::NotAFile { path: path.into() }),
+        _ => {}
+    }
+    let read = |error| Error::Io {
+        action: "read",
+        path: path.into(),
+        error,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(read)?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(read)?;
+    let text = String::from_utf8_lossy(&bytes);
+    if text.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    let Some(end) = text.find("\n\n") else {
+        return Ok(Found::Other("its journal is torn".into()));
+    };
+    let (head, rest) = text.split_at(end + 2);
+    if let Some(difference) = identity.difference(head) {
+        return Ok(Found::Other(difference));
+    }
+    let mut records: Vec<Record> = Vec::new();
+    // A line without its end was being written.
+    for line in rest.split_inclusive('\n') {
+        let record = line.strip_suffix('\n').and_then(parse);
+        match record {
+            Some(record) if records.last().is_none_or(|r| r.bytes < record.bytes) => {
+                records.push(record);
+            }
+            _ => break,
+        }
+    }
+    Ok(Found::Records(records))
+}
+
+fn parse(line: &str) -> Option<Record> {
+    let (bytes, digest) = line.split_once(' ')?;
+    let digits = digest.as_bytes();
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut sha256 = [0; 32];
+    for (byte, pair) in sha256.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(Record {
+        bytes: bytes.parse().ok()?,
+        sha256,
+    })
+}
+
+/// A digest as text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl Journal {
+    /// Starts a journal anew with the head and one record, if there is any. One that is in its
+    /// place is replaced, unless it is no regular file or one of `sources`.
+    pub fn create(
+        path: &Path,
+        identity: &Identity,
+        record: Option<Record>,
+        sources: &[FileId],
+    ) -> Result<Self, Error> {
+        let file = aeolus_source::open_locked(path, true)?;
+        let io = |error| Error::Io {
+            action: "write",
+            path: path.into(),
+            error,
+        };
+        let Some(file) = file else {
+            return Err(io(std::io::ErrorKind::WouldBlock.into()));
+        };
+        let id = FileId::of(&file.metadata().map_err(io)?);
+        if id.is_some_and(|id| sources.contains(&id)) {
+            return Err(io(std::io::Error::other("it is a file of the source")));
+        }
+        let mut text = identity.head();
+        if let Some(record) = record {
+            text += &line(&record);
+        }
+        let mut journal = Self {
+            file,
+            path: path.into(),
+        };
+        journal.file.set_len(0).map_err(io)?;
+        journal.append(&text).map_err(io)?;
+        Ok(journal)
+    }
+
+    /// Records that the bytes of `record`, which are synced, are done.
+    pub fn record(&mut self, record: &Record) -> Result<(), std::io::Error> {
+        self.append(&line(record))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn append(&mut self, text: &str) -> Result<(), std::io::Error> {
+        self.file.seek(SeekFrom::End(0))?;
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_data()
+    }
+}
+
+fn line(record: &Record) -> String {
+    format!("{} {}\n", record.bytes, hex(&record.sha256))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(source: &str) -> Identity {
+        Identity::new(vec![
+            ("program", "1.0".into()),
+            ("source", "a, 1 bytes".into()),
+            ("source", source.into()),
+        ])
+    }
+
+    fn records(path: &Path, identity: &Identity) -> Vec<Record> {
+        match read(path, identity).unwrap() {
+            Found::Records(records) => records,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn record(bytes: u64) -> Record {
+        let mut prefix = Prefix::default();
+        prefix.feed_zeros(bytes);
+        prefix.record()
+    }
+
+    #[test]
+    fn records_are_found_again_up_to_where_it_tore() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.partial.journal");
+        let own = identity("b\nodd: name");
+        assert!(matches!(read(&path, &own).unwrap(), Found::Nothing));
+        let mut journal = Journal::create(&path, &own, None, &[]).unwrap();
+        let head = std::fs::metadata(&path).unwrap().len() as usize;
+        let all: Vec<Record> = [5, 5000, 70_000].map(record).into();
+        for record in &all {
+            journal.record(record).unwrap();
+        }
+        assert_eq!(records(&path, &own), all);
+        drop(journal);
+        let bytes = std::fs::read(&path).unwrap();
+        for cut in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            match read(&path, &own).unwrap() {
+                Found::Nothing => assert_eq!(cut, 0),
+                Found::Other(_) => assert!(cut < head, "{cut}"),
+                Found::Records(found) => {
+                    assert!(cut >= head && all.starts_with(&found), "{cut}");
+                }
+            }
+        }
+        // A tail of zeros, as power failures leave, and bytes that are no text.
+        for filler in [0u8, 0xff] {
+            let mut torn = bytes.clone();
+            let last = torn.len() - 20;
+            torn[last..].fill(filler);
+            std::fs::write(&path, &torn).unwrap();
+            assert_eq!(records(&path, &own), all[..2]);
+        }
+        // Going on keeps the record given, no other.
+        Journal::create(&path, &own, Some(all[1]), &[]).unwrap();
+        assert_eq!(records(&path, &own), all[1..2]);
+    }
+
+    #[test]
+    fn another_run_is_told_by_what_differs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.partial.journal");
+        drop(Journal::create(&path, &identity("b, 7 bytes"), None, &[]).unwrap());
+        match read(&path, &identity("b, 8 bytes")).unwrap() {
+            Found::Other(text) => {
+                assert_eq!(text, "its source was b, 7 bytes, now it is b, 8 bytes");
+            }
+            other => panic!("{other:?}"),
+        }
+        std::fs::write(&path, "precious\n\n").unwrap();
+        let found = read(&path, &identity("")).unwrap();
+        assert!(matches!(found, Found::Other(_)), "{found:?}");
+    }
+}

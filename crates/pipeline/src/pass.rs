@@ -1,0 +1,224 @@
+//! The pass over the source: decode a block once, encode it for every target, write it in place.
+
+use crate::blocks::Block;
+use crate::partial::PartialFile;
+use crate::tail::{Done, Tail};
+use crate::targets::Target;
+use crate::tile::Tile;
+use crate::{Cancel, Error, Event, Progress, TILE_WEIGHTS, Via};
+use aeolus_checkpoint::{Checkpoint, Tensor};
+use aeolus_gguf::Endian;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// What all workers share.
+pub(crate) struct Pass<'a> {
+    pub checkpoint: &'a Checkpoint,
+    pub targets: &'a [Vec<Target>],
+    pub blocks: &'a [Block],
+    pub files: &'a [PartialFile],
+    /// Bytes of each file that an earlier run made.
+    pub known: &'a [u64],
+    pub tail: &'a Tail,
+    pub via: Option<Via>,
+    /// How many blocks before its turn a block's pages are asked for.
+    pub ahead: usize,
+    pub progress: &'a dyn Progress,
+    pub cancel: &'a Cancel,
+    pub next: AtomicUsize,
+    pub failure: Mutex<Option<Error>>,
+}
+
+/// Lets nobody wait for a worker that panics.
+struct StopOnPanic<'a>(&'a Tail);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+/// One worker's buffers, kept from block to block.
+#[derive(Default)]
+struct Buffers {
+    tile: Vec<f32>,
+    /// Source bytes of a big-endian tile, swapped.
+    scratch: Vec<u8>,
+}
+
+impl Pass<'_> {
+    /// Takes blocks in order until none is left or someone failed.
+    pub fn work(&self) {
+        let _stop = StopOnPanic(self.tail);
+        let mut buffers = Buffers::default();
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(block) = self.blocks.get(index) else {
+                return;
+            };
+            if index == 0 {
+                self.blocks[..self.ahead.min(self.blocks.len())]
+                    .iter()
+                    .for_each(|b| self.ask_for(b));
+            }
+            if let Some(coming) = self.blocks.get(index + self.ahead) {
+                self.ask_for(coming);
+            }
+            let Some(encoded) = self.tail.admit(index) else {
+                return;
+            };
+            match self.forge(block, &mut buffers, encoded) {
+                Ok(done) => self.tail.push(index, done),
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+
+    /// Ends the run. The first failure is the cause; later ones may follow from it.
+    pub fn fail(&self, error: Error) {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+        self.tail.stop();
+    }
+
+    fn ask_for(&self, block: &Block) {
+        let tensor = &self.checkpoint.tensors[block.tensor];
+        if let Some((map, range)) = tensor.place() {
+            map.will_need(source_range(tensor, range, block));
+        }
+    }
+
+    /// Decodes, encodes and writes one block.
+    fn forge(
+        &self,
+        block: &Block,
+        buffers: &mut Buffers,
+        mut encoded: Vec<Vec<u8>>,
+    ) -> Result<Done, Error> {
+        let tensor = &self.checkpoint.tensors[block.tensor];
+        let targets = &self.targets[block.tensor];
+        let rows = (block.rows.end - block.rows.start) as usize;
+        let cols = tensor.shape.cols() as usize;
+        let row_bytes: Vec<usize> = targets
+            .iter()
+            .map(|t| t.ty.row_bytes(cols as u64).unwrap_or(0) as usize)
+            .collect();
+        // Never shrunk: a norm between two matrices must not cost their buffers.
+        if encoded.len() < targets.len() {
+            encoded.resize_with(targets.len(), Vec::new);
+        }
+        for (encoded, bytes) in encoded.iter_mut().zip(&row_bytes) {
+            encoded.resize(rows * bytes, 0);
+        }
+        let wanted: Vec<bool> = targets
+            .iter()
+            .zip(&row_bytes)
+            .map(|(target, bytes)| is_wanted(target, block, *bytes as u64, self.known))
+            .collect();
+
+        let via = self.via.unwrap_or(Via::default_for(tensor.ty));
+        let decode_needed = targets
+            .iter()
+            .zip(&wanted)
+            .any(|(t, wanted)| *wanted && !t.copy);
+        let tile_rows = (TILE_WEIGHTS / cols.max(1)).max(1);
+        for first in (0..rows).step_by(tile_rows) {
+            if self.cancel.is_set() {
+                return Err(Error::Cancelled);
+            }
+            let count = tile_rows.min(rows - first);
+            let tile = Tile {
+                tensor,
+                endian: self.checkpoint.endian,
+                first_row: block.rows.start as usize + first,
+                rows: count,
+                cols,
+            };
+            if decode_needed {
+                tile.decode(&mut buffers.tile, &mut buffers.scratch)?;
+            }
+            let mut rounded = false;
+            let huge = via == Via::Source && decode_needed && Tile::is_huge(&buffers.tile);
+            for (i, target) in targets.iter().enumerate() {
+                if !wanted[i] {
+                    continue;
+                }
+                let bytes = row_bytes[i];
+                let out = &mut encoded[i][first * bytes..(first + count) * bytes];
+                if target.copy {
+                    tile.copy(out)?;
+                    continue;
+                }
+                if target.ty.is_quantized() && via == Via::F16 && !rounded {
+                    tile.round_through_f16(&mut buffers.tile)?;
+                    rounded = true;
+                }
+                tile.encode(target.ty, &buffers.tile, out)?;
+                if huge && target.ty.is_quantized() {
+                    tile.check_scales(target.ty, &buffers.tile, out)?;
+                }
+            }
+        }
+
+        let mut output_bytes = 0;
+        let mut pieces = vec![(0, 0); self.files.len()];
+        for (i, target) in targets.iter().enumerate() {
+            let encoded = &mut encoded[i];
+            if target.endian == Endian::Big && wanted[i] {
+                aeolus_gguf::swap_rows(target.ty, encoded)
+                    .map_err(|e| Error::codec(tensor, e.to_string()))?;
+            }
+            for (file, offset) in &target.places {
+                let offset = offset + block.rows.start * row_bytes[i] as u64;
+                pieces[*file] = (i, offset);
+                if offset + encoded.len() as u64 > self.known[*file] {
+                    self.files[*file].write_at(encoded, offset)?;
+                    output_bytes += encoded.len() as u64;
+                }
+            }
+        }
+        if let Some((map, range)) = tensor.place() {
+            map.drop_pages(source_range(tensor, range, block));
+        }
+        let source_bytes = source_bytes(tensor, block);
+        self.progress.event(Event::Advanced {
+            source_bytes,
+            output_bytes,
+        });
+        Ok(Done { encoded, pieces })
+    }
+}
+
+/// Whether a file lacks bytes of a block in a target's type of `row_bytes` a row. `known` is what
+/// each file has.
+fn is_wanted(target: &Target, block: &Block, row_bytes: u64, known: &[u64]) -> bool {
+    let lacks = |(file, offset): &(usize, u64)| offset + block.rows.end * row_bytes > known[*file];
+    target.places.iter().any(lacks)
+}
+
+/// Whether any file lacks bytes of a block.
+pub(crate) fn is_left(block: &Block, tensor: &Tensor, targets: &[Target], known: &[u64]) -> bool {
+    targets.iter().any(|target| {
+        let row_bytes = target.ty.row_bytes(tensor.shape.cols()).unwrap_or(0);
+        is_wanted(target, block, row_bytes, known)
+    })
+}
+
+/// Bytes of the source that a block holds.
+pub(crate) fn source_bytes(tensor: &Tensor, block: &Block) -> u64 {
+    let stride = tensor.bytes().len() as u64 / tensor.shape.rows();
+    stride * (block.rows.end - block.rows.start)
+}
+
+/// The bytes of the source file that hold a block, of the tensor's own `range` there.
+fn source_range(tensor: &Tensor, range: Range<usize>, block: &Block) -> Range<usize> {
+    let stride = range.len() / tensor.shape.rows() as usize;
+    let rows = block.rows.start as usize..block.rows.end as usize;
+    let rows = tensor.row_map.source_rows(rows);
+    range.start + stride * rows.start..(range.start + stride * rows.end).min(range.end)
+}

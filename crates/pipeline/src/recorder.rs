@@ -1,0 +1,55 @@
+//! Records progress beside the run: syncs outputs and appends to their journals, on a thread of its
+//! own.
+
+use crate::Error;
+use crate::partial::PartialFile;
+use crate::tail::Tail;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Time between two records; the first ones come sooner, so that short runs have some, too.
+const PAUSE: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    over: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl Recorder {
+    /// Records until [`end`](Self::end).
+    ///
+    /// # Errors
+    /// [`Error::Write`]: the run should end then, for bytes may have been lost.
+    pub fn run(&self, files: &[PartialFile], tail: &Tail) -> Result<(), Error> {
+        let mut pause = FIRST_PAUSE;
+        while !self.wait(pause) {
+            for (file, prefix) in files.iter().zip(tail.prefixes()) {
+                file.record(&prefix)?;
+                if self.is_over() {
+                    break;
+                }
+            }
+            pause = (2 * pause).min(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Nothing is left to record.
+    pub fn end(&self) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.ended.notify_all();
+    }
+
+    fn is_over(&self) -> bool {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it ended within `pause`.
+    fn wait(&self, pause: Duration) -> bool {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.ended.wait_timeout_while(over, pause, |over| !*over);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}

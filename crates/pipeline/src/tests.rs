@@ -1,0 +1,317 @@
+//! Whole runs: continued, started over, on disks that fill up.
+
+use crate::fault::Full;
+use crate::journal::journal_path;
+use crate::partial::partial_path;
+use crate::{Cancel, Error, Event, Format, Options, Output, Progress, Written, run};
+use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions};
+use aeolus_recipe::FileType;
+use aeolus_source::{SUMS, Sums};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+const TYPES: [FileType; 3] = [FileType::Q4_0, FileType::Q8_0, FileType::F16];
+const OPTIONS: Options = Options {
+    threads: 2,
+    via: None,
+    force: false,
+    allow_requantize: false,
+    scratch: false,
+};
+
+fn notus_mini() -> Checkpoint {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/notus-mini");
+    aeolus_checkpoint::open(&path, &OpenOptions::default()).unwrap()
+}
+
+fn outputs(source: &Checkpoint, folder: &Path, types: &[FileType]) -> Vec<(PathBuf, Output)> {
+    let facts = Forecastable::from(source);
+    let recipe = aeolus_recipe::Options::default();
+    let plan = |ty: &FileType| {
+        let output = Output::plan(&facts, *ty, &recipe, Format::default()).unwrap();
+        (folder.join(format!("{ty}.gguf")), output)
+    };
+    types.iter().map(plan).collect()
+}
+
+/// Collects what a run tells; can interrupt it after so many source bytes.
+#[derive(Default)]
+struct Told {
+    events: Mutex<Vec<String>>,
+    done: Mutex<u64>,
+    cancel: Cancel,
+    /// Bytes of the source, and the folder of the outputs.
+    cancel_after: Option<(u64, PathBuf)>,
+}
+
+impl Progress for Told {
+    fn event(&self, event: Event<'_>) {
+        let text = match event {
+            Event::Resumed { bytes, .. } => format!("resumed {bytes}"),
+            Event::StartedOver { why, .. } => format!("started over: {why}"),
+            Event::Kept { files, .. } => format!("kept {files}"),
+            Event::Started { source_bytes, .. } => format!("started {source_bytes}"),
+            Event::Advanced { source_bytes, .. } => {
+                // Time for the recorder: blocks this small are made faster than anything is synced.
+                std::thread::sleep(Duration::from_millis(5));
+                let mut done = self.done.lock().unwrap();
+                *done += source_bytes;
+                if let Some((after, folder)) = &self.cancel_after
+                    && *done >= *after
+                    && !self.cancel.is_set()
+                {
+                    wait_for_records(folder);
+                    self.cancel.set();
+                }
+                return;
+            }
+            _ => return,
+        };
+        self.events.lock().unwrap().push(text);
+    }
+}
+
+impl Told {
+    /// Interrupts the run after this many bytes of the source, once all outputs have a record.
+    fn until(bytes: u64, folder: &Path) -> Self {
+        Self {
+            cancel_after: Some((bytes, folder.into())),
+            ..Self::default()
+        }
+    }
+
+    fn text(&self) -> String {
+        self.events.lock().unwrap().join("\n")
+    }
+}
+
+fn wait_for_records(folder: &Path) {
+    let started = Instant::now();
+    let recorded = |name: &String| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let records = text.split_once("\n\n").map_or("", |(_, records)| records);
+        records.ends_with('\n')
+    };
+    loop {
+        let mut journals = names(folder);
+        journals.retain(|name| name.ends_with(".journal"));
+        if journals.iter().all(recorded) {
+            return;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "no record in a minute"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn forge(source: &Checkpoint, folder: &Path, told: &Told) -> Result<Vec<Written>, Error> {
+    let outputs = outputs(source, folder, &TYPES);
+    run(source, &outputs, &OPTIONS, told, &told.cancel)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let name = |e: std::io::Result<std::fs::DirEntry>| e.unwrap().file_name().into_string();
+    let mut names: Vec<String> = entries.map(|e| name(e).unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// What an undisturbed run makes.
+fn undisturbed(source: &Checkpoint) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let told = Told::default();
+    let written = forge(source, dir.path(), &told).unwrap();
+    let sums = Sums::read(dir.path()).unwrap().unwrap();
+    for output in &written {
+        let bytes = std::fs::read(&output.path).unwrap();
+        let digest = crate::journal::hex(&Sha256::digest(&bytes));
+        assert_eq!(output.sha256.as_ref(), Some(&digest));
+        let name = output.path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(sums.current(name), Some(digest.as_str()));
+    }
+    assert_eq!(
+        names(dir.path()),
+        ["F16.gguf", "Q4_0.gguf", "Q8_0.gguf", SUMS]
+    );
+    dir
+}
+
+/// Nothing under a final name, or all of it and as it should be.
+fn assert_same(found: &Path, expected: &Path) {
+    assert_eq!(names(found), names(expected));
+    for name in names(expected) {
+        let (a, b) = (found.join(&name), expected.join(&name));
+        assert!(
+            std::fs::read(a).unwrap() == std::fs::read(b).unwrap(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn an_interrupted_run_goes_on_where_it_was() {
+    let source = notus_mini();
+    let whole = undisturbed(&source);
+    let dir = tempfile::tempdir().unwrap();
+    let told = Told::until(10 << 20, dir.path());
+    let error = forge(&source, dir.path(), &told).unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error}");
+    assert!(told.text().contains("kept 3"), "{}", told.text());
+    assert_eq!(names(dir.path()).len(), 6, "{:?}", names(dir.path()));
+    // With other outputs, and other blocks, what is there is of use all the same.
+    let told = Told::default();
+    let types = [FileType::Q8_0, FileType::Q2_K];
+    let some = outputs(&source, dir.path(), &types);
+    let options = Options {
+        threads: 1,
+        ..OPTIONS
+    };
+    run(&source, &some, &options, &told, &told.cancel).unwrap();
+    assert!(told.text().contains("resumed"), "{}", told.text());
+    std::fs::remove_file(dir.path().join("Q2_K.gguf")).unwrap();
+    let told = Told::default();
+    let rest = outputs(&source, dir.path(), &[FileType::Q4_0, FileType::F16]);
+    run(&source, &rest, &OPTIONS, &told, &told.cancel).unwrap();
+    assert_eq!(told.text().matches("resumed").count(), 2, "{}", told.text());
+    std::fs::remove_file(dir.path().join(SUMS)).unwrap();
+    std::fs::copy(whole.path().join(SUMS), dir.path().join(SUMS)).unwrap();
+    assert_same(dir.path(), whole.path());
+}
+
+#[test]
+fn a_run_killed_while_it_names_is_completed() {
+    let source = notus_mini();
+    let whole = undisturbed(&source);
+    let dir = tempfile::tempdir().unwrap();
+    forge(&source, dir.path(), &Told::until(10 << 20, dir.path())).unwrap_err();
+    // As if all had been made, and one named: the journals say that each is whole.
+    for ty in TYPES {
+        let path = dir.path().join(format!("{ty}.gguf"));
+        let bytes = std::fs::read(whole.path().join(format!("{ty}.gguf"))).unwrap();
+        let partial = partial_path(&path);
+        std::fs::write(&partial, &bytes).unwrap();
+        let journal = journal_path(&partial);
+        let digest = crate::journal::hex(&Sha256::digest(&bytes));
+        let text = std::fs::read_to_string(&journal).unwrap();
+        let head = text.split_inclusive("\n\n").next().unwrap();
+        std::fs::write(&journal, format!("{head}{} {digest}\n", bytes.len())).unwrap();
+    }
+    let named = dir.path().join("Q8_0.gguf");
+    std::fs::rename(partial_path(&named), &named).unwrap();
+    let told = Told::default();
+    forge(&source, dir.path(), &told).unwrap();
+    assert!(told.text().contains("started 0"), "{}", told.text());
+    assert_same(dir.path(), whole.path());
+    // Without its journal it is somebody's file.
+    let error = forge(&source, dir.path(), &Told::default()).unwrap_err();
+    assert!(matches!(error, Error::TargetExists { .. }), "{error}");
+}
+
+#[test]
+fn bytes_that_do_not_agree_with_their_record_are_made_again() {
+    let source = notus_mini();
+    let whole = undisturbed(&source);
+    for flipped in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        forge(&source, dir.path(), &Told::until(12 << 20, dir.path())).unwrap_err();
+        let partial = partial_path(&dir.path().join("Q4_0.gguf"));
+        let file = std::fs::File::options().write(true).open(&partial).unwrap();
+        let at = source.metadata.len() as u64 + 5;
+        match flipped {
+            true => aeolus_source::write_at(&file, &[0xa5], at).unwrap(),
+            false => file.set_len(at).unwrap(),
+        }
+        let told = Told::default();
+        forge(&source, dir.path(), &told).unwrap();
+        let text = told.text();
+        assert!(text.contains("started over: its bytes are not"), "{text}");
+        assert_eq!(text.matches("resumed").count(), 2, "{text}");
+        assert_same(dir.path(), whole.path());
+    }
+}
+
+#[test]
+fn what_depends_on_something_else_is_started_over() {
+    let source = notus_mini();
+    let whole = undisturbed(&source);
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("notus-mini");
+    std::fs::create_dir(&folder).unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/notus-mini");
+    for entry in std::fs::read_dir(fixture).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    let shard = folder.join("model-00002-of-00002.safetensors");
+    let touch = std::fs::File::options().write(true).open(&shard).unwrap();
+    touch.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let other = aeolus_checkpoint::open(&folder, &OpenOptions::default()).unwrap();
+    let out = dir.path().join("out");
+    forge(&other, &out, &Told::until(10 << 20, &out)).unwrap_err();
+    let told = Told::default();
+    forge(&source, &out, &told).unwrap();
+    let text = told.text();
+    let why = "started over: its source was model-0000";
+    assert_eq!(text.matches(why).count(), 3, "{text}");
+    assert_same(&out, whole.path());
+}
+
+#[test]
+fn a_disk_that_fills_up_anywhere_costs_nothing_that_was_recorded() {
+    let source = notus_mini();
+    let whole = undisturbed(&source);
+    let all: u64 = ["Q4_0", "Q8_0", "F16"]
+        .map(|ty| {
+            whole
+                .path()
+                .join(format!("{ty}.gguf"))
+                .metadata()
+                .unwrap()
+                .len()
+        })
+        .iter()
+        .sum();
+    let mut resumed = 0;
+    for point in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let full = Full::after(dir.path(), all * point / 20);
+        let told = Told::default();
+        let error = forge(&source, dir.path(), &told).unwrap_err().to_string();
+        assert!(error.contains(".partial: cannot write"), "{error}");
+        let left = names(dir.path());
+        assert!(
+            left.iter().all(|name| name.contains(".partial")),
+            "{left:?}"
+        );
+        assert_eq!(told.text().contains("kept"), !left.is_empty(), "{left:?}");
+        drop(full);
+        let told = Told::default();
+        forge(&source, dir.path(), &told).unwrap();
+        resumed += told.text().matches("resumed").count();
+        assert_same(dir.path(), whole.path());
+    }
+    assert!(resumed > 0);
+}
+
+#[test]
+fn scratch_outputs_leave_no_trace_but_themselves() {
+    let source = notus_mini();
+    let dir = tempfile::tempdir().unwrap();
+    let outputs = outputs(&source, dir.path(), &[FileType::Q8_0]);
+    let options = Options {
+        scratch: true,
+        ..OPTIONS
+    };
+    let told = Told::until(10 << 20, dir.path());
+    run(&source, &outputs, &options, &told, &told.cancel).unwrap_err();
+    assert!(names(dir.path()).is_empty());
+    let told = Told::default();
+    let written = run(&source, &outputs, &options, &told, &told.cancel).unwrap();
+    assert_eq!(written[0].sha256, None);
+    assert_eq!(names(dir.path()), ["Q8_0.gguf"]);
+}
