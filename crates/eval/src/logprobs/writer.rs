@@ -2,11 +2,13 @@
 
 use super::{BaseFacts, Format, LogProbs, ours, peer, record_bytes};
 use crate::distribution::NonFinite;
+use crate::state::SYNC_PAUSE;
 use crate::windows::Windows;
 use crate::{Error, lock};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Writes `NAME.partial` window by window, then gives it its name.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub(crate) struct Writer {
     complete: usize,
     count: usize,
     bos: Option<u32>,
+    synced: Instant,
 }
 
 /// Turns a window's logits into its record, on any thread.
@@ -97,7 +100,8 @@ impl Writer {
         let complete = if found == header {
             let bytes = file.metadata().map_err(io("read"))?.len();
             let whole = (bytes - header.len() as u64) / record as u64;
-            whole.min(windows.len() as u64) as usize
+            let whole = whole.min(windows.len() as u64) as usize;
+            count_good(&mut file, format, record, whole).map_err(io("read"))?
         } else {
             file.set_len(0).map_err(io("write"))?;
             file.seek(SeekFrom::Start(0)).map_err(io("write"))?;
@@ -134,6 +138,7 @@ impl Writer {
             complete,
             count: windows.len(),
             bos: windows.layout().bos,
+            synced: Instant::now(),
         })
     }
 
@@ -162,6 +167,12 @@ impl Writer {
             .write_all(record)
             .map_err(Error::io("write", &self.partial))?;
         self.complete += 1;
+        if self.synced.elapsed() >= SYNC_PAUSE {
+            self.file
+                .sync_data()
+                .map_err(Error::io("write", &self.partial))?;
+            self.synced = Instant::now();
+        }
         Ok(())
     }
 
@@ -177,4 +188,27 @@ impl Writer {
         std::fs::rename(&self.partial, &self.path).map_err(Error::io("write", &self.path))?;
         LogProbs::open(&self.path, self.bos)
     }
+}
+
+/// How many of the first `whole` records, which come next in the file, are as they were written: a
+/// power failure can leave a file its length and take bytes. A peer's records have no checksum;
+/// there only zeros are noticed.
+fn count_good(
+    file: &mut File,
+    format: Format,
+    record: usize,
+    whole: usize,
+) -> std::io::Result<usize> {
+    let mut bytes = vec![0; if whole > 0 { record } else { 0 }];
+    for index in 0..whole {
+        file.read_exact(&mut bytes)?;
+        let good = match format {
+            Format::Aeolus => ours::check_record(&bytes).is_some(),
+            Format::LlamaCpp => bytes.iter().any(|byte| *byte != 0),
+        };
+        if !good {
+            return Ok(index);
+        }
+    }
+    Ok(whole)
 }
