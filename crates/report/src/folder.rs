@@ -2,14 +2,12 @@
 
 use crate::{Collection, Error, HeaderFacts, Part};
 use aeolus_gguf::{GgufFile, ShardName};
+use aeolus_source::Sums;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// The list of digests that may lie beside the files.
-pub const SUMS: &str = "SHA256SUMS";
 
 /// The files of a model, opened.
 #[derive(Debug)]
@@ -116,7 +114,7 @@ fn file_name(path: &Path) -> String {
 }
 
 impl Opened {
-    /// Fills in the digest of every part: from [`SUMS`] beside it where that lists it and is not
+    /// Fills in the digest of every part: from a `SHA256SUMS` beside it where that lists it and is not
     /// older than it, else by reading the file. Files are read in parallel.
     ///
     /// # Errors
@@ -143,21 +141,10 @@ fn digest(path: &Path) -> Result<String, Error> {
     }
 }
 
-/// The digest that a list beside the file has of it.
+/// The digest that a list beside the file has of it. A list that cannot be read is none.
 fn recorded(path: &Path) -> Option<String> {
-    let sums = path.parent()?.join(SUMS);
-    let modified = |path: &Path| std::fs::metadata(path).ok()?.modified().ok();
-    if modified(&sums)? < modified(path)? {
-        return None;
-    }
-    let text = crate::error::read_text(&sums, 1 << 20).ok()?;
-    let name = file_name(path);
-    text.lines().find_map(|line| {
-        let (digest, rest) = line.split_once([' ', '\t'])?;
-        let listed = rest.trim_start().trim_start_matches(['*', '.', '/']);
-        let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-        (hex && listed == name).then(|| digest.to_ascii_lowercase())
-    })
+    let sums = Sums::read(path.parent()?).ok()??;
+    sums.current(&file_name(path)).map(str::to_owned)
 }
 
 fn sha256(path: &Path) -> Result<String, Error> {
@@ -190,7 +177,7 @@ mod tests {
         assert_eq!(digest(&file).unwrap(), abc);
         let listed = "00".repeat(32);
         std::fs::write(
-            dir.path().join(SUMS),
+            dir.path().join(aeolus_source::SUMS),
             format!("{listed}  b.gguf\n{listed} *a.gguf\n"),
         )
         .unwrap();

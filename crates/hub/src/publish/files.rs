@@ -71,7 +71,8 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) -> Resul
     Ok(())
 }
 
-/// A file with its size and hashes.
+/// A file with its size and hashes. That of a large one comes from a `SHA256SUMS` beside it, where
+/// that lists it and is not older; the store checks it once more when it has the bytes.
 pub(super) fn examine(
     path: String,
     local: PathBuf,
@@ -80,6 +81,17 @@ pub(super) fn examine(
     let mut file = File::open(&local).map_err(Error::io("open", &local))?;
     let bytes = file.metadata().map_err(Error::io("measure", &local))?.len();
     let how = How::foreseen(&path, bytes);
+    if let (How::Store, Some(sha256)) = (how, listed(&local)) {
+        progress.event(Event::Hashed { path: &path, bytes });
+        return Ok(PlannedFile {
+            path,
+            bytes,
+            sha256,
+            how,
+            local,
+            blob: None,
+        });
+    }
     let mut sha256 = Hasher::sha256();
     let mut git = Hasher::git(bytes);
     let small = how == How::Inline;
@@ -115,6 +127,13 @@ pub(super) fn examine(
         local,
         blob,
     })
+}
+
+/// The digest that a list beside a file has of it. A list that cannot be read is none.
+fn listed(local: &Path) -> Option<String> {
+    let sums = aeolus_source::Sums::read(local.parent()?).ok()??;
+    sums.current(local.file_name()?.to_str()?)
+        .map(str::to_owned)
 }
 
 /// The content of a small file, if it is still the one that was planned.
@@ -197,6 +216,25 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn a_digest_of_the_list_is_taken_until_the_file_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = dir.path().join("a.gguf");
+        fs::write(&local, "abc").unwrap();
+        let sum = aeolus_source::Sum {
+            name: "a.gguf".into(),
+            sha256: "0".repeat(64),
+        };
+        aeolus_source::Sums::add(dir.path(), std::slice::from_ref(&sum)).unwrap();
+        let digest = || examine("a.gguf".into(), local.clone(), &()).unwrap().sha256;
+        assert_eq!(digest(), sum.sha256);
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        let file = File::options().write(true).open(&local).unwrap();
+        file.set_modified(later).unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest(), abc);
     }
 
     #[test]
