@@ -17,6 +17,7 @@ mod inspect;
 mod interop;
 mod metadata;
 mod quality;
+mod resume;
 mod run;
 mod sources;
 mod table;

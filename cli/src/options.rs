@@ -51,7 +51,7 @@ impl From<ViaArg> for Via {
 }
 
 /// Which tensor gets which type.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, PartialEq)]
 pub struct RecipeArgs {
     /// The mix of types behind a file type: `2023-11`, of the published notus table, or
     /// `current`, today's llama.cpp
@@ -79,6 +79,20 @@ pub struct RecipeArgs {
     /// Fail where a row is no multiple of its type's block, instead of taking another type
     #[arg(long)]
     pub no_fallback: bool,
+}
+
+impl Default for RecipeArgs {
+    /// What is taken if no flag is given.
+    fn default() -> Self {
+        Self {
+            recipe: Vintage::V2023_11,
+            tensor_type: Vec::new(),
+            output_type: None,
+            embedding_type: None,
+            pure: false,
+            no_fallback: false,
+        }
+    }
 }
 
 /// Where outputs go and in which form.

@@ -21,6 +21,7 @@ mod publish;
 mod quantize;
 mod report;
 mod run;
+mod sums;
 mod synth;
 mod table;
 mod tasks;

@@ -1,7 +1,7 @@
 //! `aeolus verify`: a verdict on every file of a table.
 
 use super::evaluate::{self, CutArgs, EngineArgs, Request, nats};
-use super::forge;
+use super::{forge, sums};
 use crate::hub::{self, Needs};
 use crate::options::{RecipeArgs, ViaArg, parse_file_type};
 use crate::output::{self, Align, say};
@@ -15,14 +15,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Check a whole table of files against the checkpoint they were made from
+/// Check a whole table of files against their SHA256SUMS, or the checkpoint they were made from
 ///
-/// For every file: its size is the forecast, its header as planned, every tensor's bytes as
-/// recomputed from the source's weights, and it loads. With a text, also its KL divergence from
-/// the source, which has to fall along the table. Exit code 1 if anything fails.
+/// Alone: every file is the one that was written, by the SHA256SUMS beside it. With --against, for
+/// every file: its size is the forecast, its header as planned, every tensor's bytes as recomputed
+/// from the source's weights, its sha256 as listed if it is, and it loads. With a text, also its KL
+/// divergence from the source, which has to fall along the table. Exit code 1 if anything fails.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
+  aeolus verify out/
   aeolus verify out/ --against fixtures/notus-mini
   aeolus verify out/ --against fixtures/notus-mini -f fixtures/text/heldout.txt
   aeolus verify out/ --against notus-7b-v1 --type Q4_K_M --recipe current --json")]
@@ -33,22 +35,28 @@ pub struct Args {
 
     /// The checkpoint folder or GGUF file that they were made from
     #[arg(long, value_name = "SOURCE")]
-    against: PathBuf,
+    against: Option<PathBuf>,
 
     /// The text; - for stdin
-    #[arg(short = 'f', long = "file", id = "text", value_name = "TEXT")]
+    #[arg(
+        short = 'f',
+        long = "file",
+        id = "text",
+        value_name = "TEXT",
+        requires = "against"
+    )]
     text: Option<PathBuf>,
 
     /// Which file types have to be there, in any letter case (default: the twelve of
     /// `aeolus table`)
-    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_file_type)]
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_file_type, requires = "against")]
     types: Vec<FileType>,
 
     #[command(flatten)]
     recipe: RecipeArgs,
 
     /// What the weights were rounded to first (default: as `aeolus quantize` has it)
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, requires = "against")]
     via: Option<ViaArg>,
 
     #[command(flatten)]
@@ -67,6 +75,8 @@ struct Row {
     path: PathBuf,
     file_type: FileType,
     verdict: Verdict,
+    /// How it differs from the list of digests.
+    sum: Option<String>,
     /// Why it does not load.
     load_error: Option<String>,
     quality: Option<Result<Divergence, String>>,
@@ -84,6 +94,7 @@ impl Row {
         }
         problems.extend(verdict.header.iter().map(|p| format!("header: {p}")));
         problems.extend(verdict.tensors.iter().map(|p| format!("tensor {p}")));
+        problems.extend(self.sum.clone());
         problems.extend(
             self.load_error
                 .iter()
@@ -115,7 +126,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     args.cut.refuse_without_text(args.text.is_some())?;
     let text = args.text.as_deref().map(aeolus_eval::text::read);
     let text = text.transpose()?;
-    let against = hub::place(&args.against, Needs::Checkpoint, quiet)?;
+    let Some(named) = &args.against else {
+        if args.recipe != RecipeArgs::default() {
+            bail!("flags of a recipe concern recomputing, and no source is given (--against)");
+        }
+        return sums::verify(&args.paths, quiet, args.json, cancel);
+    };
+    let against = hub::place(named, Needs::Checkpoint, quiet)?;
     let options = OpenOptions {
         folder_name: against.folder_name,
         ..OpenOptions::default()
@@ -147,6 +164,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             path: subject.path.clone(),
             file_type: subject.file_type,
             verdict,
+            sum: sums::problem(&subject.path, cancel)?,
             load_error: loaded.err().map(|e| e.to_string()),
             quality: None,
         });
@@ -164,7 +182,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let seconds = started.elapsed().as_secs_f64();
         let mut value = json!({
             "schema": "aeolus.verify/1",
-            "source": args.against.display().to_string(),
+            "source": named.display().to_string(),
             "right": right,
             "missing": missing.iter().map(|ty| ty.name()).collect::<Vec<_>>(),
             "rises": rises,

@@ -1,0 +1,180 @@
+//! Files against the `SHA256SUMS` beside them.
+
+use super::evaluate;
+use crate::output::{self, Align, say};
+use crate::progress;
+use aeolus_pipeline::{Cancel, Error};
+use aeolus_source::{SUMS, Sums};
+use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// A file and what its list says of it.
+struct Row {
+    path: PathBuf,
+    listed: Option<String>,
+    /// `None` for a file that is not there, or not listed.
+    found: Option<String>,
+}
+
+impl Row {
+    fn problem(&self) -> Option<String> {
+        match (&self.listed, &self.found) {
+            (None, _) => Some(format!("is not in {SUMS}")),
+            (Some(_), None) => Some(format!("is in {SUMS}, and missing")),
+            (Some(listed), Some(found)) if listed != found => {
+                Some(format!("has the sha256 {found}, {SUMS} has {listed}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Checks all files that the lists of folders have, and that their GGUF files are in it; of files
+/// that are named, only these.
+pub fn verify(paths: &[PathBuf], quiet: bool, json: bool, cancel: &Cancel) -> Result<ExitCode> {
+    let started = Instant::now();
+    let mut rows = collect(paths)?;
+    let bar = progress::byte_bar(quiet || json);
+    let there = rows.iter().filter(|row| row.listed.is_some());
+    bar.set_length(there.map(|row| bytes(&row.path)).sum());
+    let hashed = rows.par_iter_mut().try_for_each(|row| {
+        if row.listed.is_some() && row.path.is_file() {
+            row.found = Some(hash(&row.path, &|n| bar.inc(n), cancel)?);
+        }
+        Ok::<_, anyhow::Error>(())
+    });
+    bar.finish_and_clear();
+    hashed?;
+    let problems = rows.iter().filter(|row| row.problem().is_some()).count();
+    if json {
+        output::print_json(&json!({
+            "schema": "aeolus.verify-sums/1",
+            "right": problems == 0,
+            "seconds": started.elapsed().as_secs_f64(),
+            "files": rows
+                .iter()
+                .map(|row| json!({
+                    "path": row.path.display().to_string(),
+                    "listed": row.listed,
+                    "sha256": row.found,
+                    "problem": row.problem(),
+                }))
+                .collect::<Vec<_>>(),
+        }))?;
+    } else {
+        let columns = [("File", Align::Left), ("sha256", Align::Left)];
+        output::print(&output::table(
+            &columns,
+            rows.iter().map(|row| {
+                let word = row.problem().map_or("ok", |_| "WRONG");
+                vec![row.path.display().to_string(), word.to_owned()]
+            }),
+        ))?;
+        for row in &rows {
+            if let Some(problem) = row.problem() {
+                output::print(&format!("{}: {problem}\n", row.path.display()))?;
+            }
+        }
+        if !quiet {
+            let verdict = match problems {
+                0 => format!("all files are as {SUMS} has them"),
+                n => format!("{n} of {} files are not", rows.len()),
+            };
+            let seconds = started.elapsed().as_secs_f64();
+            say(format_args!("{verdict}; {seconds:.1} s"));
+        }
+    }
+    Ok(match problems {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(1),
+    })
+}
+
+/// The problem of a file with the list beside it, if it is listed there.
+pub fn problem(path: &Path, cancel: &Cancel) -> Result<Option<String>> {
+    let (folder, name) = split(path)?;
+    let listed = Sums::read(folder)?.and_then(|sums| sums.get(&name).map(str::to_owned));
+    if listed.is_none() {
+        return Ok(None);
+    }
+    let row = Row {
+        path: path.into(),
+        listed,
+        found: Some(hash(path, &|_| (), cancel)?),
+    };
+    Ok(row.problem())
+}
+
+fn collect(paths: &[PathBuf]) -> Result<Vec<Row>> {
+    let list = |folder: &Path| match Sums::read(folder)? {
+        Some(sums) => Ok(sums),
+        None => bail!(
+            "{}: has no {SUMS}; with --against SOURCE every byte is recomputed",
+            folder.display()
+        ),
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    let mut add = |path: PathBuf, listed: Option<&str>| {
+        if rows.iter().all(|row| row.path != path) {
+            rows.push(Row {
+                path,
+                listed: listed.map(str::to_owned),
+                found: None,
+            });
+        }
+    };
+    for path in paths {
+        if path.is_dir() {
+            let sums = list(path)?;
+            sums.iter()
+                .for_each(|sum| add(path.join(&sum.name), Some(&sum.sha256)));
+            // A folder without any is no mistake here: the list says what has to be there.
+            let files = evaluate::gguf_files(std::slice::from_ref(path), true).unwrap_or_default();
+            files.into_iter().for_each(|file| add(file, None));
+        } else {
+            let (folder, name) = split(path)?;
+            add(path.clone(), list(folder)?.get(&name));
+        }
+    }
+    if rows.is_empty() {
+        bail!("{}: its {SUMS} lists nothing", paths[0].display());
+    }
+    Ok(rows)
+}
+
+fn split(path: &Path) -> Result<(&Path, String)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.with_context(|| format!("{}: is no name of a file", path.display()))?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    Ok((folder, name.to_owned()))
+}
+
+fn bytes(path: &Path) -> u64 {
+    path.metadata().map_or(0, |meta| meta.len())
+}
+
+fn hash(path: &Path, done: &(dyn Fn(u64) + Sync), cancel: &Cancel) -> Result<String> {
+    let read = || format!("{}: cannot read", path.display());
+    let mut file = std::fs::File::open(path).with_context(read)?;
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        if cancel.is_set() {
+            return Err(Error::Cancelled.into());
+        }
+        let n = file.read(&mut buffer).with_context(read)?;
+        if n == 0 {
+            return Ok(super::hash::hex(&hash.finalize()));
+        }
+        hash.update(&buffer[..n]);
+        done(n as u64);
+    }
+}
