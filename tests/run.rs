@@ -199,6 +199,122 @@ fn a_pasted_llama_cpp_command_works() {
         r"<|system|>\nBe brief.</s>\n<|user|>\nWho are you?</s>\n<|assistant|>",
     ]);
     assert!(!text.trim().is_empty());
+    // The same with a chat instead of a prompt, and underscores throughout.
+    let mut child = command()
+        .args(["run", "-ngl", "32", "-m", arg(&path), "--color"])
+        .args(["--ctx_size", "2048", "--temp", "0", "--repeat_last_n", "-1"])
+        .args(["--n_predict", "12", "--top_k", "-1", "-i", "-ins"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"Who are you?\n").unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("-ngl is ignored"), "{message}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!said.trim().is_empty());
+    // A prompt is what is said first.
+    let first = ["run", arg(&path), "-i", "-p", "Who are you?"];
+    let first = command()
+        .args(first)
+        .args(["--temp", "0", "-n", "12"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(first.stdout).unwrap(), said);
+    let idle = fails(["run", arg(&path), "-i", "--json"]);
+    assert!(
+        idle.contains("--interactive") && idle.contains("--json"),
+        "{idle}"
+    );
+}
+
+/// A prompt from a file, from stdin and from the command line.
+#[test]
+fn a_prompt_is_the_same_wherever_it_comes_from() {
+    let (dir, path) = model("q4_0");
+    let file = dir.path().join("prompt.txt");
+    std::fs::write(&file, "The old man\n").unwrap();
+    let greedy = ["--temp", "0", "-n", "8", "--json"];
+    let run = |more: &[&str]| json(&ok([&["run", arg(&path)], more, &greedy[..]].concat()));
+    let given = run(&["-p", "The old man"]);
+    assert_eq!(run(&["-f", arg(&file)])["ids"], given["ids"]);
+    let mut child = command()
+        .args(["run", arg(&path)])
+        .args(greedy)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"The old man\n").unwrap();
+    drop(stdin);
+    let piped = child.wait_with_output().unwrap().stdout;
+    assert_eq!(
+        json(&String::from_utf8(piped).unwrap())["ids"],
+        given["ids"]
+    );
+    // Escapes count in stop texts, too.
+    let text = given["text"].as_str().unwrap();
+    let last = text.chars().last().unwrap();
+    let stop = format!("\\x{:02x}", last as u32);
+    let stopped = run(&["-p", "The old man", "-e", "--stop", &stop]);
+    assert_eq!(stopped["stop_reason"], "stop_text");
+    assert_eq!(stopped["text"], text.split(last).next().unwrap());
+}
+
+/// Without this the run would go on for as long as the context is.
+#[test]
+fn a_run_that_nobody_reads_ends() {
+    let (_dir, path) = model("q4_0");
+    let mut child = command()
+        .args(["run", arg(&path), "-p", "Once", "--ignore-eos"])
+        .args(["-c", "300000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut some = [0; 4];
+    let stdout = child.stdout.as_mut().unwrap();
+    std::io::Read::read_exact(stdout, &mut some).unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{:?}", output.status);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message.contains("a context of 300000 tokens") && !message.contains("error"),
+        "{message}"
+    );
+}
+
+#[test]
+fn folders_and_missing_files_are_named_once() {
+    let folder = fixture("notus-mini");
+    let folder = arg(&folder);
+    for args in [
+        vec!["run", folder, "-p", "x"],
+        vec!["chat", folder],
+        vec!["tokenize", folder, "x"],
+        vec!["logits", folder, "--ids", "1", "-o", "/nowhere/x"],
+    ] {
+        let message = fails(args);
+        assert!(message.contains("is a folder"), "{message}");
+    }
+    for args in [
+        vec!["run", "no/such.gguf", "-p", "x"],
+        vec!["chat", "no/such.gguf"],
+        vec!["tokenize", "no/such.gguf", "x"],
+        vec!["logits", "no/such.gguf", "--ids", "1", "-o", "/nowhere/x"],
+    ] {
+        let message = fails(args);
+        assert_eq!(message.matches("no/such.gguf").count(), 1, "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
 }
 
 #[test]

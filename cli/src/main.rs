@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if interrupt::was_cancelled(&error) {
-                say(format_args!("aeolus: {error}"));
+                say(format_args!("aeolus: {}", chain(&error)));
                 return ExitCode::from(interrupt::EXIT_CODE);
             }
             say(format_args!("error: {}", chain(&error)));
@@ -43,7 +43,7 @@ fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
-        if text.is_empty() {
+        if cause.starts_with(&text) {
             text = cause;
         } else if !text.contains(&cause) {
             text = format!("{text}: {cause}");
@@ -74,5 +74,7 @@ mod tests {
             super::chain(&error),
             "cannot inspect: a.gguf: cannot open: no such file"
         );
+        let names_itself = anyhow::anyhow!("a.gguf: is truncated").context("a.gguf");
+        assert_eq!(super::chain(&names_itself), "a.gguf: is truncated");
     }
 }

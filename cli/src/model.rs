@@ -9,7 +9,7 @@ use aeolus_infer::{
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The file and how it is run.
@@ -24,7 +24,7 @@ pub struct ModelArgs {
     model: Option<PathBuf>,
 
     /// Context: most tokens of prompt and answer together (0: the model's, up to 4096)
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    #[arg(short, long, alias = "ctx_size", value_name = "N", default_value_t = 0)]
     ctx_size: usize,
 
     /// Threads (default: all cores)
@@ -32,7 +32,13 @@ pub struct ModelArgs {
     threads: Option<u16>,
 
     /// Prompt tokens computed at a time
-    #[arg(short, long, value_name = "N", default_value_t = 512)]
+    #[arg(
+        short,
+        long,
+        alias = "batch_size",
+        value_name = "N",
+        default_value_t = 512
+    )]
     batch_size: usize,
 
     /// How numbers are rounded: `fast` multiplies in 8-bit integers, `exact` in f32
@@ -50,6 +56,7 @@ pub struct ModelArgs {
     /// Accepted for llama.cpp's command lines; there is no GPU here
     #[arg(
         long,
+        aliases = ["n_gpu_layers", "gpu-layers"],
         value_name = "N",
         hide_short_help = true,
         allow_negative_numbers = true
@@ -78,7 +85,7 @@ pub struct SamplingArgs {
     #[arg(
         short,
         long = "n-predict",
-        alias = "predict",
+        aliases = ["n_predict", "predict"],
         value_name = "N",
         default_value_t = -1,
         allow_negative_numbers = true
@@ -90,8 +97,14 @@ pub struct SamplingArgs {
     temp: f32,
 
     /// Choose among this many best tokens; 0 for all
-    #[arg(long, alias = "top_k", value_name = "K", default_value_t = 40)]
-    top_k: usize,
+    #[arg(
+        long,
+        alias = "top_k",
+        value_name = "K",
+        default_value_t = 40,
+        allow_negative_numbers = true
+    )]
+    top_k: i64,
 
     /// Choose among the best tokens that together have this probability
     #[arg(long, alias = "top_p", value_name = "P", default_value_t = 0.95)]
@@ -110,20 +123,32 @@ pub struct SamplingArgs {
     )]
     repeat_penalty: f32,
 
-    /// How many tokens are recent
-    #[arg(long, alias = "repeat_last_n", value_name = "N", default_value_t = 64)]
-    repeat_last_n: usize,
+    /// How many tokens are recent; -1 for all
+    #[arg(
+        long,
+        alias = "repeat_last_n",
+        value_name = "N",
+        default_value_t = 64,
+        allow_negative_numbers = true
+    )]
+    repeat_last_n: i64,
 
     /// Start of the random numbers (default, or -1: another one each time)
     #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<i64>,
 
     /// End the answer at this text; may be given more than once
-    #[arg(long, alias = "reverse-prompt", short = 'r', value_name = "TEXT")]
+    #[arg(
+        long,
+        aliases = ["reverse-prompt", "reverse_prompt"],
+        short = 'r',
+        value_name = "TEXT",
+        allow_hyphen_values = true
+    )]
     stop: Vec<String>,
 
     /// Go on after the model's end of text
-    #[arg(long)]
+    #[arg(long, alias = "ignore_eos")]
     ignore_eos: bool,
 }
 
@@ -149,6 +174,7 @@ impl ModelArgs {
     /// Opens the file and starts the threads.
     pub fn load(&self) -> Result<Loaded> {
         let path = hub::file(self.path()?, false)?;
+        refuse_folder(&path)?;
         let started = Instant::now();
         if self.n_gpu_layers.is_some_and(|n| n != 0) {
             say(format_args!(
@@ -186,6 +212,14 @@ impl ModelArgs {
 impl Loaded {
     /// An empty sequence.
     pub fn session(&self) -> Result<Session<'_>> {
+        let trained = self.model.hyper().context;
+        if self.options.context > trained {
+            say(format_args!(
+                "note: a context of {} tokens, and the model was made for {trained}: expect \
+                 nonsense beyond",
+                self.options.context
+            ));
+        }
         Session::new(&self.runtime, &self.model, &self.tokenizer, self.options)
             .with_context(|| format!("{}", self.path.display()))
     }
@@ -196,11 +230,11 @@ impl SamplingArgs {
     pub fn sampler(&self) -> Result<Sampler> {
         Ok(Sampler::new(SamplerOptions {
             temperature: self.temp,
-            top_k: self.top_k,
+            top_k: usize::try_from(self.top_k).unwrap_or(0),
             top_p: self.top_p,
             min_p: self.min_p,
             repeat_penalty: self.repeat_penalty,
-            repeat_last_n: self.repeat_last_n,
+            repeat_last_n: usize::try_from(self.repeat_last_n).unwrap_or(usize::MAX),
             seed: self.seed.and_then(|seed| u64::try_from(seed).ok()),
         })?)
     }
@@ -214,6 +248,18 @@ impl SamplingArgs {
             show_control: false,
         }
     }
+}
+
+/// A folder is no file to run, though other commands take checkpoint folders.
+pub fn refuse_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        bail!(
+            "{}: is a folder, a GGUF file was expected; `aeolus convert` and `aeolus quantize` \
+             make one of a checkpoint",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// The timing summary on stderr.

@@ -3,7 +3,7 @@
 use crate::interrupt;
 use crate::model::{self, ModelArgs, SamplingArgs};
 use crate::output::say;
-use aeolus_infer::{ChatTemplate, EncodeOptions, Message, StopReason};
+use aeolus_infer::{ChatTemplate, GenerateOptions, Message, StopReason};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -35,22 +35,32 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    converse(
-        &args.model,
-        &args.sampling,
-        args.system.as_deref(),
-        args.quiet,
-    )
+    converse(&Conversation {
+        model: &args.model,
+        sampling: &args.sampling,
+        options: args.sampling.generate_options(),
+        system: args.system.as_deref(),
+        first: None,
+        quiet: args.quiet,
+    })
+}
+
+/// How a conversation goes.
+pub struct Conversation<'a> {
+    pub model: &'a ModelArgs,
+    pub sampling: &'a SamplingArgs,
+    /// When an answer ends.
+    pub options: GenerateOptions,
+    pub system: Option<&'a str>,
+    /// What is said before anything is read.
+    pub first: Option<String>,
+    /// No timings.
+    pub quiet: bool,
 }
 
 /// Reads turns from stdin until its end.
-pub fn converse(
-    model: &ModelArgs,
-    sampling: &SamplingArgs,
-    system: Option<&str>,
-    quiet: bool,
-) -> Result<ExitCode> {
-    let loaded = model.load()?;
+pub fn converse(conversation: &Conversation<'_>) -> Result<ExitCode> {
+    let loaded = conversation.model.load()?;
     let named = || format!("{}", loaded.path.display());
     let Some(template) = ChatTemplate::from_metadata(loaded.model.metadata(), &loaded.tokenizer)
         .with_context(named)?
@@ -60,18 +70,27 @@ pub fn converse(
             loaded.path.display()
         );
     };
-    let opening: Vec<Message> = system
+    let opening: Vec<Message> = conversation
+        .system
         .map(|s| Message::new("system", s))
         .into_iter()
         .collect();
     let mut messages = opening.clone();
     let mut session = loaded.session()?;
-    let mut sampler = sampling.sampler()?;
+    let mut sampler = conversation.sampling.sampler()?;
+    let mut first = conversation.first.clone();
     let answering = interrupt::stop_answers_on_ctrl_c()?;
     let typed = std::io::stdin().is_terminal();
     let terminal = std::io::stdout().is_terminal();
 
-    while let Some(line) = read_turn(typed)? {
+    loop {
+        let line = match first.take() {
+            Some(line) => line,
+            None => match read_turn(typed)? {
+                Some(line) => line,
+                None => break,
+            },
+        };
         match line.trim() {
             "" => continue,
             "/quit" | "/exit" => break,
@@ -81,8 +100,8 @@ pub fn converse(
             }
             _ => messages.push(Message::new("user", line)),
         }
-        let text = template.render(&messages, true).with_context(named)?;
-        let ids = prompt_ids(&loaded.tokenizer, &text);
+        let ids = template.tokens(&messages, &loaded.tokenizer);
+        let ids = ids.with_context(named)?;
         answering.begin();
         let flow = || match answering.stopped() {
             true => ControlFlow::Break(()),
@@ -109,7 +128,7 @@ pub fn converse(
         sampler.forget();
         ids.iter().for_each(|id| sampler.accept(*id));
         let mut failed = None;
-        let generated = session.generate(&mut sampler, &sampling.generate_options(), |piece| {
+        let generated = session.generate(&mut sampler, &conversation.options, |piece| {
             let mut out = std::io::stdout().lock();
             let piece = model::printable(piece, terminal);
             failed = out
@@ -135,7 +154,7 @@ pub fn converse(
             ));
         }
         messages.push(Message::new("assistant", generated.text));
-        if !quiet {
+        if !conversation.quiet {
             model::print_timings(loaded.load_time, &session.timings());
         }
     }
@@ -170,18 +189,4 @@ fn read_turn(typed: bool) -> Result<Option<String>> {
             }
         }
     }
-}
-
-/// A rendered conversation as tokens. A template may write the beginning token itself: two of
-/// them would be one too many.
-fn prompt_ids(tokenizer: &aeolus_infer::Tokenizer, text: &str) -> Vec<u32> {
-    let options = |add_special| EncodeOptions {
-        add_special,
-        parse_special: true,
-    };
-    let plain = tokenizer.encode(text, options(false));
-    if plain.first().copied() == tokenizer.vocabulary().bos && !plain.is_empty() {
-        return plain;
-    }
-    tokenizer.encode(text, options(true))
 }

@@ -1,11 +1,12 @@
 //! `aeolus logits`: a model's raw scores, to compare with other frameworks.
 
 use crate::hub;
+use crate::model::refuse_folder;
 use crate::output;
 use aeolus_infer::{CacheType, Model, Numeric, Runtime};
 use anyhow::{Context, Result, bail};
 use safetensors::{Dtype, tensor::TensorView};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Write the logits after each token of a sequence as safetensors
@@ -53,6 +54,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         );
     }
     let file = hub::file(&args.file, false)?;
+    refuse_folder(&file)?;
     let mut model = Model::open(&file).with_context(|| format!("{}", args.file.display()))?;
     if args.sliding_window.is_some() {
         model.set_sliding_window(args.sliding_window)?;
@@ -87,11 +89,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         ],
         None,
     )?;
-    std::fs::write(&args.out, bytes)
+    write_whole(&args.out, &bytes)
         .with_context(|| format!("{}: cannot write", args.out.display()))?;
     output::print(&format!(
         "{}: logits of {tokens} tokens, vocabulary {vocab}\n",
         args.out.display()
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file has its name only when it is whole.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
 }

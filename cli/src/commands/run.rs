@@ -14,9 +14,10 @@ use std::process::ExitCode;
 
 /// Run a model on a prompt
 ///
-/// The prompt comes from -p, from a file (-f) or from stdin; control tokens written out in it,
-/// such as </s>, are read as such. The answer streams to stdout, a timing summary goes to
-/// stderr. llama.cpp's spellings work, too: -ngl, -ins, --repeat_penalty, -n -1.
+/// The prompt comes from -p, from a file (-f) or from stdin, without one line end at the very end
+/// of those two; control tokens written out in it, such as </s>, are read as such. The answer
+/// streams to stdout, a timing summary goes to stderr. llama.cpp's spellings work, too: -ngl,
+/// -ins, --repeat_penalty, -n -1.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +41,8 @@ pub struct Args {
     )]
     file_prompt: Option<PathBuf>,
 
-    /// Turn \n, \t, \\, \', \", \r and \xHH in -p into the characters they stand for
+    /// Turn \n, \t, \\, \', \", \r and \xHH in the prompt and in --stop into the characters
+    /// they stand for
     #[arg(short, long)]
     escape: bool,
 
@@ -55,9 +57,19 @@ pub struct Args {
     #[command(flatten)]
     sampling: SamplingArgs,
 
-    /// Chat instead (as `aeolus chat`)
-    #[arg(short, long, alias = "instruct")]
+    /// Chat instead (as `aeolus chat`); a prompt is what is said first
+    #[arg(
+        short,
+        long,
+        alias = "instruct",
+        overrides_with = "interactive",
+        conflicts_with_all = ["json", "echo", "no_special"]
+    )]
     interactive: bool,
+
+    /// What the model is told before a chat
+    #[arg(long, value_name = "TEXT", requires = "interactive")]
+    system: Option<String>,
 
     /// Accepted for llama.cpp's command lines; the answer has no colours
     #[arg(long, hide_short_help = true)]
@@ -69,8 +81,22 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
+    let mut options = args.sampling.generate_options();
+    if args.escape {
+        for stop in &mut options.stop {
+            *stop = unescape(stop)?;
+        }
+    }
     if args.interactive {
-        return chat::converse(&args.model, &args.sampling, None, false);
+        let says = args.prompt.is_some() || args.file_prompt.is_some();
+        return chat::converse(&chat::Conversation {
+            model: &args.model,
+            sampling: &args.sampling,
+            options,
+            system: args.system.as_deref(),
+            first: says.then(|| prompt(args)).transpose()?,
+            quiet: false,
+        });
     }
     let prompt = prompt(args)?;
     let cancel = interrupt::cancel_on_ctrl_c()?;
@@ -98,23 +124,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
     let terminal = std::io::stdout().is_terminal();
     let mut failed = None;
+    // Whether anybody reads it.
     let mut show = |text: &str| {
-        if args.json || failed.is_some() {
-            return;
+        if !args.json && failed.is_none() {
+            let mut out = std::io::stdout().lock();
+            let text = model::printable(text, terminal);
+            failed = out
+                .write_all(text.as_bytes())
+                .and_then(|()| out.flush())
+                .err();
         }
-        let mut out = std::io::stdout().lock();
-        let text = model::printable(text, terminal);
-        failed = out
-            .write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .err();
+        failed.is_none()
     };
     if args.echo {
         show(&prompt);
     }
-    let generated = session.generate(&mut sampler, &args.sampling.generate_options(), |text| {
-        show(text);
-        flow(cancel.is_set())
+    let generated = session.generate(&mut sampler, &options, |text| {
+        flow(!show(text) || cancel.is_set())
     })?;
     show("\n");
     match failed {
@@ -164,30 +190,42 @@ fn stop_reason(reason: &StopReason) -> &'static str {
 
 /// The prompt from where the arguments say.
 fn prompt(args: &Args) -> Result<String> {
-    if let Some(text) = &args.prompt {
-        return if args.escape {
-            unescape(text)
-        } else {
-            Ok(text.clone())
-        };
-    }
-    let from_stdin = match &args.file_prompt {
-        None => true,
-        Some(path) => path.as_os_str() == "-",
+    let text = match (&args.prompt, &args.file_prompt) {
+        (Some(text), _) => text.clone(),
+        (None, Some(path)) if path.as_os_str() != "-" => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("{}: cannot read the prompt", path.display()))?;
+            without_line_end(text)
+        }
+        (None, from) => {
+            let mut stdin = std::io::stdin();
+            if from.is_none() && stdin.is_terminal() {
+                bail!("no prompt: give -p TEXT, -f FILE, or a text on stdin");
+            }
+            let mut text = String::new();
+            stdin
+                .read_to_string(&mut text)
+                .context("cannot read the prompt from stdin")?;
+            without_line_end(text)
+        }
     };
-    if !from_stdin && let Some(path) = &args.file_prompt {
-        return std::fs::read_to_string(path)
-            .with_context(|| format!("{}: cannot read the prompt", path.display()));
+    if args.escape {
+        unescape(&text)
+    } else {
+        Ok(text)
     }
-    let mut stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        bail!("no prompt: give -p TEXT, -f FILE, or a text on stdin");
+}
+
+/// Editors and `echo` end a text with a line end that nobody means: a model would begin its
+/// answer with a new paragraph.
+fn without_line_end(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
     }
-    let mut text = String::new();
-    stdin
-        .read_to_string(&mut text)
-        .context("cannot read the prompt from stdin")?;
-    Ok(text)
+    text
 }
 
 /// The escapes that llama.cpp's `-e` knows; any other backslash stays.
@@ -218,6 +256,13 @@ fn unescape(text: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_line_end_is_dropped() {
+        for (text, expected) in [("a\n\n", "a\n"), ("a\r\n", "a"), ("a", "a"), ("\n", "")] {
+            assert_eq!(without_line_end(text.into()), expected);
+        }
+    }
 
     #[test]
     fn escapes_are_llama_cpps() {

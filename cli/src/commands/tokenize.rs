@@ -1,6 +1,7 @@
 //! `aeolus tokenize`: text to tokens and back, by the vocabulary in a file.
 
 use crate::hub;
+use crate::model::refuse_folder;
 use crate::output::{self, Align};
 use aeolus_gguf::GgufFile;
 use aeolus_infer::{EncodeOptions, Tokenizer};
@@ -31,11 +32,11 @@ pub struct Args {
     text: Option<String>,
 
     /// Print ids only, in one line with commas
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     ids: bool,
 
     /// Turn these ids into text instead
-    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with_all = ["text", "ids"])]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with_all = ["text", "ids", "no_bos", "special"])]
     decode: Option<Vec<u32>>,
 
     /// Put no beginning-of-text token in front
@@ -53,7 +54,9 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let named = || format!("{}", args.file.display());
-    let file = GgufFile::open(&hub::file(&args.file, args.json)?)?;
+    let path = hub::file(&args.file, args.json)?;
+    refuse_folder(&path)?;
+    let file = GgufFile::open(&path)?;
     let tokenizer = Tokenizer::from_metadata(file.metadata()).with_context(named)?;
     if let Some(ids) = &args.decode {
         let text = tokenizer.decode(ids)?;
