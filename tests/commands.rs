@@ -3,11 +3,16 @@
 use crate::support::{aeolus, arg, command, fails, fixture, ok};
 use std::process::Stdio;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 17] = [
     "run",
     "chat",
     "tokenize",
     "logits",
+    "perplexity",
+    "compare",
+    "verify",
+    "errors",
+    "tasks",
     "table",
     "quantize",
     "convert",
@@ -63,11 +68,18 @@ fn names_that_cannot_start_a_file_name_are_refused_as_arguments() {
 
 #[test]
 fn a_missing_file_is_named() {
+    let text = fixture("text/heldout.txt");
+    let text = arg(&text);
     for args in [
         vec!["inspect", "no/such.gguf"],
         vec!["hash", "no/such.gguf"],
         vec!["table", "no/such"],
         vec!["forecast", "no/such"],
+        vec!["perplexity", "no/such", "-f", text],
+        vec!["compare", "no/such", "no/such", "-f", text],
+        vec!["verify", "no/such", "--against", "no/such"],
+        vec!["errors", "no/such", "--against", "no/such"],
+        vec!["tasks", "no/such", "--arc", "no/such"],
     ] {
         let message = fails(args);
         assert!(message.contains("no/such"), "{message}");

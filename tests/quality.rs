@@ -178,6 +178,12 @@ fn a_file_with_itself_is_zero_and_any_base_gives_the_same_figures() {
             arg(&kept),
         ]);
         assert!(other.contains("n_ctx is 128, this run's is 64"), "{other}");
+        // As the base, it has its own cut: flags that ask for another are not passed over.
+        for cut in [["-c", "64"], ["--stride", "16"]] {
+            let other = ["compare", arg(&kept), arg(&q4), "-f", arg(&text)];
+            let other = fails([&other[..], &cut].concat());
+            assert!(other.contains(&cut.join(" ")), "{other}");
+        }
     }
 }
 
@@ -247,6 +253,77 @@ fn a_whole_table_is_verified_and_its_divergence_falls() {
         "Q4_1",
     ]);
     assert!(none.contains("no file of the wanted types"), "{none}");
+}
+
+#[test]
+fn every_file_gets_a_verdict_broken_ones_too() {
+    let out = table("Q4_0,Q8_0");
+    let model = fixture("notus-mini");
+    let q4 = out.path().join("notus-mini.Q4_0.gguf");
+    let bytes = std::fs::read(&q4).unwrap();
+    let verify = |more: &[&str]| {
+        let mut args = vec!["verify", arg(out.path()), "--against", arg(&model)];
+        args.extend(["--type", "Q4_0,Q8_0"]);
+        args.extend(more);
+        let run = aeolus(args);
+        assert_eq!(run.status.code(), Some(1), "{run:?}");
+        String::from_utf8(run.stdout).unwrap()
+    };
+    // Cut short, it cannot be opened.
+    std::fs::write(&q4, &bytes[..bytes.len() / 2]).unwrap();
+    let report = verify(&[]);
+    assert!(report.contains("Q4_0 is missing"), "{report}");
+    assert!(
+        report.contains("Q4_0.gguf: does not load:") && report.contains("truncated"),
+        "{report}"
+    );
+    let q8 = report.lines().find(|line| line.contains(" Q8_0 "));
+    assert_eq!(q8.unwrap().matches(" ok").count(), 4, "{report}");
+    let csv = verify(&["--csv"]);
+    assert!(csv.starts_with("path,file_type,bytes,forecast_bytes,loads,problems\n"));
+    assert!(
+        csv.contains("Q4_0.gguf,,") && csv.contains(",false,"),
+        "{csv}"
+    );
+    // A tensor under another name: it opens, and does not load.
+    let name = b"blk.2.ffn_down.weight";
+    let at = bytes.windows(name.len()).position(|w| w == name).unwrap();
+    let mut renamed = bytes.clone();
+    renamed[at + 4] = b'9';
+    std::fs::write(&q4, renamed).unwrap();
+    let report = verify(&[]);
+    for problem in [
+        "tensor blk.2.ffn_down.weight: is missing",
+        "tensor blk.9.ffn_down.weight: is not in the source",
+        "does not load: tensor blk.2.ffn_down.weight is missing",
+    ] {
+        assert!(report.contains(problem), "{problem} is not in:\n{report}");
+    }
+    // What is no model at all.
+    std::fs::write(&q4, "not a model").unwrap();
+    let verdict: Value = serde_json::from_str(&verify(&["--json"])).unwrap();
+    assert_eq!(verdict["right"], false);
+    assert_eq!(verdict["files"][0]["loads"], false);
+    assert_eq!(verdict["files"][0]["forecast_bytes"], Value::Null);
+    assert_eq!(verdict["files"][1]["problems"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_text_that_cannot_be_cut_is_refused_before_any_file_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, text) = (fixture("notus-mini"), heldout());
+    let short = file(dir.path(), "short.txt", b"It was the best of times");
+    let out = dir.path().join("out");
+    for (more, words) in [
+        (vec!["-f", arg(&short)], "one window needs 512"),
+        (vec!["-f", arg(&text), "-c", "3"], "a window of 3"),
+        (vec!["-f", arg(&text), "--stride", "512"], "stride of 512"),
+    ] {
+        let args = ["table", arg(&model), "-o", arg(&out), "--type", "Q4_0"];
+        let message = fails([&args[..], &more].concat());
+        assert!(message.contains(words), "{message}");
+        assert!(!out.exists());
+    }
 }
 
 #[test]

@@ -173,6 +173,44 @@ fn several_tasks_in_one_run() {
 }
 
 #[test]
+fn answers_are_kept_and_a_run_goes_on_from_them() {
+    let (dir, path) = model();
+    let lines: String = (0..5)
+        .map(|i| format!("Q{i}?,a,b,c,d,{}\n", ["A", "B", "C", "D"][i % 4]))
+        .collect();
+    let mmlu = write(dir.path(), "law_test.csv", &lines);
+    let state = dir.path().join("tasks.state");
+    let run = |more: &[&str]| {
+        let mut args = vec!["tasks", arg(&path), "--mmlu", arg(&mmlu), "--json"];
+        args.extend(more);
+        ok(args)
+    };
+    let whole = run(&[]);
+    let kept = ["--state", arg(&state)];
+    run(&[&kept[..], &["--limit", "2"]].concat());
+    let some = std::fs::metadata(&state).unwrap().len();
+    assert_eq!(run(&kept), whole);
+    let all = std::fs::metadata(&state).unwrap().len();
+    assert!(all > some);
+    assert_eq!(run(&kept), whole);
+    assert_eq!(
+        std::fs::metadata(&state).unwrap().len(),
+        all,
+        "nothing was asked again"
+    );
+    let text = fixture("text/heldout.txt");
+    let message = fails([
+        "perplexity",
+        arg(&path),
+        "-f",
+        arg(&text),
+        "--state",
+        arg(&state),
+    ]);
+    assert!(message.contains("its kind is \"tasks\""), "{message}");
+}
+
+#[test]
 fn questions_that_cannot_be_read_name_their_line() {
     let dir = tempfile::tempdir().unwrap();
     let model = fixture("notus-mini");

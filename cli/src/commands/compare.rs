@@ -83,7 +83,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         engine: &args.engine,
         folder: &std::env::temp_dir(),
         keep_base: args.save_base.clone().map(|path| (path, format)),
-        quiet: args.engine.quiet,
         cancel,
     };
     let comparison = evaluate::compare(&request)?;
@@ -112,7 +111,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             value["files"] = json!(rows);
             output::print_json(&value)?;
         } else {
-            print_csv(&rows)?;
+            evaluate::print_rows_csv(&["path", "file_type", "bytes", "error"], &rows)?;
         }
     } else {
         let mut columns = vec![("File", Align::Left)];
@@ -123,8 +122,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             Some(row)
         });
         output::print(&output::table(&columns, rows))?;
-        if !args.engine.quiet {
-            summary(&comparison, seconds);
+        if let Some(line) = evaluate::base_line(&comparison).filter(|_| !args.engine.quiet) {
+            say(format_args!("{line}; {seconds:.1} s"));
         }
     }
     let mut code = ExitCode::SUCCESS;
@@ -133,41 +132,4 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         code = ExitCode::from(2);
     }
     Ok(code)
-}
-
-fn summary(comparison: &aeolus_eval::Comparison, seconds: f64) {
-    if let Some(ppl) = evaluate::base_ppl(comparison) {
-        say(format_args!(
-            "base {}: PPL {}; divergences in nats; {} windows of {} tokens in {seconds:.1} s",
-            comparison.base,
-            evaluate::plus_minus(ppl, 4),
-            comparison.windows,
-            comparison.n_ctx,
-        ));
-    }
-}
-
-fn print_csv(rows: &[Value]) -> Result<()> {
-    let mut head = Vec::new();
-    let mut lines = Vec::new();
-    for row in rows {
-        let Some(quality) = row.get("quality") else {
-            continue;
-        };
-        let (names, mut values) = evaluate::flatten(quality);
-        let mut line: Vec<String> = ["path", "file_type", "bytes"]
-            .iter()
-            .map(|key| match &row[key] {
-                Value::String(text) => text.clone(),
-                Value::Null => String::new(),
-                other => other.to_string(),
-            })
-            .collect();
-        line.append(&mut values);
-        lines.push(line);
-        head = names;
-    }
-    let mut columns = vec!["path", "file_type", "bytes"];
-    columns.extend(head.iter().map(String::as_str));
-    evaluate::print_csv(&columns, lines)
 }

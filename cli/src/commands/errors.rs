@@ -2,8 +2,8 @@
 
 use super::evaluate::{self, FormArgs};
 use crate::hub::{self, Needs};
-use crate::interrupt;
 use crate::output::{self, Align, say};
+use crate::{interrupt, progress};
 use aeolus_checkpoint::{OpenOptions, TokenizerMode};
 use aeolus_eval::TensorError;
 use aeolus_gguf::GgufFile;
@@ -35,6 +35,14 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
 
+    /// Threads (default: all cores)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    threads: Option<u16>,
+
+    /// Draw no progress bar
+    #[arg(short, long)]
+    quiet: bool,
+
     #[command(flatten)]
     form: FormArgs,
 }
@@ -45,7 +53,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         tokenizer: TokenizerMode::Skip,
         ..OpenOptions::default()
     };
-    let quiet = args.form.json || args.form.csv;
+    let quiet = args.quiet || args.form.json || args.form.csv;
     let against = hub::place(&args.against, Needs::Checkpoint, quiet)?;
     let paths = evaluate::gguf_files(&args.files, quiet)?;
     let source = aeolus_checkpoint::open(&against.path, &options)?;
@@ -54,7 +62,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .map(|path| GgufFile::open(path))
         .collect::<Result<_, _>>()?;
     let pairs: Vec<(&Path, &GgufFile)> = paths.iter().map(PathBuf::as_path).zip(&files).collect();
-    let errors = aeolus_eval::tensor_errors(&source, &pairs, cancel)?;
+    let bar = progress::byte_bar(args.quiet);
+    bar.set_length(source.tensors.iter().map(|t| t.bytes().len() as u64).sum());
+    let done = |bytes: u64| bar.inc(bytes);
+    let errors = evaluate::pool(args.threads)?
+        .install(|| aeolus_eval::tensor_errors(&source, &pairs, &done, cancel));
+    bar.finish_and_clear();
+    let errors = errors?;
     if args.form.json {
         output::print_json(&json!({
             "schema": "aeolus.errors/1",

@@ -6,10 +6,11 @@ use crate::output::{self, Align, say};
 use crate::progress;
 use aeolus_checkpoint::OpenOptions;
 use aeolus_eval::{
-    Base, Comparison, Divergence, Error, Estimate, Format, LogProbs, Model, Numeric, Options,
-    Reference,
+    Base, Comparison, Cut, Divergence, Error, Estimate, Format, LogProbs, Model, Numeric, Options,
+    Reference, Windows,
 };
-use aeolus_gguf::ShardName;
+use aeolus_gguf::{Metadata, ShardName};
+use aeolus_infer::Tokenizer;
 use aeolus_pipeline::Cancel;
 use aeolus_recipe::FileType;
 use anyhow::{Context, Result, bail};
@@ -20,18 +21,12 @@ use std::path::{Path, PathBuf};
 /// How a text is cut into windows. The command's text argument has the id `text`.
 #[derive(Args, Debug)]
 pub struct CutArgs {
-    /// Tokens of a window
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        default_value_t = 512,
-        requires = "text"
-    )]
-    ctx_size: usize,
+    /// Tokens of a window (default: 512)
+    #[arg(short, long, value_name = "N", requires = "text")]
+    ctx_size: Option<usize>,
 
-    /// How many windows from the start of the text, or `all` (default: a few minutes' worth, 64
-    /// for small models, 4 for 7B)
+    /// How many windows from the start of the text, or `all` (default: what a model reads in a few
+    /// minutes, 64 for small ones, 4 for 7B)
     #[arg(long, value_name = "N", value_parser = parse_chunks)]
     pub chunks: Option<Chunks>,
 
@@ -44,6 +39,9 @@ pub struct CutArgs {
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 }
+
+/// Tokens of a window where nothing else is asked for.
+const DEFAULT_CTX: usize = 512;
 
 /// Values of `--chunks`.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +106,11 @@ fn parse_chunks(text: &str) -> Result<Chunks, String> {
 }
 
 impl EngineArgs {
+    /// Threads for work that runs no model.
+    pub fn pool(&self) -> Result<rayon::ThreadPool> {
+        pool(self.threads)
+    }
+
     /// Threads and rounding.
     pub fn runtime(&self) -> Result<aeolus_infer::Runtime> {
         let threads = self.threads.map_or(0, usize::from);
@@ -115,12 +118,20 @@ impl EngineArgs {
     }
 }
 
+/// So many threads; `None` for as many as there are cores.
+pub fn pool(threads: Option<u16>) -> Result<rayon::ThreadPool> {
+    let threads = threads.map_or(0, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.with_context(|| format!("cannot start {threads} threads"))
+}
+
 impl CutArgs {
     /// The cut for models of this many weights.
     pub fn options(&self, weights: u64) -> Options {
-        let default = aeolus_eval::default_windows(weights, self.ctx_size);
+        let n_ctx = self.ctx_size.unwrap_or(DEFAULT_CTX);
+        let default = aeolus_eval::default_windows(weights, n_ctx);
         Options {
-            n_ctx: self.ctx_size,
+            n_ctx,
             stride: self.stride,
             limit: match self.chunks {
                 None => Some(default),
@@ -145,21 +156,37 @@ impl CutArgs {
         self.state.as_deref()
     }
 
+    /// Refuses, before any work, a text that the tokenizer of these keys cannot cut.
+    pub fn check(&self, text: &str, metadata: &Metadata<'_>) -> Result<()> {
+        let tokenizer = Tokenizer::from_metadata(metadata)?;
+        let cut = Cut {
+            n_ctx: self.ctx_size.unwrap_or(DEFAULT_CTX),
+            stride: self.stride,
+            bos: aeolus_eval::text::bos(&tokenizer),
+            limit: None,
+        };
+        Windows::new(aeolus_eval::text::tokens(&tokenizer, text), &cut)?;
+        Ok(())
+    }
+
+    /// Refuses another cut than that of a file of log-probabilities.
+    fn refuse_other_than(&self, kept: &LogProbs) -> Result<()> {
+        let (path, windows) = (kept.path().display(), kept.windows());
+        let own = windows.n_ctx();
+        if let Some(n_ctx) = self.ctx_size.filter(|n| *n != own) {
+            bail!("{path}: holds windows of {own} tokens, and -c {n_ctx} asks for others");
+        }
+        let own = windows.is_strided().then(|| windows.scored().len());
+        if let Some(stride) = self.stride.filter(|n| Some(*n) != own) {
+            let own = own.map_or("side by side".into(), |n| format!("every {n} tokens"));
+            bail!("{path}: holds windows {own}, and --stride {stride} asks for others");
+        }
+        Ok(())
+    }
+
     /// Says what an interrupted run left.
     pub fn explain<T>(&self, result: Result<T, Error>) -> Result<T> {
-        match (result, &self.state) {
-            (Err(error @ Error::Cancelled), Some(path)) => {
-                let path = path.display();
-                Err(error).context(format!(
-                    "interrupted; finished windows are kept in {path}, and a run with the same \
-                     --state goes on from there"
-                ))
-            }
-            (Err(error @ Error::Cancelled), None) => {
-                Err(error).context("interrupted; --state FILE would have kept what is done")
-            }
-            (result, _) => Ok(result?),
-        }
+        explain(result, self.state.as_deref())
     }
 
     /// Says how much of the text was read, if not all.
@@ -173,6 +200,23 @@ impl CutArgs {
     }
 }
 
+/// Says what an interrupted run left: what is finished is in `state`, if there is one.
+pub fn explain<T>(result: Result<T, Error>, state: Option<&Path>) -> Result<T> {
+    match (result, state) {
+        (Err(error @ Error::Cancelled), Some(path)) => {
+            let path = path.display();
+            Err(error).context(format!(
+                "interrupted; what is finished is kept in {path}, and a run with the same \
+                 --state goes on from there"
+            ))
+        }
+        (Err(error @ Error::Cancelled), None) => {
+            Err(error).context("interrupted; --state FILE would have kept what is done")
+        }
+        (result, _) => Ok(result?),
+    }
+}
+
 /// A model that can be run: a GGUF file, or one made for the run of a checkpoint folder.
 pub enum Runnable {
     File(PathBuf),
@@ -181,15 +225,16 @@ pub enum Runnable {
 
 impl Runnable {
     /// The model at `path`; a folder's file is made within `folder`.
-    pub fn open(path: &Path, folder: &Path, quiet: bool, cancel: &Cancel) -> Result<Self> {
+    pub fn open(path: &Path, folder: &Path, engine: &EngineArgs, cancel: &Cancel) -> Result<Self> {
         let is_checkpoint =
             path.is_dir() || path.file_name().is_some_and(|name| name == "config.json");
         if !is_checkpoint {
             return Ok(Self::File(path.into()));
         }
         let source = aeolus_checkpoint::open(path, &OpenOptions::default())?;
-        let bar = progress::Bar::new(quiet);
-        let made = Reference::write(&source, folder, &bar, cancel);
+        let bar = progress::Bar::new(engine.quiet);
+        let threads = engine.threads.map_or(0, usize::from);
+        let made = Reference::write(&source, folder, threads, &bar, cancel);
         bar.clear();
         Ok(Self::Made(Box::new(made?), path.display().to_string()))
     }
@@ -257,13 +302,12 @@ pub struct Request<'a> {
     /// Where a checkpoint's temporary file goes.
     pub folder: &'a Path,
     pub keep_base: Option<(PathBuf, Format)>,
-    pub quiet: bool,
     pub cancel: &'a Cancel,
 }
 
 /// Runs it.
 pub fn compare(request: &Request<'_>) -> Result<Comparison> {
-    let quiet = request.quiet;
+    let quiet = request.engine.quiet;
     let runtime = request.engine.runtime()?;
     let models: Vec<Model<'_>> = request
         .files
@@ -279,13 +323,15 @@ pub fn compare(request: &Request<'_>) -> Result<Comparison> {
                     request.base.display()
                 );
             }
+            request.cut.refuse_other_than(&file)?;
             Base::File(Box::new(file))
         }
         None => {
             if request.text.is_none() {
                 bail!("no text to compare on: give one with -f");
             }
-            runnable = Runnable::open(request.base, request.folder, quiet, request.cancel)?;
+            runnable =
+                Runnable::open(request.base, request.folder, request.engine, request.cancel)?;
             Base::Model(Box::new(runnable.load(&runtime)?))
         }
     };
@@ -411,6 +457,48 @@ pub fn print_csv(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> 
         text.push('\n');
     }
     output::print(&text)
+}
+
+/// The CSV of JSON rows: fields of each row, then the figures of its `quality`, empty where it has
+/// none.
+pub fn print_rows_csv(fields: &[&str], rows: &[Value]) -> Result<()> {
+    let measured = rows.iter().find_map(|row| row["quality"].as_object());
+    let figures = match measured {
+        Some(quality) => flatten(&Value::Object(quality.clone())).0,
+        None => Vec::new(),
+    };
+    let cell = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        Value::Array(items) => {
+            let texts = items.iter().map(|i| i.as_str().unwrap_or_default());
+            texts.collect::<Vec<_>>().join("; ")
+        }
+        other => other.to_string(),
+    };
+    let lines = rows.iter().map(|row| {
+        let mut line: Vec<String> = fields.iter().map(|field| cell(&row[*field])).collect();
+        match row["quality"].is_object() {
+            true => line.extend(flatten(&row["quality"]).1),
+            false => line.extend(figures.iter().map(|_| String::new())),
+        }
+        line
+    });
+    let mut head = fields.to_vec();
+    head.extend(figures.iter().map(String::as_str));
+    print_csv(&head, lines)
+}
+
+/// One line about a comparison's base and text.
+pub fn base_line(comparison: &Comparison) -> Option<String> {
+    let ppl = base_ppl(comparison)?;
+    Some(format!(
+        "base {}: PPL {}; divergences in nats; {} windows of {} tokens",
+        comparison.base,
+        plus_minus(ppl, 4),
+        comparison.windows,
+        comparison.n_ctx,
+    ))
 }
 
 /// Head and values of one flat JSON object's numbers: estimates give two columns, the second

@@ -10,7 +10,7 @@ use aeolus_eval::{Comparison, Divergence};
 use aeolus_gguf::Endian;
 use aeolus_pipeline::{Cancel, Format, Options, Output, Written};
 use aeolus_recipe::{Fallback, FileType, PlannedTensor};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,6 +51,9 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
         ..open_options(request.source, target.name.clone())
     };
     let checkpoint = aeolus_checkpoint::open(&source.path, &options)?;
+    if let (Some(quality), Some(text)) = (request.quality, &text) {
+        quality.cut.check(text, &checkpoint.metadata)?;
+    }
     let outputs = plan(&Forecastable::from(&checkpoint), request)?;
     report_fallbacks(&outputs);
     let outputs = place(&checkpoint.name, outputs, target)?;
@@ -67,20 +70,22 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
     let result = aeolus_pipeline::run(&checkpoint, &outputs, &options, &bar, cancel);
     bar.clear();
     let written = result?;
-    let comparison = match (request.quality, &text) {
+    let measured = match (request.quality, &text) {
         (Some(quality), Some(text)) => {
             let base = &source.path;
-            Some(measure(request, base, quality, &outputs, text, cancel)?)
+            measure(request, base, quality, &outputs, text, cancel).map(Some)
         }
-        _ => None,
+        _ => Ok(None),
     };
+    // The files are written, whatever came of measuring them.
     let made = Made {
         checkpoint: &checkpoint,
         outputs: &outputs,
         written: &written,
-        comparison: comparison.as_ref(),
+        comparison: measured.as_ref().ok().and_then(Option::as_ref),
     };
     print(&made, started, request)?;
+    measured.context("the files are written but not measured; `aeolus compare` does only that")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,10 +128,9 @@ fn measure(
         engine: &engine,
         folder,
         keep_base: None,
-        quiet,
         cancel,
     })?;
-    // The files are written, whatever they are worth.
+    // The others have their figures.
     for error in comparison.files.iter().filter_map(|r| r.as_ref().err()) {
         say(format_args!("warning: {error}"));
     }
@@ -324,6 +328,9 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
             output::human_bytes(source_bytes),
             output::human_bytes(written),
         ));
+        if let Some(line) = comparison.and_then(evaluate::base_line) {
+            say(line);
+        }
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let place = hub::place(&args.model, Needs::Checkpoint, quiet)?;
     let runtime = args.engine.runtime()?;
     let text = aeolus_eval::text::read(&args.text)?;
-    let runnable = Runnable::open(&place.path, &std::env::temp_dir(), quiet, cancel)?;
+    let runnable = Runnable::open(&place.path, &std::env::temp_dir(), &args.engine, cancel)?;
     let model = runnable.load(&runtime)?;
     let options = args.cut.options(model.weights());
     let windows = Windows::new(

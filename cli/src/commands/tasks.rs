@@ -4,7 +4,8 @@ use super::evaluate::{self, EngineArgs, FormArgs, Runnable};
 use crate::hub::{self, Needs};
 use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
-use aeolus_eval::tasks::{self, Outcome, Question, Task, TaskOptions};
+use aeolus_eval::tasks::{self, Asked, Outcome, Question, Task, TaskOptions};
+use aeolus_eval::{Error, State};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ Examples:
   aeolus tasks model.gguf --hellaswag hellaswag_val.jsonl --shots 10
   aeolus tasks model.gguf --arc ARC-Challenge-Test.jsonl --shots 25 --shots-from ARC-Challenge-Train.jsonl
   aeolus tasks model.gguf --mmlu college_physics_test.csv --shots 5 --shots-from college_physics_dev.csv
-  aeolus tasks model.gguf --winogrande winogrande-debiased-eval.csv --limit 400 --json")]
+  aeolus tasks model.gguf --winogrande winogrande-debiased-eval.csv --limit 400 --json
+  aeolus tasks model.gguf --hellaswag hellaswag_val.jsonl --state tasks.state")]
 pub struct Args {
     /// GGUF file or checkpoint folder
     #[arg(value_name = "MODEL")]
@@ -44,6 +46,10 @@ pub struct Args {
     /// At most this many questions of each file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+
+    /// Keep answers in this file, and go on from it after an interruption
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 
     #[command(flatten)]
     engine: EngineArgs,
@@ -109,15 +115,27 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         asked.push((task, path, questions(task, path)?, options));
     }
     let runtime = args.engine.runtime()?;
-    let runnable = Runnable::open(&place.path, &std::env::temp_dir(), quiet, cancel)?;
+    let runnable = Runnable::open(&place.path, &std::env::temp_dir(), &args.engine, cancel)?;
     let model = runnable.load(&runtime)?;
-    let encode = |text: &str| model.tokens(text);
+    let asking = Asked {
+        model: &model,
+        fingerprint: model.fingerprint(),
+        encode: &|text| model.tokens(text),
+    };
+    let numeric = aeolus_eval::numeric_name(model.numeric());
+    let mut state = match &args.state {
+        Some(path) => State::open(path, &tasks::describe(numeric))?,
+        None => State::in_memory(),
+    };
     let mut results: Vec<(Task, &PathBuf, Outcome)> = Vec::new();
     for (task, path, questions, options) in &asked {
         let bar = progress::WindowBar::new(quiet);
-        let outcome = tasks::run(&model, &encode, questions, options, &bar, cancel);
+        let outcome = tasks::run(asking, questions, options, &mut state, &bar, cancel);
         bar.clear();
-        let outcome = outcome.with_context(|| format!("{}", path.display()));
+        let outcome = match outcome {
+            Err(error @ Error::Cancelled) => evaluate::explain(Err(error), args.state.as_deref()),
+            other => other.with_context(|| format!("{}", path.display())),
+        };
         results.push((*task, path, outcome?));
     }
     print(args, &results)?;

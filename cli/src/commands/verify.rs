@@ -1,6 +1,6 @@
 //! `aeolus verify`: a verdict on every file of a table.
 
-use super::evaluate::{self, CutArgs, EngineArgs, Request, nats};
+use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Request, nats};
 use super::{forge, sums};
 use crate::hub::{self, Needs};
 use crate::options::{RecipeArgs, ViaArg, parse_file_type};
@@ -19,15 +19,17 @@ use std::time::Instant;
 ///
 /// Alone: every file is the one that was written, by the SHA256SUMS beside it. With --against, for
 /// every file: its size is the forecast, its header as planned, every tensor's bytes as recomputed
-/// from the source's weights, its sha256 as listed if it is, and it loads. With a text, also its KL
-/// divergence from the source, which has to fall along the table. Exit code 1 if anything fails.
+/// from the source's weights, its sha256 as listed if it is, and it loads; one that cannot be
+/// opened is wrong. With a text, also its KL divergence from the source, which has to fall along
+/// the table. Exit code 1 if anything fails.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   aeolus verify out/
   aeolus verify out/ --against fixtures/notus-mini
   aeolus verify out/ --against fixtures/notus-mini -f fixtures/text/heldout.txt
-  aeolus verify out/ --against notus-7b-v1 --type Q4_K_M --recipe current --json")]
+  aeolus verify out/ --against notus-7b-v1 --type Q4_K_M --recipe current --json
+  aeolus verify out/ --against notus-7b-v1 --csv > verdict.csv")]
 pub struct Args {
     /// Folders of GGUF files, or files
     #[arg(value_name = "PATH", required = true)]
@@ -65,35 +67,49 @@ pub struct Args {
     #[command(flatten)]
     engine: EngineArgs,
 
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: FormArgs,
 }
 
 /// One file's findings.
 struct Row {
     path: PathBuf,
-    file_type: FileType,
-    verdict: Verdict,
+    /// `None` if the file does not say it, or cannot be opened.
+    file_type: Option<FileType>,
+    /// `None` for the same files: nothing is known of what they should be.
+    verdict: Option<Verdict>,
     /// How it differs from the list of digests.
     sum: Option<String>,
-    /// Why it does not load.
+    /// Why it cannot be opened, or does not load.
     load_error: Option<String>,
     quality: Option<Result<Divergence, String>>,
 }
 
 impl Row {
-    fn problems(&self) -> Vec<String> {
-        let verdict = &self.verdict;
-        let mut problems = Vec::new();
-        if verdict.bytes != verdict.forecast {
-            problems.push(format!(
-                "has {} bytes, the forecast is {}",
-                verdict.bytes, verdict.forecast
-            ));
+    /// A file that cannot be told for what it is.
+    fn unreadable(path: &Path, error: &str) -> Self {
+        Self {
+            path: path.into(),
+            file_type: None,
+            verdict: None,
+            sum: None,
+            load_error: Some(within(path, error)),
+            quality: None,
         }
-        problems.extend(verdict.header.iter().map(|p| format!("header: {p}")));
-        problems.extend(verdict.tensors.iter().map(|p| format!("tensor {p}")));
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(verdict) = &self.verdict {
+            if verdict.bytes != verdict.forecast {
+                problems.push(format!(
+                    "has {} bytes, the forecast is {}",
+                    verdict.bytes, verdict.forecast
+                ));
+            }
+            problems.extend(verdict.header.iter().map(|p| format!("header: {p}")));
+            problems.extend(verdict.tensors.iter().map(|p| format!("tensor {p}")));
+        }
         problems.extend(self.sum.clone());
         problems.extend(
             self.load_error
@@ -107,16 +123,23 @@ impl Row {
     }
 
     fn to_json(&self) -> Value {
+        let bytes = std::fs::metadata(&self.path).map(|m| m.len()).ok();
         json!({
             "path": self.path.display().to_string(),
-            "file_type": self.file_type.name(),
-            "bytes": self.verdict.bytes,
-            "forecast_bytes": self.verdict.forecast,
+            "file_type": self.file_type.map(FileType::name),
+            "bytes": self.verdict.as_ref().map(|v| v.bytes).or(bytes),
+            "forecast_bytes": self.verdict.as_ref().map(|v| v.forecast),
             "loads": self.load_error.is_none(),
             "problems": self.problems(),
             "quality": self.quality.as_ref().and_then(|q| q.as_ref().ok()),
         })
     }
+}
+
+/// A message without the file's own name before it.
+fn within(path: &Path, message: &str) -> String {
+    let name = format!("{}: ", path.display());
+    message.strip_prefix(&name).unwrap_or(message).to_owned()
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -130,7 +153,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         if args.recipe != RecipeArgs::default() {
             bail!("flags of a recipe concern recomputing, and no source is given (--against)");
         }
-        return sums::verify(&args.paths, quiet, args.json, cancel);
+        if args.form.csv {
+            bail!("--csv lists what is found against a source, and none is given (--against)");
+        }
+        return sums::verify(&args.paths, quiet, args.form.json, cancel);
     };
     let against = hub::place(named, Needs::Checkpoint, quiet)?;
     let options = OpenOptions {
@@ -142,7 +168,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         true => FileType::TABLE.to_vec(),
         false => args.types.clone(),
     };
-    let (subjects, missing) = subjects(&evaluate::gguf_files(&args.paths, quiet)?, &types)?;
+    let (subjects, missing, mut rows) =
+        subjects(&evaluate::gguf_files(&args.paths, quiet)?, &types)?;
 
     let making = Making {
         recipe: forge::recipe_options(&args.recipe)?,
@@ -151,21 +178,24 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let bar = progress::byte_bar(quiet);
     bar.set_length(source.tensors.iter().map(|t| t.bytes().len() as u64).sum());
     let done = |bytes: u64| bar.inc(bytes);
-    let verdicts = aeolus_eval::verify(&source, &subjects, &making, &done, cancel);
+    let pool = args.engine.pool()?;
+    let verdicts = pool.install(|| aeolus_eval::verify(&source, &subjects, &making, &done, cancel));
     bar.finish_and_clear();
     let verdicts = verdicts?;
     drop(source);
 
+    for row in &mut rows {
+        row.sum = sums::problem(&row.path, cancel)?;
+    }
     let runtime = args.engine.runtime()?;
-    let mut rows = Vec::new();
     for (subject, verdict) in subjects.iter().zip(verdicts) {
         let loaded = Model::open(&subject.path, &runtime);
         rows.push(Row {
             path: subject.path.clone(),
-            file_type: subject.file_type,
-            verdict,
+            file_type: Some(subject.file_type),
+            verdict: Some(verdict),
             sum: sums::problem(&subject.path, cancel)?,
-            load_error: loaded.err().map(|e| e.to_string()),
+            load_error: loaded.err().map(|e| within(&subject.path, &e.to_string())),
             quality: None,
         });
     }
@@ -178,7 +208,22 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let right = missing.is_empty() && rises.is_empty();
     let right = right && rows.iter().all(|row| row.problems().is_empty());
 
-    if args.json {
+    if args.form.csv {
+        let fields = [
+            "path",
+            "file_type",
+            "bytes",
+            "forecast_bytes",
+            "loads",
+            "problems",
+        ];
+        let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
+        evaluate::print_rows_csv(&fields, &rows)?;
+        for problem in missing.iter().map(|ty| format!("{ty} is missing")) {
+            say(problem);
+        }
+        rises.iter().for_each(say);
+    } else if args.form.json {
         let seconds = started.elapsed().as_secs_f64();
         let mut value = json!({
             "schema": "aeolus.verify/1",
@@ -221,11 +266,24 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// The files of the wanted types in the order of the table, and the types that no file has.
-fn subjects(files: &[PathBuf], types: &[FileType]) -> Result<(Vec<Subject>, Vec<FileType>)> {
+/// The files of the wanted types in the order of the table, the types that no file has, and the
+/// files that cannot be told for what they are.
+fn subjects(
+    files: &[PathBuf],
+    types: &[FileType],
+) -> Result<(Vec<Subject>, Vec<FileType>, Vec<Row>)> {
     let mut all: Vec<Subject> = Vec::new();
+    let mut unreadable = Vec::new();
     for path in files {
-        let subject = Subject::open(path)?;
+        let subject = match Subject::open(path) {
+            Ok(subject) => subject,
+            // A name that stands for nothing is a slip of the command line.
+            Err(error) if !path.exists() => return Err(error.into()),
+            Err(error) => {
+                unreadable.push(Row::unreadable(path, &error.to_string()));
+                continue;
+            }
+        };
         if !types.contains(&subject.file_type) {
             continue;
         }
@@ -239,13 +297,13 @@ fn subjects(files: &[PathBuf], types: &[FileType]) -> Result<(Vec<Subject>, Vec<
         }
         all.push(subject);
     }
-    if all.is_empty() {
+    if all.is_empty() && unreadable.is_empty() {
         bail!("no file of the wanted types is there");
     }
     all.sort_by_key(|subject| place(subject.file_type));
     let found = |ty: &FileType| all.iter().any(|s| s.file_type == *ty);
     let missing = types.iter().copied().filter(|ty| !found(ty)).collect();
-    Ok((all, missing))
+    Ok((all, missing, unreadable))
 }
 
 /// Where a type stands in the table; those that are not in it come last, as they are declared.
@@ -275,7 +333,6 @@ fn measure(
         engine: &args.engine,
         folder: &std::env::temp_dir(),
         keep_base: None,
-        quiet: args.engine.quiet,
         cancel,
     })?;
     for (row, result) in runnable.iter_mut().zip(&comparison.files) {
@@ -291,11 +348,11 @@ fn measure(
 fn rises(rows: &[Row]) -> Vec<String> {
     let measured: Vec<(FileType, f64)> = rows
         .iter()
-        .filter(|row| FileType::TABLE.contains(&row.file_type))
-        .filter_map(|row| match &row.quality {
-            Some(Ok(divergence)) => Some((row.file_type, divergence.kld.value)),
+        .filter_map(|row| match (&row.quality, row.file_type) {
+            (Some(Ok(divergence)), Some(ty)) => Some((ty, divergence.kld.value)),
             _ => None,
         })
+        .filter(|(ty, _)| FileType::TABLE.contains(ty))
         .collect();
     measured
         .windows(2)
@@ -326,15 +383,19 @@ fn print(rows: &[Row]) -> Result<()> {
         columns.extend([("PPL", Align::Right), ("KLD mean", Align::Right)]);
     }
     let word = |right: bool| if right { "ok" } else { "WRONG" }.to_owned();
+    let verdict = |row: &Row, right: fn(&Verdict) -> bool| match &row.verdict {
+        Some(verdict) => word(right(verdict)),
+        None => "-".to_owned(),
+    };
     output::print(&output::table(
         &columns,
         rows.iter().map(|row| {
             let mut cells = vec![
                 row.path.display().to_string(),
-                row.file_type.to_string(),
-                word(row.verdict.bytes == row.verdict.forecast),
-                word(row.verdict.header.is_empty()),
-                word(row.verdict.tensors.is_empty()),
+                row.file_type.map_or("-", FileType::name).to_owned(),
+                verdict(row, |v| v.bytes == v.forecast),
+                verdict(row, |v| v.header.is_empty()),
+                verdict(row, |v| v.tensors.is_empty()),
                 word(row.load_error.is_none()),
             ];
             if measured {

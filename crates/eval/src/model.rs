@@ -5,7 +5,7 @@ use crate::distribution;
 use crate::fingerprint::{fingerprint, vocabulary_digest};
 use crate::logprobs::BaseFacts;
 use crate::scorer::{Numeric, Scorer};
-use aeolus_infer::{CacheType, EncodeOptions, Runtime, Tokenizer};
+use aeolus_infer::{CacheType, Runtime, Tokenizer};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -92,18 +92,12 @@ impl<'r> Model<'r> {
 
     /// What the text's windows begin with.
     pub fn bos(&self) -> Option<u32> {
-        let vocabulary = self.tokenizer.vocabulary();
-        vocabulary.bos.filter(|_| vocabulary.add_bos)
+        crate::text::bos(&self.tokenizer)
     }
 
-    /// Tokens of a whole text, with those that the model wants around it. Control tokens that
-    /// are spelled out in the text are text.
+    /// Tokens of a whole text: [`text::tokens`](crate::text::tokens).
     pub fn tokens(&self, text: &str) -> Vec<u32> {
-        let options = EncodeOptions {
-            add_special: true,
-            parse_special: false,
-        };
-        self.tokenizer.encode(text, options)
+        crate::text::tokens(&self.tokenizer, text)
     }
 
     /// Bytes of text that some tokens stand for; control tokens have none.
@@ -224,6 +218,11 @@ impl Scorer for Model<'_> {
         }
         let mut all = Vec::with_capacity(sequences.len());
         for (number, (sequence, &start)) in sequences.iter().zip(starts).enumerate() {
+            // A vocabulary of next to nothing may have no token for an ending.
+            if sequence.len() <= start {
+                all.push(Vec::new());
+                continue;
+            }
             // The last token predicts nothing that is asked for.
             let tokens = &sequence[common..sequence.len() - 1];
             let logits = forward(tokens, common, start - 1 - common..tokens.len())?;

@@ -10,19 +10,20 @@ use std::path::{Path, PathBuf};
 /// A temporary unquantized file of a checkpoint; it goes with this value.
 #[derive(Debug)]
 pub struct Reference {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     path: PathBuf,
 }
 
 impl Reference {
     /// Writes the checkpoint's weights as they are, in the one of BF16, F16 and F32 that holds
-    /// them all, into a new folder within `folder`.
+    /// them all, into a new folder within `folder`, on `threads` threads (0: all cores).
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Pipeline`], [`Error::Cancelled`].
     pub fn write(
         source: &Checkpoint,
         folder: &Path,
+        threads: usize,
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Self, Error> {
@@ -51,7 +52,7 @@ impl Reference {
             .path()
             .join(format!("{}.{}.gguf", source.name, file_type.name()));
         let options = Options {
-            threads: 0,
+            threads,
             via: None,
             force: false,
             allow_requantize: false,
@@ -59,7 +60,10 @@ impl Reference {
         };
         let outputs = [(path.clone(), output)];
         aeolus_pipeline::run(source, &outputs, &options, progress, cancel)?;
-        Ok(Self { folder, path })
+        Ok(Self {
+            _folder: folder,
+            path,
+        })
     }
 
     /// The file.
@@ -71,10 +75,5 @@ impl Reference {
     /// the program ends. Systems that do not allow it keep the name until the end.
     pub fn unlink(&self) {
         let _ = std::fs::remove_file(&self.path);
-    }
-
-    /// The folder that is removed in the end.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }

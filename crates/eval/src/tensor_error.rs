@@ -104,7 +104,8 @@ impl Sums {
 }
 
 /// The errors of every tensor of each of `files` against `source`: for each file, the worst
-/// relative error first. The source is read and decoded once for all files.
+/// relative error first. The source is read and decoded once for all files; `done` is told its
+/// bytes as they are done.
 ///
 /// # Errors
 /// [`Error::Tensor`] for tensors that one side lacks, or has in another shape, or that hold NaN
@@ -112,6 +113,7 @@ impl Sums {
 pub fn tensor_errors(
     source: &Checkpoint,
     files: &[(&Path, &GgufFile)],
+    done: &(dyn Fn(u64) + Sync),
     cancel: &Cancel,
 ) -> Result<Vec<Vec<TensorError>>, Error> {
     for (path, file) in files {
@@ -147,6 +149,7 @@ pub fn tensor_errors(
             let sums = tiles.iter().map(|tile| tile[i]);
             all[i].push(sums.fold(Sums::default(), Sums::and).error(info));
         }
+        done(tensor.bytes().len() as u64);
     }
     for errors in &mut all {
         errors.sort_by(|a, b| b.relative.total_cmp(&a.relative));
@@ -188,11 +191,7 @@ fn decode_rows_of(
 }
 
 /// The same tensors in the same shapes.
-pub(crate) fn check_tensors(
-    source: &Checkpoint,
-    path: &Path,
-    file: &GgufFile,
-) -> Result<(), Error> {
+fn check_tensors(source: &Checkpoint, path: &Path, file: &GgufFile) -> Result<(), Error> {
     let problem = |tensor: &str, problem: String| {
         Err(Error::Tensor {
             path: path.into(),

@@ -469,6 +469,21 @@ fn files_are_verified_to_the_last_byte() {
     assert_eq!(found.header, ["llama.context_length differs"]);
     assert!(found.tensors.is_empty());
 
+    // A tensor by another name: one is missing, one too many; the others are looked at.
+    let mut bytes = original.clone();
+    let name = b"blk.3.ffn_up.weight";
+    let at = original.windows(name.len()).position(|w| w == name);
+    bytes[at.unwrap() + 4] = b'9';
+    std::fs::write(&paths[0], &bytes).unwrap();
+    let found = verdict(&source, &paths[0], &making());
+    assert_eq!(
+        found.tensors,
+        [
+            "blk.9.ffn_up.weight: is not in the source",
+            "blk.3.ffn_up.weight: is missing"
+        ]
+    );
+
     // Another recipe, another rounding.
     std::fs::write(&paths[0], &original).unwrap();
     let current = Making {
@@ -537,11 +552,11 @@ fn big_endian_files_are_verified_and_measured() {
     let paths = forge(&source, dir.path(), &[FileType::Q4_0], big);
     assert!(verdict(&source, &paths[0], &making()).is_right());
     let file = GgufFile::open(&paths[0]).unwrap();
-    let errors = tensor_errors(&source, &[(&paths[0], &file)], &Cancel::new()).unwrap();
+    let errors = tensor_errors(&source, &[(&paths[0], &file)], &|_| {}, &Cancel::new()).unwrap();
     assert!(errors[0].iter().all(|e| e.relative < 0.2), "{errors:?}");
     // And as a source.
     let from_big = aeolus_checkpoint::open(&paths[0], &OpenOptions::default()).unwrap();
-    let errors = tensor_errors(&from_big, &[(&paths[0], &file)], &Cancel::new()).unwrap();
+    let errors = tensor_errors(&from_big, &[(&paths[0], &file)], &|_| {}, &Cancel::new()).unwrap();
     assert!(
         errors[0]
             .iter()
@@ -618,7 +633,7 @@ fn tensor_errors_are_what_the_formulas_give() {
     let paths = forge(&source, dir.path(), &types, Container::default());
     let files: Vec<GgufFile> = paths.iter().map(|p| GgufFile::open(p).unwrap()).collect();
     let pairs: Vec<(&Path, &GgufFile)> = paths.iter().map(PathBuf::as_path).zip(&files).collect();
-    let errors = tensor_errors(&source, &pairs, &Cancel::new()).unwrap();
+    let errors = tensor_errors(&source, &pairs, &|_| {}, &Cancel::new()).unwrap();
     assert!(
         errors[0]
             .iter()
@@ -676,7 +691,7 @@ fn files_of_other_models_are_refused() {
     let mut other = source.clone();
     let removed = other.tensors.remove(5).name;
     let pair = [(paths[0].as_path(), &file)];
-    let error = tensor_errors(&other, &pair, &Cancel::new())
+    let error = tensor_errors(&other, &pair, &|_| {}, &Cancel::new())
         .unwrap_err()
         .to_string();
     assert!(
@@ -685,7 +700,7 @@ fn files_of_other_models_are_refused() {
     );
     let mut renamed = source.clone();
     renamed.tensors[5].name = "blk.99.x".into();
-    let error = tensor_errors(&renamed, &pair, &Cancel::new())
+    let error = tensor_errors(&renamed, &pair, &|_| {}, &Cancel::new())
         .unwrap_err()
         .to_string();
     assert!(

@@ -1,8 +1,25 @@
 //! The text that is scored.
 
 use crate::Error;
+use aeolus_infer::{EncodeOptions, Tokenizer};
 use std::io::Read;
 use std::path::Path;
+
+/// Tokens of a whole text, with those that the model wants around it. Control tokens that are
+/// spelled out in the text are text.
+pub fn tokens(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+    let options = EncodeOptions {
+        add_special: true,
+        parse_special: false,
+    };
+    tokenizer.encode(text, options)
+}
+
+/// What the windows of a text begin with, if the model wants anything.
+pub fn bos(tokenizer: &Tokenizer) -> Option<u32> {
+    let vocabulary = tokenizer.vocabulary();
+    vocabulary.bos.filter(|_| vocabulary.add_bos)
+}
 
 /// Reads a text, from stdin if `path` is `-`. One line end at the very end is dropped, as
 /// llama-perplexity does.

@@ -5,13 +5,13 @@
 //! from the pipeline's pass: it shares the codecs with it, not the loop, the offsets or the
 //! threads. Nothing is written.
 
-use crate::tensor_error::check_tensors;
 use crate::{Error, source};
 use aeolus_checkpoint::{Checkpoint, Forecastable, Tensor};
 use aeolus_gguf::{Endian, GgufFile, Header, Limits, Parse, TensorType, swap_rows};
 use aeolus_pipeline::{Cancel, Format, Output, Via};
 use aeolus_recipe::FileType;
 use rayon::prelude::*;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// How the files were made.
@@ -106,8 +106,8 @@ impl Subject {
 /// distinct type encoded once. `done` is told the source's bytes as they are done.
 ///
 /// # Errors
-/// [`Error::Tensor`] for a file of other tensors or shapes than the source's, or weights that
-/// cannot be encoded; [`Error::Pipeline`] if there is no plan; [`Error::Cancelled`].
+/// [`Error::Tensor`] for weights of the source that cannot be encoded; [`Error::Pipeline`] if there
+/// is no plan; [`Error::Cancelled`].
 pub fn verify(
     source: &Checkpoint,
     subjects: &[Subject],
@@ -119,13 +119,12 @@ pub fn verify(
     let mut plans = Vec::new();
     let mut verdicts = Vec::new();
     for subject in subjects {
-        check_tensors(source, &subject.path, &subject.file)?;
         let plan = subject.plan(&facts, making)?;
         verdicts.push(Verdict {
             bytes: subject.file.file_bytes(),
             forecast: plan.layout().file_bytes(),
             header: header_differences(subject, &plan),
-            tensors: Vec::new(),
+            tensors: unknown_tensors(source, &subject.file),
         });
         plans.push(plan);
     }
@@ -143,6 +142,16 @@ pub fn verify(
     Ok(verdicts)
 }
 
+/// Tensors of a file that its source does not have.
+fn unknown_tensors(source: &Checkpoint, file: &GgufFile) -> Vec<String> {
+    let known: HashSet<&str> = source.tensors.iter().map(|t| t.name.as_str()).collect();
+    let names = file.tensors().iter().map(|t| t.name.as_str());
+    names
+        .filter(|name| !known.contains(name))
+        .map(|name| format!("{name}: is not in the source"))
+        .collect()
+}
+
 /// What is wrong with one tensor in each file.
 fn wrong_files(
     source: &Checkpoint,
@@ -154,11 +163,15 @@ fn wrong_files(
 ) -> Result<Vec<Option<String>>, Error> {
     let mut wrong: Vec<Option<String>> = vec![None; subjects.len()];
     for ((wrong, subject), ty) in wrong.iter_mut().zip(subjects).zip(types) {
-        let found = subject.file.tensor(&tensor.name).map(|info| info.ty);
-        if found != Some(*ty) {
-            let found = found.map_or("missing", TensorType::name);
-            *wrong = Some(format!("is {found}, planned {ty}"));
-        }
+        *wrong = match subject.file.tensor(&tensor.name) {
+            None => Some("is missing".into()),
+            Some(info) if info.shape != tensor.shape => Some(format!(
+                "has shape {}, the source has {}",
+                info.shape, tensor.shape
+            )),
+            Some(info) if info.ty != *ty => Some(format!("is {}, planned {ty}", info.ty)),
+            Some(_) => None,
+        };
     }
     let mut distinct: Vec<TensorType> = types.to_vec();
     distinct.sort_unstable();

@@ -1,12 +1,14 @@
 //! Asks a model every question of a file.
 
 use super::{Question, Task};
-use crate::Error;
 use crate::progress::{Event, Progress, Running};
 use crate::scorer::Scorer;
+use crate::state::{Description, Record, State};
 use crate::stats::{self, Estimate};
+use crate::{Error, fingerprint};
 use aeolus_pipeline::Cancel;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 /// How questions are put.
@@ -48,63 +50,135 @@ impl Outcome {
     }
 }
 
-/// Asks `questions`. `encode` gives a text's tokens, with those that the model wants before it.
+/// Who is asked.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The model.
+    pub model: &'a dyn Scorer,
+    /// Its [`fingerprint`](crate::fingerprint()), which marks its answers in a state.
+    pub fingerprint: &'a str,
+    /// A text's tokens, with those that the model wants before it.
+    pub encode: &'a dyn Fn(&str) -> Vec<u32>,
+}
+
+/// What a state file of tasks holds results of. One file may hold answers of several models to
+/// several tasks: each question has its own key.
+pub fn describe(numeric: &str) -> Description {
+    let mut description = Description::new();
+    description.insert("schema".into(), "aeolus.eval-state/1".into());
+    description.insert("kind".into(), "tasks".into());
+    description.insert("numeric".into(), numeric.into());
+    description
+}
+
+/// Asks `questions` that `state` has no answer to.
 ///
 /// # Errors
 /// A message if a subject has too few questions for its shots, or none is left to ask;
-/// [`Error::Model`], [`Error::NonFinite`], [`Error::Cancelled`].
+/// [`Error::Model`], [`Error::NonFinite`], [`Error::Cancelled`]; [`Error::Io`] from the state.
 pub fn run(
-    model: &dyn Scorer,
-    encode: &dyn Fn(&str) -> Vec<u32>,
+    asked: Asked<'_>,
     questions: &[Question],
     options: &TaskOptions,
+    state: &mut State,
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Outcome, Error> {
-    let (shots, asked) = deal(questions, options)?;
+    let (shots, questions) = deal(questions, options)?;
+    let before = |question: &Question| {
+        let shots = shots.get(question.subject.as_str());
+        shots.map_or("", String::as_str)
+    };
+    let keys: Vec<u64> = questions
+        .iter()
+        .map(|question| key(asked, question, before(question)))
+        .collect();
     progress.event(Event::Started {
-        total: asked.len(),
-        known: 0,
+        total: questions.len(),
+        known: keys.iter().filter(|key| state.known(**key, 1) > 0).count(),
     });
-    progress.event(Event::Model { name: model.name() });
-    let mut hits = [0; 3];
-    let mut cut = 0;
-    for (done, question) in asked.iter().enumerate() {
-        if cancel.is_set() {
-            return Err(Error::Cancelled);
-        }
-        let before = shots
-            .get(question.subject.as_str())
-            .map_or("", String::as_str);
-        let prompts = Prompts::new(question, before, encode, model.context());
-        cut += usize::from(prompts.cut);
-        let endings = model.endings(&prompts.sequences, &prompts.starts)?;
-        let sums: Vec<f64> = endings.iter().map(|e| e.iter().sum()).collect();
-        let over = |lengths: Vec<usize>| -> Vec<f64> {
-            let pairs = sums.iter().zip(lengths);
-            pairs.map(|(sum, n)| sum / n.max(1) as f64).collect()
+    let name = asked.model.name();
+    progress.event(Event::Model { name });
+    let mut sums = [0; 4];
+    for (done, (question, key)) in questions.iter().zip(&keys).enumerate() {
+        let known = state.get(*key, 0).map(|record| record.sums.clone());
+        let is_new = known.is_none();
+        let answer = match known {
+            Some(answer) => answer,
+            None if cancel.is_set() => return Err(Error::Cancelled),
+            None => {
+                let answer = ask(asked, question, before(question))?.to_vec();
+                let record = Record {
+                    sums: answer.clone(),
+                    values: Vec::new(),
+                };
+                state.insert(*key, 0, record)?;
+                answer
+            }
         };
-        // The space before an ending is the prompt's way, not the choice's.
-        let choices = question.choices.iter();
-        let chars = choices.map(|c| c.ending.chars().skip(1).count()).collect();
-        let tokens = endings.iter().map(Vec::len).collect();
-        for (hits, scores) in hits.iter_mut().zip([&sums, &over(chars), &over(tokens)]) {
-            *hits += u64::from(best(scores) == question.answer);
+        for (sum, term) in sums.iter_mut().zip(answer) {
+            *sum += term as u64;
         }
-        progress.event(Event::Advanced {
-            count: 1,
-            running: Running::Accuracy(stats::share(hits[0], done as u64 + 1)),
-        });
+        if is_new {
+            let so_far = stats::share(sums[0], done as u64 + 1);
+            progress.event(Event::Advanced {
+                count: 1,
+                running: Running::Accuracy(so_far),
+            });
+        }
     }
-    let share = |hits| stats::share(hits, asked.len() as u64);
+    let share = |hits| stats::share(hits, questions.len() as u64);
+    let [acc, acc_norm, acc_token, cut] = sums;
     Ok(Outcome {
-        questions: asked.len(),
+        questions: questions.len(),
         shots: options.shots,
-        acc: share(hits[0]),
-        acc_norm: share(hits[1]),
-        acc_token: share(hits[2]),
-        cut,
+        acc: share(acc),
+        acc_norm: share(acc_norm),
+        acc_token: share(acc_token),
+        cut: cut as usize,
     })
+}
+
+/// What tells a question to a model from others: everything that its answer depends on.
+fn key(asked: Asked<'_>, question: &Question, shots: &str) -> u64 {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    add(asked.fingerprint);
+    add(&question.preamble);
+    add(shots);
+    for choice in &question.choices {
+        add(&choice.context);
+        add(&choice.ending);
+    }
+    hash.update((question.answer as u64).to_le_bytes());
+    fingerprint::key(&fingerprint::hex(&hash.finalize()))
+}
+
+/// 1 or 0: whether the right choice has the highest log-likelihood, the highest over its
+/// characters, the highest over its tokens; and whether the prompt was cut.
+fn ask(asked: Asked<'_>, question: &Question, shots: &str) -> Result<[f64; 4], Error> {
+    let model = asked.model;
+    let prompts = Prompts::new(question, shots, asked.encode, model.context());
+    let endings = model.endings(&prompts.sequences, &prompts.starts)?;
+    let sums: Vec<f64> = endings.iter().map(|e| e.iter().sum()).collect();
+    let over = |lengths: Vec<usize>| -> Vec<f64> {
+        let pairs = sums.iter().zip(lengths);
+        pairs.map(|(sum, n)| sum / n.max(1) as f64).collect()
+    };
+    // The space before an ending is the prompt's way, not the choice's.
+    let choices = question.choices.iter();
+    let chars = over(choices.map(|c| c.ending.chars().skip(1).count()).collect());
+    let tokens = over(endings.iter().map(Vec::len).collect());
+    let is_right = |scores: &[f64]| f64::from(u8::from(best(scores) == question.answer));
+    Ok([
+        is_right(&sums),
+        is_right(&chars),
+        is_right(&tokens),
+        f64::from(u8::from(prompts.cut)),
+    ])
 }
 
 /// The first of the highest.

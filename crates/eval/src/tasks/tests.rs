@@ -1,4 +1,5 @@
 use super::*;
+use crate::State;
 use crate::progress::Quiet;
 use crate::scorer::Scorer;
 use aeolus_pipeline::Cancel;
@@ -184,8 +185,24 @@ fn ask(
         context,
         prompts: Mutex::default(),
     };
-    let outcome = run(&model, &bytes, questions, options, &Quiet, &Cancel::new());
+    let mut state = State::in_memory();
+    let outcome = asked(&model, questions, options, &mut state, &Cancel::new());
     (outcome, model.prompts.into_inner().unwrap())
+}
+
+fn asked(
+    model: &Table,
+    questions: &[Question],
+    options: &TaskOptions,
+    state: &mut State,
+    cancel: &Cancel,
+) -> Result<Outcome, Error> {
+    let asked = Asked {
+        model,
+        fingerprint: "f",
+        encode: &bytes,
+    };
+    run(asked, questions, options, state, &Quiet, cancel)
 }
 
 #[test]
@@ -298,13 +315,44 @@ fn an_interrupt_ends_the_questions() {
         context: 9,
         prompts: Mutex::default(),
     };
-    let found = run(
-        &model,
-        &bytes,
-        &questions,
-        &TaskOptions::default(),
-        &Quiet,
-        &cancel,
-    );
+    let (options, mut state) = (TaskOptions::default(), State::in_memory());
+    let found = asked(&model, &questions, &options, &mut state, &cancel);
     assert!(matches!(found, Err(Error::Cancelled)));
+}
+
+#[test]
+fn answers_are_kept_and_not_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let questions = parsed(
+        Task::Winogrande,
+        "w.csv",
+        "0,a _ b,X,Y,1\n1,c _ d,X,Y,2\n2,abcdefgh _ d,X,Y,1\n",
+    );
+    let answered = |questions: &[Question], options: &TaskOptions| {
+        let mut state = State::open(&path, &describe("exact")).unwrap();
+        let model = Table {
+            table: vec![(" b", -1.0), (" d", -2.0)],
+            context: 6,
+            prompts: Mutex::default(),
+        };
+        let outcome = asked(&model, questions, options, &mut state, &Cancel::new());
+        (outcome.unwrap(), model.prompts.into_inner().unwrap().len())
+    };
+    let options = TaskOptions::default();
+    let (first, asked) = answered(&questions[..2], &options);
+    assert_eq!((first.questions, first.acc.value, asked), (2, 0.5, 4));
+    let (all, asked) = answered(&questions, &options);
+    assert_eq!(asked, 2, "the third question's choices");
+    assert_eq!((all.questions, all.cut), (3, 1));
+    let (again, asked) = answered(&questions, &options);
+    assert_eq!((&again, asked), (&all, 0));
+    // With a shot before it, it is another question.
+    let shots = TaskOptions {
+        shots: 1,
+        ..TaskOptions::default()
+    };
+    assert_eq!(answered(&questions, &shots).1, 4);
+    let other = State::open(&path, &describe("fast")).unwrap_err();
+    assert!(other.to_string().contains("its numeric is"), "{other}");
 }
