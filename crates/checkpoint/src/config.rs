@@ -110,9 +110,11 @@ impl Config {
     /// Reads config.json.
     pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Self, Error> {
         let value: Value =
-            files::read_json(path, limits.config_bytes)?.ok_or_else(|| Error::NotACheckpoint {
-                path: path.into(),
-                problem: "no such file: a checkpoint folder holds config.json".into(),
+            files::read_value(path, limits.config_bytes, limits)?.ok_or_else(|| {
+                Error::NotACheckpoint {
+                    path: path.into(),
+                    problem: "no such file: a checkpoint folder holds config.json".into(),
+                }
             })?;
         Self::parse(&Object::new(path, &value)?, limits)
     }

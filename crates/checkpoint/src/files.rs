@@ -1,7 +1,8 @@
 //! Small files of a checkpoint folder, read whole within a bound.
 
-use crate::Error;
+use crate::{Error, Limits};
 use serde::Deserialize;
+use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -64,6 +65,28 @@ pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(
     let Some(bytes) = read(path, limit)? else {
         return Ok(None);
     };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| Error::Json {
+            path: path.into(),
+            error,
+        })
+}
+
+/// A JSON file as a tree of values, `None` if there is no such file.
+pub(crate) fn read_value(path: &Path, limit: u64, limits: &Limits) -> Result<Option<Value>, Error> {
+    let Some(bytes) = read(path, limit)? else {
+        return Ok(None);
+    };
+    let found = aeolus_source::count_json_values(&bytes);
+    if found > limits.json_values {
+        return Err(Error::Limit {
+            path: path.into(),
+            what: "values of the JSON text",
+            found: found as u64,
+            limit: limits.json_values as u64,
+        });
+    }
     serde_json::from_slice(&bytes)
         .map(Some)
         .map_err(|error| Error::Json {

@@ -9,6 +9,8 @@ pub struct Limits {
     /// Bytes of tokenizer_config.json, special_tokens_map.json, added_tokens.json and chat
     /// template files. Default 4 MiB.
     pub tokenizer_config_bytes: u64,
+    /// Values of one JSON file that is read as a tree: of all those above. Default 262,144.
+    pub json_values: usize,
     /// Bytes of tokenizer.json and of tokenizer.model. Default 64 MiB.
     pub tokenizer_bytes: u64,
     /// Bytes of model.safetensors.index.json. Default 32 MiB.
@@ -32,6 +34,7 @@ impl Default for Limits {
         Self {
             config_bytes: 1 << 20,
             tokenizer_config_bytes: 4 << 20,
+            json_values: 1 << 18,
             tokenizer_bytes: 64 << 20,
             index_bytes: 32 << 20,
             header_bytes: 100_000_000,

@@ -7,7 +7,6 @@ use crate::json::Object;
 use crate::model_name::{self, NameParts};
 use crate::{Error, Limits, files};
 use aeolus_gguf::Metadata;
-use serde_json::Value;
 use std::path::Path;
 
 /// Keys that say how a file was quantized, and so belong to each output and not to the source.
@@ -110,7 +109,7 @@ fn architecture(config: &Config, metadata: &mut Metadata<'static>) {
 
 /// The recommended sampling of generation_config.json, where it recommends any.
 fn sampling(path: &Path, limits: &Limits, metadata: &mut Metadata<'static>) -> Result<(), Error> {
-    let Some(value) = files::read_json::<Value>(path, limits.config_bytes)? else {
+    let Some(value) = files::read_value(path, limits.config_bytes, limits)? else {
         return Ok(());
     };
     let o = Object::new(path, &value)?;

@@ -127,9 +127,11 @@ fn copy_settings(request: &Request) -> Result<(), Error> {
     let config = request.like.join("config.json");
     let limits = crate::Limits::default();
     let mut json: Value =
-        files::read_json(&config, limits.config_bytes)?.ok_or_else(|| Error::NotACheckpoint {
-            path: config.clone(),
-            problem: "no such file: shapes are taken from it".into(),
+        files::read_value(&config, limits.config_bytes, &limits)?.ok_or_else(|| {
+            Error::NotACheckpoint {
+                path: config.clone(),
+                problem: "no such file: shapes are taken from it".into(),
+            }
         })?;
     if let (Some(layers), Some(object)) = (request.layers, json.as_object_mut()) {
         object.insert("num_hidden_layers".into(), json!(layers));

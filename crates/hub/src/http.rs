@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Most redirects that one request follows.
 const MAX_REDIRECTS: usize = 10;
+/// Most values of a JSON answer: a page of a file list has some ten thousand.
+const MAX_VALUES: usize = 1 << 18;
 /// How often a sender looks whether its bytes move.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -402,6 +404,12 @@ impl Response<'_> {
 
     pub fn json(&mut self, limit: usize) -> Result<serde_json::Value, Failure> {
         let bytes = self.bytes(limit)?;
+        let values = aeolus_source::count_json_values(&bytes);
+        if values > MAX_VALUES {
+            return Err(self.bad(format!(
+                "an answer of {values} JSON values, expected at most {MAX_VALUES}"
+            )));
+        }
         serde_json::from_slice(&bytes)
             .map_err(|e| self.bad(format!("an answer that is not JSON: {e}")))
     }

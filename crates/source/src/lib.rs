@@ -9,6 +9,7 @@
 //! - [`write_at`], [`read_at`], [`available_bytes`], [`open_locked`]: positioned writes, the room
 //!   left on a disk, files that one run at a time may write.
 //! - [`Sums`]: the `SHA256SUMS` of a folder.
+//! - [`count_json_values`]: what a JSON text would take, before it is read.
 //! - [`FileId`]: whether two paths or handles are one file.
 //!
 //! # What happens when a mapped file changes
@@ -32,12 +33,14 @@
 
 mod disk;
 mod error;
+mod json;
 mod lost;
 mod map;
 mod sums;
 
 pub use disk::{FileId, available_bytes, open_locked, read_at, write_at};
 pub use error::Error;
+pub use json::count_json_values;
 #[cfg(unix)]
 pub use lost::report_lost_pages;
 pub use map::Map;

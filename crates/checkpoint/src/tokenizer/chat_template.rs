@@ -30,7 +30,7 @@ impl ChatTemplate {
             return Ok(Some(Self::One(text)));
         }
         let path = folder.join("chat_template.json");
-        match files::read_json::<Value>(&path, limit)? {
+        match files::read_value(&path, limit, limits)? {
             Some(value) => Self::from_object(&Object::new(&path, &value)?),
             None => Ok(None),
         }
