@@ -60,6 +60,19 @@ impl Formatter for PythonFormatter {
     }
 }
 
+/// How many words and signs a text has.
+pub(super) fn tokens(source: &str) -> usize {
+    let (mut count, mut in_word) = (0, false);
+    for byte in source.bytes() {
+        let is_word = byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii();
+        if (is_word && !in_word) || !(is_word || byte.is_ascii_whitespace()) {
+            count += 1;
+        }
+        in_word = is_word;
+    }
+    count
+}
+
 /// `{% generation %}` marks what a trainer learns from; to render, it is a block that always
 /// shows. It becomes an `if` with the same white-space marks.
 pub(super) fn without_generation_tags(source: &str) -> String {

@@ -25,6 +25,11 @@ use crate::tokenizer::{EncodeOptions, Tokenizer};
 pub const FUEL: u64 = 2_000_000;
 /// Longest template, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 1 << 20;
+/// Most words and signs of a template, text and string literals included: what bounds how deep its
+/// expressions nest. The longest in use have some thousands.
+pub const MAX_SOURCE_TOKENS: usize = 16_384;
+/// Stack for compiling a template, in bytes: some thousands for each of its words and signs.
+const COMPILE_STACK: usize = 64 << 20;
 /// Name of the one template in the environment, shown in its errors.
 const NAME: &str = "chat_template";
 
@@ -60,12 +65,18 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// [`Error::Template`] with the line of the mistake, or if it is longer than
-    /// [`MAX_SOURCE_BYTES`].
+    /// [`MAX_SOURCE_BYTES`] or has more than [`MAX_SOURCE_TOKENS`] words and signs.
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<Self> {
         if source.len() > MAX_SOURCE_BYTES {
             return Err(Error::Template(format!(
                 "it has {} bytes, at most {MAX_SOURCE_BYTES} are supported",
                 source.len()
+            )));
+        }
+        let tokens = functions::tokens(source);
+        if tokens > MAX_SOURCE_TOKENS {
+            return Err(Error::Template(format!(
+                "it has {tokens} words and signs, at most {MAX_SOURCE_TOKENS} are supported"
             )));
         }
         let mut environment = Environment::new();
@@ -84,9 +95,7 @@ impl ChatTemplate {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);
             functions::strftime(format, now.map_or(0, |since| since.as_secs()))
         });
-        environment
-            .add_template_owned(NAME, functions::without_generation_tags(source))
-            .map_err(template_error)?;
+        compile(&mut environment, functions::without_generation_tags(source))?;
         Ok(Self {
             environment,
             bos: bos.to_owned(),
@@ -171,6 +180,21 @@ impl ChatTemplate {
 fn free_character(messages: &[Message]) -> Option<char> {
     let mut private_use = '\u{e000}'..='\u{f8ff}';
     private_use.find(|c| messages.iter().all(|message| !message.content.contains(*c)))
+}
+
+/// Adds the template to its environment. The engine's parser goes one call deeper for each of a row
+/// of signs, which no caller's stack has to have room for.
+fn compile(environment: &mut Environment<'static>, source: String) -> Result<()> {
+    let ended = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(COMPILE_STACK);
+        let compiling = thread.spawn_scoped(scope, || environment.add_template_owned(NAME, source));
+        compiling.map(std::thread::ScopedJoinHandle::join)
+    });
+    match ended {
+        Ok(Ok(compiled)) => compiled.map_err(template_error),
+        Ok(Err(_)) => Err(Error::Template("the engine failed to compile it".into())),
+        Err(error) => Err(Error::Template(format!("no thread to compile it: {error}"))),
+    }
 }
 
 /// The error with its line and its causes, in one line.

@@ -146,3 +146,35 @@ fn hostile_templates_end() {
         assert!(render(source, &[]).is_err(), "{:.40}", source);
     }
 }
+
+/// Rows of signs that the engine's parser descends into: refused by their number, or compiled with
+/// stack enough, on a thread that has little.
+#[test]
+fn rows_of_signs_do_not_exhaust_the_stack() {
+    let row = |start: &str, part: &str, n: usize| format!("{{{{ {start}{}1 }}}}", part.repeat(n));
+    for (start, part) in [
+        ("", "-"),
+        ("", "not "),
+        ("1", "+1"),
+        ("1", "~1"),
+        ("1", " if 1 else 1"),
+        ("1", " and 1"),
+        ("1", "**1"),
+        ("x", ".x"),
+        ("x", "|string"),
+    ] {
+        let tokens = functions::tokens(&row("", part, 1)) - functions::tokens(&row("", "", 1));
+        let most = (MAX_SOURCE_TOKENS - 10) / tokens;
+        let error = render(&row(start, part, 4 * most), &[])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("16384"), "{part}: {error}");
+        let small = std::thread::Builder::new().stack_size(1 << 20);
+        let source = row(start, part, most);
+        let compiled = small.spawn(move || ChatTemplate::new(&source, "", "").map(drop));
+        // What it says of the template is its own matter.
+        let _ = compiled.unwrap().join().unwrap();
+    }
+    let alternatives = format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(2000));
+    let _ = render(&alternatives, &[]);
+}

@@ -13,7 +13,8 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::vocab::{TokenKind, Vocabulary};
+use super::vocab::{MAX_MERGES, MAX_NEIGHBOURS, TokenKind, Vocabulary};
+use crate::error::{Error, Result};
 
 /// Number of a distinct symbol text: token ids first, then characters that are no token
 /// themselves but part of one.
@@ -122,7 +123,10 @@ pub(super) enum Unit<'t> {
 }
 
 impl Merges {
-    pub(super) fn new(vocabulary: &Vocabulary) -> Self {
+    /// # Errors
+    /// [`Error::Vocabulary`] for pieces of which [`MAX_MERGES`] merges or [`MAX_NEIGHBOURS`] pairs
+    /// of neighbours follow.
+    pub(super) fn new(vocabulary: &Vocabulary) -> Result<Self> {
         let tokens = vocabulary.pieces.len() as u32;
         let mut ids: HashMap<&str, Symbol> = HashMap::with_capacity(vocabulary.pieces.len());
         let mergeable = |id: usize| {
@@ -150,6 +154,13 @@ impl Merges {
                 });
                 chars.insert(c, symbol);
                 if let Some(before) = before {
+                    // Looked at before the table would grow.
+                    if neighbours.len() == MAX_NEIGHBOURS {
+                        return Err(Error::Vocabulary(format!(
+                            "its tokens hold {MAX_NEIGHBOURS} or more different pairs of \
+                             neighbouring characters"
+                        )));
+                    }
                     neighbours.insert(pair(before, c as u32));
                 }
                 before = Some(c as u32);
@@ -160,16 +171,21 @@ impl Merges {
             for (cut, _) in piece.char_indices().skip(1) {
                 let halves = (ids.get(&piece[..cut]), ids.get(&piece[cut..]));
                 if let (Some(&left), Some(&right)) = halves {
+                    if rules.len() == MAX_MERGES {
+                        return Err(Error::Vocabulary(format!(
+                            "its tokens can be merged in {MAX_MERGES} or more ways"
+                        )));
+                    }
                     rules.insert(pair(left, right), id);
                 }
             }
         }
-        Self {
+        Ok(Self {
             rules,
             chars,
             neighbours,
             tokens,
-        }
+        })
     }
 
     /// Merges `text` and hands its tokens, and the stretches without one, to `emit` in order.

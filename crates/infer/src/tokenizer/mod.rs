@@ -19,7 +19,9 @@ use crate::error::{Error, Result};
 use merge::{Merges, Scratch, Unit};
 use special::{Fragment, SpecialTokens};
 pub use stream::StreamDecoder;
-pub use vocab::{MAX_PIECE_BYTES, MAX_TEXT_BYTES, MAX_TOKENS, TokenKind, Vocabulary};
+pub use vocab::{
+    MAX_MERGES, MAX_NEIGHBOURS, MAX_PIECE_BYTES, MAX_TEXT_BYTES, MAX_TOKENS, TokenKind, Vocabulary,
+};
 
 /// The mark that stands for a space.
 const SPACE: char = '\u{2581}';
@@ -82,7 +84,7 @@ impl Tokenizer {
             }
         }
         Ok(Self {
-            merges: Merges::new(&vocabulary),
+            merges: Merges::new(&vocabulary)?,
             special: SpecialTokens::new(&vocabulary),
             bytes,
             ends,

@@ -50,6 +50,11 @@ pub const MAX_TOKENS: usize = 1 << 20;
 pub const MAX_PIECE_BYTES: usize = 512;
 /// Most bytes of text in all pieces together.
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
+/// Ways to make a piece of two others, which have to be fewer. The largest vocabularies in use have
+/// some 600,000; pieces made for it have one at every cut, which takes many times their own size.
+pub const MAX_MERGES: usize = 917_504;
+/// Different pairs of characters that are neighbours in a piece, which have to be fewer.
+pub const MAX_NEIGHBOURS: usize = 917_504;
 
 impl Vocabulary {
     /// Reads the `tokenizer.ggml.*` keys.
