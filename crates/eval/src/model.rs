@@ -44,6 +44,13 @@ impl<'r> Model<'r> {
         };
         let model = aeolus_infer::Model::open(path).map_err(error)?;
         let tokenizer = Tokenizer::from_metadata(model.metadata()).map_err(error)?;
+        if tokenizer.len() != model.vocab() {
+            return Err(error(aeolus_infer::Error::Vocabulary(format!(
+                "the tokenizer has {} tokens, the model scores {}",
+                tokenizer.len(),
+                model.vocab()
+            ))));
+        }
         let name = path.file_name().map_or_else(
             || path.display().to_string(),
             |name| name.to_string_lossy().into_owned(),
