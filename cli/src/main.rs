@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 a check found a difference, 2 an error, 130 interrupted.
 
+#![forbid(unsafe_code)]
 #![allow(
     rustdoc::broken_intra_doc_links,
     rustdoc::invalid_html_tags,
@@ -9,6 +10,7 @@
 )]
 
 mod commands;
+mod guard;
 mod hub;
 mod interrupt;
 mod model;
@@ -49,7 +51,20 @@ fn chain(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    printable(&text)
+}
+
+/// A message with its control characters escaped: it may quote a file, and what a file says must
+/// not drive a terminal or begin a second paragraph.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// The command's description, as completions and the manual page need it.
@@ -62,6 +77,13 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         super::command().debug_assert();
+    }
+
+    #[test]
+    fn messages_cannot_drive_the_terminal() {
+        let error = anyhow::anyhow!("architecture \x1b]0;t\x07\nb\u{e9}");
+        let escaped = "architecture \\u{1b}]0;t\\u{7}\\nb\u{e9}";
+        assert_eq!(super::chain(&error), escaped);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `aeolus card`: the model card of a set of files.
 
 use super::forge;
+use crate::guard;
 use crate::hub::{self, Headers, Needs, RemoteHeader};
 use crate::options::{RecipeArgs, SourceArgs, parse_file_type};
 use crate::output::{self, say};
@@ -265,7 +266,7 @@ fn prompt(metadata: &Metadata<'_>) -> Option<Prompt> {
             .iter()
             .map(|(role, content)| Message::new(*role, *content))
             .collect();
-        template.render(&turns, true).ok()
+        guard::template("the model", || template.render(&turns, true)).ok()
     })
 }
 

@@ -1,8 +1,8 @@
 //! `aeolus chat`: a conversation by the file's own template.
 
-use crate::interrupt;
 use crate::model::{self, ModelArgs, SamplingArgs};
 use crate::output::say;
+use crate::{guard, interrupt};
 use aeolus_infer::{ChatTemplate, GenerateOptions, Message, StopReason};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, IsTerminal, Write};
@@ -100,7 +100,9 @@ pub fn converse(conversation: &Conversation<'_>) -> Result<ExitCode> {
             }
             _ => messages.push(Message::new("user", line)),
         }
-        let ids = template.tokens(&messages, &loaded.tokenizer);
+        let ids = guard::template(loaded.path.display(), || {
+            template.tokens(&messages, &loaded.tokenizer)
+        });
         let ids = ids.with_context(named)?;
         answering.begin();
         let flow = || match answering.stopped() {
