@@ -22,5 +22,6 @@ mod run;
 mod sources;
 mod table;
 mod tasks;
+mod unsafe_code;
 #[cfg(not(feature = "hub"))]
 mod without_hub;
