@@ -35,6 +35,10 @@ mod config;
 mod error;
 mod files;
 mod folder;
+/// The bodies of the fuzz targets; see docs/security.md.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gguf_source;
 mod json;
 mod layout;

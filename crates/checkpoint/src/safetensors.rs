@@ -18,6 +18,7 @@ use crate::{Error, Limits, files};
 use ::safetensors::{Dtype, SafeTensors};
 use aeolus_source::Map;
 use std::ops::Range;
+use std::path::Path;
 
 /// A tensor of a safetensors file.
 #[derive(Clone, Debug)]
@@ -39,7 +40,11 @@ const PREFIX_BYTES: usize = 8;
 /// [`Error::Header`] for a malformed header, [`Error::Size`] for a file that is not as long as
 /// its header says, [`Error::Limit`] for a header beyond the limits.
 pub(crate) fn read(map: &Map, limits: &Limits) -> Result<Vec<Entry>, Error> {
-    let (path, bytes) = (map.path(), map.bytes());
+    entries(map.path(), map.bytes(), limits)
+}
+
+/// The same of the bytes of a file.
+pub(crate) fn entries(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Vec<Entry>, Error> {
     files::refuse_lfs_pointer(path, bytes)?;
     let header_bytes = header::check(path, bytes, limits)?;
     let (_, metadata) = SafeTensors::read_metadata(bytes)

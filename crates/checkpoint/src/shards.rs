@@ -87,6 +87,13 @@ fn tensors(map: &Arc<Map>, limits: &Limits) -> Result<Vec<ShardTensor>, Error> {
     Ok(with_map.collect())
 }
 
+/// The shards that the bytes of an index name.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn names_of_index(path: &Path, bytes: &[u8]) -> Result<Vec<String>, Error> {
+    let index = Index::parse(path, bytes)?;
+    Ok(index.shards().map(|(shard, _)| shard.into()).collect())
+}
+
 fn no_weights(folder: &Path) -> Error {
     let found = OTHER_FORMATS.iter().find(|name| folder.join(name).exists());
     let hint = match found {

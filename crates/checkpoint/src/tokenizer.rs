@@ -109,7 +109,7 @@ pub(crate) fn read(
 
     let value = |name: &str| -> Result<_, Error> {
         let path = folder.join(name);
-        let value: Option<Value> = files::read_json(&path, limits.tokenizer_config_bytes)?;
+        let value = files::read_value(&path, limits.tokenizer_config_bytes, limits)?;
         Ok((path, value))
     };
     let (config_path, config) = value("tokenizer_config.json")?;
@@ -167,6 +167,52 @@ pub(crate) fn read(
         metadata,
         merges: json.as_mut().and_then(TokenizerJson::take_merges),
     })
+}
+
+/// The vocabulary that the bytes of tokenizer.model hold, as GGUF keys.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn vocabulary(
+    path: &Path,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<Metadata<'static>, Error> {
+    let model = Model::parse(path, bytes, limits.vocab)?;
+    let vocab = Vocab::new(path, &model, model.pieces.len() as u32)?;
+    let mut metadata = Metadata::new();
+    vocab.write(&mut metadata);
+    Ok(metadata)
+}
+
+/// Reads the bytes of tokenizer.json and does all that is done with them, beside a vocabulary of
+/// one piece and some padding.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_json(path: &Path, bytes: &[u8]) {
+    let Ok(Keyed(mut json)) = serde_json::from_slice::<Keyed<TokenizerJson>>(bytes) else {
+        return;
+    };
+    let model = Model {
+        pieces: vec![sentencepiece::Piece {
+            text: "<unk>",
+            score: 0.0,
+            kind: sentencepiece::PieceType::Unknown,
+        }],
+        token_ids: Vec::new(),
+        add_dummy_prefix: true,
+        remove_extra_whitespaces: false,
+    };
+    let Ok(mut vocab) = Vocab::new(path, &model, 8) else {
+        return;
+    };
+    let _ = vocab.fill_from(path, &json);
+    let Ok(mut special) = SpecialTokens::from_configs(None, None) else {
+        return;
+    };
+    json.read_template(&mut special);
+    special.find_ids(Some(&json), |text| vocab.special_id(text));
+    let mut metadata = Metadata::new();
+    vocab.write(&mut metadata);
+    special.write(&mut metadata);
+    json.take_merges();
 }
 
 fn object<'a>(path: &'a Path, value: Option<&'a Value>) -> Result<Option<Object<'a>>, Error> {

@@ -37,6 +37,10 @@ mod distribution;
 mod divergence;
 mod error;
 mod fingerprint;
+/// The bodies of the fuzz targets; see docs/security.md.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod logprobs;
 mod model;
 mod pass;

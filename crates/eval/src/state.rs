@@ -191,6 +191,38 @@ fn read_header<'a>(
     Ok(rest)
 }
 
+/// Numbers of sums and values of every record in the bytes of a file, whatever run it is of.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn records_of(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let nothing = Description::new();
+    let mut rest = match read_header(Path::new("fuzz"), bytes, &nothing) {
+        Ok(rest) => rest,
+        // Of another run: its records are looked at all the same.
+        Err(Error::OtherRun { .. }) => match bytes.get(MAGIC.len()..) {
+            Some(rest) => rest,
+            None => return Vec::new(),
+        },
+        Err(_) => return Vec::new(),
+    };
+    let mut records = Vec::new();
+    while let Some((_, record, after)) = read_record(rest) {
+        records.push((record.sums.len(), record.values.len()));
+        rest = after;
+    }
+    records
+}
+
+/// A file of one record that these bytes are, with the checksum that belongs to them.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn sealed(record: &[u8]) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    out.extend(2_u32.to_le_bytes());
+    out.extend(b"{}");
+    out.extend(record);
+    out.extend(checksum(record).to_le_bytes());
+    out
+}
+
 fn encode_record(key: u64, window: u32, record: &Record) -> Vec<u8> {
     let mut out =
         Vec::with_capacity(RECORD_HEAD_BYTES + 8 * record.sums.len() + 4 * record.values.len() + 8);

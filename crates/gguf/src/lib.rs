@@ -58,6 +58,10 @@ mod difference;
 mod encoding;
 mod error;
 mod file;
+/// The bodies of the fuzz targets; see docs/security.md.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod metadata;
 mod read;

@@ -21,6 +21,17 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 pub(crate) use workers::content_range;
 
+/// How many bytes a journal's lines say are there of a file of `bytes`, and how many are missing.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn journal_of(text: &str, bytes: u64) -> (u64, u64) {
+    let done = journal::Intervals::of_lines(text.lines(), bytes);
+    let gaps = done.gaps(bytes, bytes);
+    (
+        done.total(),
+        gaps.iter().map(|gap| gap.end - gap.start).sum(),
+    )
+}
+
 /// Room that is left on the disk besides the files, in bytes.
 const SPACE_MARGIN: u64 = 1 << 20;
 

@@ -35,6 +35,10 @@ mod cache;
 mod checksum;
 mod error;
 mod fetch;
+/// The bodies of the fuzz targets; see docs/security.md.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod hub;
 mod listing;

@@ -96,7 +96,7 @@ fn next_page(response: &Response<'_>, url: &Url) -> Result<Option<Url>, Failure>
     }
 }
 
-fn entries(value: &Value) -> Option<Vec<(String, Entry)>> {
+pub(crate) fn entries(value: &Value) -> Option<Vec<(String, Entry)>> {
     let mut files = Vec::new();
     for item in value.as_array()? {
         let path = item.get("path")?.as_str()?.to_owned();

@@ -10,6 +10,18 @@ mod files;
 mod plan;
 mod upload;
 
+/// Reads an answer that says how files are wanted.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_wishes(value: &serde_json::Value) {
+    commit::wishes(value);
+}
+
+/// Reads an answer that says where a file of `bytes` goes.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_links(value: &serde_json::Value, bytes: u64) {
+    let _ = upload::read_actions(value, bytes);
+}
+
 pub use plan::{How, Plan, PlannedFile};
 
 use crate::{Error, Event, Hub, Progress, RepoRef, Selection};

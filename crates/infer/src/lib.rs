@@ -72,6 +72,10 @@
 
 pub mod chat;
 mod error;
+/// The bodies of the fuzz targets; see docs/security.md.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod matmul;
 pub mod model;
 pub mod runtime;

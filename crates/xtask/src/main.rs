@@ -4,11 +4,14 @@
 //! project's quantizer and, where they are on PATH, llama.cpp's tools, on the same input in the
 //! same run, and prints the tables of docs/benchmarks.md. `bench-run` does the same for the
 //! built-in inference and llama-bench.
+//!
+//! `cargo run -p xtask -- fuzz` runs the fuzz targets of all crates; docs/security.md says more.
 
 #![forbid(unsafe_code)]
 
 mod bench_quantize;
 mod bench_run;
+mod fuzz;
 mod measure;
 
 use clap::{Parser, Subcommand};
@@ -24,11 +27,13 @@ struct Cli {
 enum Command {
     BenchQuantize(bench_quantize::Args),
     BenchRun(bench_run::Args),
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::BenchQuantize(args) => bench_quantize::run(&args),
         Command::BenchRun(args) => bench_run::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
     }
 }

@@ -20,13 +20,22 @@ pub(super) struct Index {
 impl Index {
     /// Reads the index, `None` if there is no such file.
     pub(super) fn read(path: &Path, limits: &Limits) -> Result<Option<Self>, Error> {
+        match files::read(path, limits.index_bytes)? {
+            Some(bytes) => Self::parse(path, &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the bytes of an index.
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         #[derive(serde::Deserialize)]
         struct File {
             weight_map: WeightMap,
         }
-        let Some(file) = files::read_json::<Keyed<File>>(path, limits.index_bytes)? else {
-            return Ok(None);
-        };
+        let file: Keyed<File> = serde_json::from_slice(bytes).map_err(|error| Error::Json {
+            path: path.into(),
+            error,
+        })?;
         let WeightMap(weight_map) = file.0.weight_map;
         for (tensor, shard) in &weight_map {
             if !files::is_plain_name(shard) {
@@ -42,10 +51,10 @@ impl Index {
         if weight_map.is_empty() {
             return Err(Error::index(path, "weight_map is empty"));
         }
-        Ok(Some(Self {
+        Ok(Self {
             path: path.into(),
             weight_map,
-        }))
+        })
     }
 
     /// Every shard in the order of names, each with the first of its tensors.

@@ -18,6 +18,24 @@ use std::path::{Path, PathBuf};
 pub(super) struct Intervals(Vec<Range<u64>>);
 
 impl Intervals {
+    /// What lines `FIRST-END` say of a file of `bytes`, up to the first that says nothing.
+    pub fn of_lines<'a>(lines: impl Iterator<Item = &'a str>, bytes: u64) -> Self {
+        let mut done = Self::default();
+        for line in lines {
+            let Some((first, end)) = line.split_once('-') else {
+                break;
+            };
+            let (Ok(first), Ok(end)) = (first.parse(), end.parse()) else {
+                break;
+            };
+            if first > end || end > bytes {
+                break;
+            }
+            done.insert(first..end);
+        }
+        done
+    }
+
     pub fn insert(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
@@ -67,30 +85,17 @@ pub(super) struct Journal {
 impl Journal {
     /// What the journal beside a partial file says, if both are of this object.
     pub fn read(partial: &Path, journal: &Path, object: &str, bytes: u64) -> Intervals {
-        let mut done = Intervals::default();
         let whole = fs::symlink_metadata(partial).is_ok_and(|f| f.is_file() && f.len() == bytes);
         let Ok(text) = fs::read_to_string(journal) else {
-            return done;
+            return Intervals::default();
         };
         let mut lines = text
             .split_inclusive('\n')
             .filter_map(|l| l.strip_suffix('\n'));
         if !whole || lines.next() != Some(&head(object, bytes)) {
-            return done;
+            return Intervals::default();
         }
-        for line in lines {
-            let Some((first, end)) = line.split_once('-') else {
-                break;
-            };
-            let (Ok(first), Ok(end)) = (first.parse(), end.parse()) else {
-                break;
-            };
-            if first > end || end > bytes {
-                break;
-            }
-            done.insert(first..end);
-        }
-        done
+        Intervals::of_lines(lines, bytes)
     }
 
     /// The journal of a file of which nothing is noted since it was opened.

@@ -142,7 +142,7 @@ fn web_address(text: &str) -> Option<String> {
 }
 
 /// How the Hub wants a file.
-struct Wish {
+pub(super) struct Wish {
     store: bool,
     ignored: bool,
     /// The hash of what lies there under this path.
@@ -170,7 +170,7 @@ impl Wish {
     }
 }
 
-fn wishes(answer: &Value) -> Option<HashMap<String, Wish>> {
+pub(super) fn wishes(answer: &Value) -> Option<HashMap<String, Wish>> {
     let mut wishes = HashMap::new();
     for file in answer.get("files")?.as_array()? {
         let store = match file.get("uploadMode")?.as_str()? {

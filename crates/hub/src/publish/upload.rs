@@ -22,7 +22,7 @@ const MAX_ANSWER: usize = 32 << 20;
 const MAX_RENEWALS: u32 = 3;
 
 /// What the Hub wants done with an object.
-struct Batch {
+pub(super) struct Batch {
     upload: Option<Upload>,
     verify: Option<Link>,
 }
@@ -169,7 +169,7 @@ impl Hub {
     }
 }
 
-fn read_actions(object: &Value, bytes: u64) -> Result<Batch, String> {
+pub(super) fn read_actions(object: &Value, bytes: u64) -> Result<Batch, String> {
     let actions = &object["actions"];
     let verify = actions.get("verify").map(link).transpose()?;
     let Some(upload) = actions.get("upload") else {

@@ -1,0 +1,127 @@
+//! What the fuzz targets of this crate do with their bytes.
+
+use crate::config::Config;
+use crate::json::Object;
+use crate::{Error, Limits, layout, safetensors, shards, tokenizer};
+use serde_json::Value;
+use std::path::Path;
+
+fn path() -> &'static Path {
+    Path::new("fuzz")
+}
+
+/// A refusal is a message that fits a screen.
+fn told<T>(result: Result<T, Error>) -> Option<T> {
+    result
+        .inspect_err(|error| assert!(error.to_string().len() < 8192, "{error}"))
+        .ok()
+}
+
+/// A safetensors file.
+pub fn safetensors(data: &[u8]) {
+    let Some(entries) = told(safetensors::entries(path(), data, &Limits::default())) else {
+        return;
+    };
+    for entry in entries {
+        let bytes = &data[entry.range.clone()];
+        let elems: u64 = entry.shape.iter().product();
+        assert_eq!(bytes.len() as u64 * 8, elems * entry.dtype.bitsize() as u64);
+    }
+}
+
+/// config.json, and the tensors that it promises.
+pub fn config(data: &[u8]) {
+    let limits = Limits {
+        // What the tensors' names take is no matter of the parser.
+        layers: 64,
+        ..Limits::default()
+    };
+    let Ok(value) = serde_json::from_slice::<Value>(data) else {
+        return;
+    };
+    let object = told(Object::new(path(), &value));
+    let Some(config) = object.and_then(|object| told(Config::parse(&object, &limits))) else {
+        return;
+    };
+    let biases = layout::Biases {
+        attention: Some(config.attention_bias),
+        mlp: Some(config.mlp_bias),
+    };
+    for expected in layout::tensors(&config.hyper, biases) {
+        assert!(expected.shape.iter().all(|dim| *dim > 0), "{expected:?}");
+    }
+    if config.hyper.head_dim <= 1024 {
+        let (theta, dim) = (config.hyper.rope_theta, config.hyper.head_dim);
+        let divisors = config.rope_scaling.frequency_divisors(theta, dim);
+        assert!(divisors.is_none_or(|all| all.len() == dim as usize / 2));
+    }
+}
+
+/// model.safetensors.index.json.
+pub fn index(data: &[u8]) {
+    for shard in told(shards::names_of_index(path(), data)).unwrap_or_default() {
+        let joined = Path::new("folder").join(&shard);
+        assert_eq!(joined.parent(), Some(Path::new("folder")), "{shard:?}");
+    }
+}
+
+/// tokenizer.model.
+pub fn tokenizer_model(data: &[u8]) {
+    told(tokenizer::vocabulary(path(), data, &Limits::default()));
+}
+
+/// tokenizer.json, beside a vocabulary of three pieces.
+pub fn tokenizer_json(data: &[u8]) {
+    tokenizer::read_json(path(), data);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a body on every input that is kept for it: seeds, and what once went wrong.
+    fn replay(target: &str, body: fn(&[u8])) {
+        let mut inputs = 0;
+        for kind in ["seeds", "crashes"] {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("fuzz")
+                .join(kind)
+                .join(target);
+            let Ok(entries) = std::fs::read_dir(&folder) else {
+                continue;
+            };
+            for entry in entries {
+                let path = entry.unwrap().path();
+                println!("{}", path.display());
+                body(&std::fs::read(path).unwrap());
+                inputs += 1;
+            }
+        }
+        assert!(inputs > 0, "no inputs for {target}");
+    }
+
+    #[test]
+    fn safetensors_replays() {
+        replay("safetensors", safetensors);
+    }
+
+    #[test]
+    fn config_replays() {
+        replay("config", config);
+    }
+
+    #[test]
+    fn index_replays() {
+        replay("index", index);
+    }
+
+    #[test]
+    fn tokenizer_model_replays() {
+        replay("tokenizer_model", tokenizer_model);
+    }
+
+    #[test]
+    fn tokenizer_json_replays() {
+        replay("tokenizer_json", tokenizer_json);
+    }
+}

@@ -1,0 +1,117 @@
+//! What the fuzz targets of this crate do with their bytes.
+
+use crate::chat::{ChatTemplate, Message};
+use crate::{CacheType, EncodeOptions, Model, Numeric, Runtime, Tokenizer};
+use aeolus_gguf::{GgufFile, Header, Limits, Parse};
+use aeolus_quant::{decode_rows, is_decodable};
+use std::io::Write;
+use std::sync::OnceLock;
+
+/// Weights that are decoded of one tensor, at most.
+const MAX_WEIGHTS: u64 = 1 << 20;
+
+/// Tensors of a file into the decoders.
+pub fn tensors(data: &[u8]) {
+    let parsed = Header::parse(data, Some(data.len() as u64), &Limits::default());
+    let Ok(Parse::Done(header)) = parsed else {
+        return;
+    };
+    for info in &header.tensors {
+        let start = (header.data_offset + info.offset) as usize;
+        let bytes = &data[start..start + info.bytes() as usize];
+        if is_decodable(info.ty) && info.shape.elems() <= MAX_WEIGHTS {
+            let mut out = vec![0.0; info.shape.elems() as usize];
+            decode_rows(info.ty, bytes, info.shape.cols() as usize, &mut out)
+                .expect("a tensor that the header vouches for");
+        }
+    }
+}
+
+/// A file as a model: loaded, its tokenizer tried, two tokens computed.
+pub fn load(data: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(data).expect("room for it");
+    let Ok(file) = GgufFile::open(file.path()) else {
+        return;
+    };
+    let tokenizer = Tokenizer::from_metadata(file.metadata());
+    if let Ok(tokenizer) = &tokenizer {
+        let options = EncodeOptions {
+            add_special: true,
+            parse_special: true,
+        };
+        let ids = tokenizer.encode("a b\n\u{1f600}</s><0x0A>", options);
+        tokenizer.decode(&ids).expect("ids of its own");
+        let _ = ChatTemplate::from_metadata(file.metadata(), tokenizer);
+    }
+    let Ok(model) = Model::from_file(file) else {
+        return;
+    };
+    let Ok(mut cache) = model.cache(4, CacheType::F32) else {
+        return;
+    };
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| Runtime::new(1, Numeric::Exact).expect("one thread"));
+    let last = model.vocab() as u32 - 1;
+    let _ = runtime.forward(&model, &[0, last], &mut cache, 0..2);
+    let _ = runtime.forward(&model, &[last.wrapping_add(1)], &mut cache, 0..1);
+}
+
+/// Text as a chat template.
+pub fn template(data: &[u8]) {
+    let Ok(source) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(template) = ChatTemplate::new(source, "<s>", "</s>") else {
+        return;
+    };
+    let messages = [
+        Message::new("system", "be brief"),
+        Message::new("user", "a<b> \"\u{e9}\" {{ x }}"),
+        Message::new("assistant", ""),
+    ];
+    if let Err(error) = template.render(&messages, true) {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a body on every input that is kept for it: seeds, and what once went wrong.
+    fn replay(target: &str, body: fn(&[u8])) {
+        let mut inputs = 0;
+        for kind in ["seeds", "crashes"] {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("fuzz")
+                .join(kind)
+                .join(target);
+            let Ok(entries) = std::fs::read_dir(&folder) else {
+                continue;
+            };
+            for entry in entries {
+                let path = entry.unwrap().path();
+                println!("{}", path.display());
+                body(&std::fs::read(path).unwrap());
+                inputs += 1;
+            }
+        }
+        assert!(inputs > 0, "no inputs for {target}");
+    }
+
+    #[test]
+    fn tensors_replays() {
+        replay("tensors", tensors);
+    }
+
+    #[test]
+    fn load_replays() {
+        replay("load", load);
+    }
+
+    #[test]
+    fn template_replays() {
+        replay("template", template);
+    }
+}
