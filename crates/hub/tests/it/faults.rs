@@ -216,20 +216,19 @@ fn a_damaged_partial_file_is_fetched_anew() {
     assert!(scene.fetch().is_err());
     scene.server.clear_faults();
     let blobs = repo_folder(scene.cache.path(), "o/n").join("blobs");
-    let partial = scene
+    // Of the files that were begun, one of which some bytes are finished: its journal names them.
+    let (partial, done) = scene
         .blobs()
         .into_iter()
-        .find(|n| n.ends_with(".partial"))
-        .expect("a partial file");
-    let mut bytes = fs::read(blobs.join(&partial)).unwrap();
-    // A byte that the journal says is there.
-    let journal = fs::read_to_string(blobs.join(format!("{partial}.journal"))).unwrap();
-    let done = journal
-        .lines()
-        .nth(1)
-        .and_then(|l| l.split_once('-'))
+        .filter(|n| n.ends_with(".partial"))
+        .find_map(|partial| {
+            let journal = fs::read_to_string(blobs.join(format!("{partial}.journal"))).ok()?;
+            let (begin, _) = journal.lines().nth(1)?.split_once('-')?;
+            Some((partial, begin.parse::<usize>().unwrap()))
+        })
         .expect("finished bytes");
-    bytes[done.0.parse::<usize>().unwrap()] ^= 1;
+    let mut bytes = fs::read(blobs.join(&partial)).unwrap();
+    bytes[done] ^= 1;
     fs::write(blobs.join(&partial), bytes).unwrap();
 
     let record = Record::default();
