@@ -1,6 +1,8 @@
 //! The Hub from the command line: the real binary against a test Hub on loopback.
 
 mod everywhere;
+#[cfg(target_os = "linux")]
+mod large;
 
 use crate::support::{arg, command, fixture, names, ok};
 use aeolus_gguf::{HeaderSpec, Layout, Metadata, Shape, TensorSpec, TensorType};
