@@ -78,50 +78,34 @@ pub fn tokenizer_json(data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Runs a body on every input that is kept for it: seeds, and what once went wrong.
-    fn replay(target: &str, body: fn(&[u8])) {
-        let mut inputs = 0;
-        for kind in ["seeds", "crashes"] {
-            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("fuzz")
-                .join(kind)
-                .join(target);
-            let Ok(entries) = std::fs::read_dir(&folder) else {
-                continue;
-            };
-            for entry in entries {
-                let path = entry.unwrap().path();
-                println!("{}", path.display());
-                body(&std::fs::read(path).unwrap());
-                inputs += 1;
-            }
-        }
-        assert!(inputs > 0, "no inputs for {target}");
-    }
+    use aeolus_testkit::fuzz_inputs::replay;
 
     #[test]
     fn safetensors_replays() {
-        replay("safetensors", safetensors);
+        replay(env!("CARGO_MANIFEST_DIR"), "safetensors", safetensors);
     }
 
     #[test]
     fn config_replays() {
-        replay("config", config);
+        replay(env!("CARGO_MANIFEST_DIR"), "config", config);
     }
 
     #[test]
     fn index_replays() {
-        replay("index", index);
+        replay(env!("CARGO_MANIFEST_DIR"), "index", index);
     }
 
     #[test]
     fn tokenizer_model_replays() {
-        replay("tokenizer_model", tokenizer_model);
+        replay(
+            env!("CARGO_MANIFEST_DIR"),
+            "tokenizer_model",
+            tokenizer_model,
+        );
     }
 
     #[test]
     fn tokenizer_json_replays() {
-        replay("tokenizer_json", tokenizer_json);
+        replay(env!("CARGO_MANIFEST_DIR"), "tokenizer_json", tokenizer_json);
     }
 }

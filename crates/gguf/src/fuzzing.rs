@@ -87,30 +87,10 @@ fn write_again(header: Header<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Runs a body on every input that is kept for it: seeds, and what once went wrong.
-    fn replay(target: &str, body: fn(&[u8])) {
-        let mut inputs = 0;
-        for kind in ["seeds", "crashes"] {
-            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("fuzz")
-                .join(kind)
-                .join(target);
-            let Ok(entries) = std::fs::read_dir(&folder) else {
-                continue;
-            };
-            for entry in entries {
-                let path = entry.unwrap().path();
-                println!("{}", path.display());
-                body(&std::fs::read(path).unwrap());
-                inputs += 1;
-            }
-        }
-        assert!(inputs > 0, "no inputs for {target}");
-    }
+    use aeolus_testkit::fuzz_inputs::replay;
 
     #[test]
     fn header_replays() {
-        replay("header", header);
+        replay(env!("CARGO_MANIFEST_DIR"), "header", header);
     }
 }
