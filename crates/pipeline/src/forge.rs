@@ -117,9 +117,15 @@ pub fn run(
         pool: &pool,
     };
     let mut files = Vec::with_capacity(outputs.len());
-    let made = run
-        .open(&mut files)
-        .and_then(|known| run.make(&files, known));
+    let known = match run.open(&mut files) {
+        Ok(known) => known,
+        Err(error) => {
+            // Nothing was made yet: what is there is an earlier run's, and good.
+            run.keep(&mut files);
+            return Err(error);
+        }
+    };
+    let made = run.make(&files, known);
     let made = made.and_then(|whole| run.name(&mut files).map(|()| whole));
     match made {
         Ok(whole) => run.end(files, whole),

@@ -201,9 +201,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 impl Journal {
-    /// Starts a journal anew with the head and one record, if there is any. One that is in its
-    /// place is replaced, unless it is no regular file or one of `sources`.
-    pub fn create(
+    /// Opens the journal at `path` to go on after `record`: what stands there up to it stays as it
+    /// is, what comes after is cut off. So there is no moment at which a kill costs a record that
+    /// is still good. One of another run, or none, is started anew, unless it is no regular file
+    /// or one of `sources`.
+    pub fn open(
         path: &Path,
         identity: &Identity,
         record: Option<Record>,
@@ -218,20 +220,32 @@ impl Journal {
         let Some(file) = file else {
             return Err(io(std::io::ErrorKind::WouldBlock.into()));
         };
-        let id = FileId::of(&file.metadata().map_err(io)?);
-        if id.is_some_and(|id| sources.contains(&id)) {
+        let meta = file.metadata().map_err(io)?;
+        if FileId::of(&meta).is_some_and(|id| sources.contains(&id)) {
             return Err(io(std::io::Error::other("it is a file of the source")));
         }
-        let mut text = identity.head();
-        if let Some(record) = record {
-            text += &line(&record);
-        }
+        let mut found = Vec::new();
+        let read = (&file).take(MAX_BYTES).read_to_end(&mut found);
+        read.map_err(io)?;
+        let head = identity.head();
         let mut journal = Self {
             file,
             path: path.into(),
         };
-        journal.file.set_len(0).map_err(io)?;
-        journal.append(&text).map_err(io)?;
+        match good_end(&found, &head, record) {
+            Some(end) if end as u64 == meta.len() => {}
+            Some(end) => journal.file.set_len(end as u64).map_err(io)?,
+            None => {
+                let text = record.map_or(head.clone(), |record| head + &line(&record));
+                journal.file.set_len(0).map_err(io)?;
+                journal.append(&text).map_err(io)?;
+                // Its name, and the output's, are durable once the folder is: best effort, some
+                // systems refuse.
+                if let Ok(folder) = File::open(crate::partial::folder_of(path)) {
+                    let _ = folder.sync_all();
+                }
+            }
+        }
         Ok(journal)
     }
 
@@ -246,9 +260,33 @@ impl Journal {
 
     fn append(&mut self, text: &str) -> Result<(), std::io::Error> {
         self.file.seek(SeekFrom::End(0))?;
+        #[cfg(test)]
+        if let Err(error) = crate::fault::strike(&self.path, text.len()) {
+            // A disk that fills up takes what fits.
+            self.file.write_all(&text.as_bytes()[..text.len() / 2])?;
+            return Err(error);
+        }
         self.file.write_all(text.as_bytes())?;
         self.file.sync_data()
     }
+}
+
+/// Where `record` ends in the bytes of a journal with this head, or, without one, the head does;
+/// `None` if it is another's, or has no such record.
+fn good_end(bytes: &[u8], head: &str, record: Option<Record>) -> Option<usize> {
+    let rest = bytes.strip_prefix(head.as_bytes())?;
+    let mut end = head.len();
+    let Some(record) = record else {
+        return Some(end);
+    };
+    for line in rest.split_inclusive(|byte| *byte == b'\n') {
+        end += line.len();
+        let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+        if parse(line)? == record {
+            return Some(end);
+        }
+    }
+    None
 }
 
 fn line(record: &Record) -> String {
@@ -286,7 +324,7 @@ mod tests {
         let path = dir.path().join("a.partial.journal");
         let own = identity("b\nodd: name");
         assert!(matches!(read(&path, &own).unwrap(), Found::Nothing));
-        let mut journal = Journal::create(&path, &own, None, &[]).unwrap();
+        let mut journal = Journal::open(&path, &own, None, &[]).unwrap();
         let head = std::fs::metadata(&path).unwrap().len() as usize;
         let all: Vec<Record> = [5, 5000, 70_000].map(record).into();
         for record in &all {
@@ -313,16 +351,41 @@ mod tests {
             std::fs::write(&path, &torn).unwrap();
             assert_eq!(records(&path, &own), all[..2]);
         }
-        // Going on keeps the record given, no other.
-        Journal::create(&path, &own, Some(all[1]), &[]).unwrap();
-        assert_eq!(records(&path, &own), all[1..2]);
+    }
+
+    #[test]
+    fn going_on_cuts_and_rewrites_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.partial.journal");
+        let own = identity("b");
+        let all: Vec<Record> = [5, 5000, 70_000].map(record).into();
+        let mut journal = Journal::open(&path, &own, None, &[]).unwrap();
+        let mut ends = vec![std::fs::metadata(&path).unwrap().len() as usize];
+        for record in &all {
+            journal.record(record).unwrap();
+            ends.push(std::fs::metadata(&path).unwrap().len() as usize);
+        }
+        drop(journal);
+        let bytes = std::fs::read(&path).unwrap();
+        // No room at all: whatever had to be written would fail, and nothing has to be.
+        let _full = crate::fault::Full::after(dir.path(), 0);
+        for torn in [&b""[..], b"7", b"70001 abc\n", &[0; 99], &[0xff; 9]] {
+            for kept in 0..=all.len() {
+                std::fs::write(&path, [&bytes, torn].concat()).unwrap();
+                let record = kept.checked_sub(1).map(|last| all[last]);
+                drop(Journal::open(&path, &own, record, &[]).unwrap());
+                assert!(std::fs::read(&path).unwrap() == bytes[..ends[kept]]);
+            }
+        }
+        let other = Journal::open(&path, &identity("c"), None, &[]);
+        assert!(other.is_err(), "this has to be written");
     }
 
     #[test]
     fn another_run_is_told_by_what_differs() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.partial.journal");
-        drop(Journal::create(&path, &identity("b, 7 bytes"), None, &[]).unwrap());
+        drop(Journal::open(&path, &identity("b, 7 bytes"), None, &[]).unwrap());
         match read(&path, &identity("b, 8 bytes")).unwrap() {
             Found::Other(text) => {
                 assert_eq!(text, "its source was b, 7 bytes, now it is b, 8 bytes");

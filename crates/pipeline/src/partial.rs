@@ -111,6 +111,8 @@ impl PartialFile {
                 }
             }
         };
+        // Until it is begun, what an earlier run claims.
+        let claimed = found.last().map_or(0, |record| record.bytes);
         let this = Self {
             file,
             partial,
@@ -123,7 +125,7 @@ impl PartialFile {
             other,
             state,
             journal: None,
-            recorded: AtomicU64::new(0),
+            recorded: AtomicU64::new(claimed),
         };
         // Again, now that no other run can be about to finish it.
         if this.state != State::NamedBefore {
@@ -174,11 +176,17 @@ impl PartialFile {
 
     /// Cuts the file to `prefix` and gives it its final length (not yet allocated on disk) and, if
     /// nothing was there, its header; starts its journal.
+    ///
+    /// # Errors
+    /// [`Error::Write`], [`Error::NotAFile`] for a journal that is none. The bytes of `prefix` and
+    /// their records are still there then.
     pub(crate) fn begin(&mut self, prefix: &Prefix, header: &[u8]) -> Result<(), Error> {
+        // Known before anything is touched: what fails from here on leaves it to be kept.
+        self.recorded.store(prefix.bytes, Ordering::Relaxed);
         if self.state != State::NamedBefore {
             self.state = State::Begun;
-            let cut = self.file.set_len(prefix.bytes);
-            let cut = cut.and_then(|()| self.file.set_len(self.bytes));
+            let cut = self.resize(prefix.bytes);
+            let cut = cut.and_then(|()| self.resize(self.bytes));
             cut.map_err(|e| self.wrong(e))?;
             if prefix.bytes == 0 {
                 self.write_at(header, 0)?;
@@ -187,11 +195,16 @@ impl PartialFile {
         if let Some(identity) = &self.identity {
             let record = (prefix.bytes > 0).then(|| prefix.record());
             let path = journal::journal_path(&self.partial);
-            let journal = Journal::create(&path, identity, record, &self.sources);
+            let journal = Journal::open(&path, identity, record, &self.sources);
             self.journal = Some(Mutex::new(journal.map_err(Error::system)?));
-            self.recorded.store(prefix.bytes, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    fn resize(&self, bytes: u64) -> io::Result<()> {
+        #[cfg(test)]
+        crate::fault::strike(&self.partial, 1)?;
+        self.file.set_len(bytes)
     }
 
     /// Writes `bytes` at `offset` bytes from the start of the file.

@@ -26,6 +26,18 @@ fn notus_mini() -> Checkpoint {
     aeolus_checkpoint::open(&path, &OpenOptions::default()).unwrap()
 }
 
+/// A copy that may be changed.
+fn copy_of_notus_mini(folder: &Path) -> PathBuf {
+    let folder = folder.join("notus-mini");
+    std::fs::create_dir(&folder).unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/notus-mini");
+    for entry in std::fs::read_dir(fixture).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    folder
+}
+
 fn outputs(source: &Checkpoint, folder: &Path, types: &[FileType]) -> Vec<(PathBuf, Output)> {
     let facts = Forecastable::from(source);
     let recipe = aeolus_recipe::Options::default();
@@ -184,6 +196,54 @@ fn an_interrupted_run_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_continuation_that_cannot_write_keeps_what_it_came_for() {
+    let source = notus_mini();
+    let whole = undisturbed(&source);
+    let dir = tempfile::tempdir().unwrap();
+    forge(&source, dir.path(), &Told::until(10 << 20, dir.path())).unwrap_err();
+    let before = journals(dir.path());
+    // The sizes of three files are set twice each: the disk refuses at one of these moments.
+    for room in 0..6 {
+        let full = Full::after(dir.path(), room);
+        let told = Told::default();
+        let error = forge(&source, dir.path(), &told).unwrap_err().to_string();
+        assert!(error.contains("cannot write"), "{error}");
+        assert!(told.text().contains("kept 3"), "{room}: {}", told.text());
+        assert_eq!(journals(dir.path()), before, "{room}");
+        drop(full);
+    }
+    // Refused for another reason than a write that fails.
+    let journal = journal_path(&partial_path(&dir.path().join("F16.gguf")));
+    let aside = dir.path().join("aside");
+    std::fs::rename(&journal, &aside).unwrap();
+    std::fs::create_dir(&journal).unwrap();
+    let error = forge(&source, dir.path(), &Told::default()).unwrap_err();
+    assert!(matches!(error, Error::NotAFile { .. }), "{error}");
+    std::fs::remove_dir(&journal).unwrap();
+    std::fs::rename(&aside, &journal).unwrap();
+    assert_eq!(journals(dir.path()), before);
+    // Interrupted before anything is begun.
+    let told = Told::default();
+    told.cancel.set();
+    let error = forge(&source, dir.path(), &told).unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error}");
+    assert!(told.text().contains("kept 3"), "{}", told.text());
+    let told = Told::default();
+    forge(&source, dir.path(), &told).unwrap();
+    assert_eq!(told.text().matches("resumed").count(), 3, "{}", told.text());
+    assert_same(dir.path(), whole.path());
+}
+
+/// The journals of a folder.
+fn journals(folder: &Path) -> Vec<Vec<u8>> {
+    let names = names(folder);
+    let journals = names.iter().filter(|name| name.ends_with(".journal"));
+    journals
+        .map(|name| std::fs::read(folder.join(name)).unwrap())
+        .collect()
+}
+
+#[test]
 fn a_run_killed_while_it_names_is_completed() {
     let source = notus_mini();
     let whole = undisturbed(&source);
@@ -240,13 +300,7 @@ fn what_depends_on_something_else_is_started_over() {
     let source = notus_mini();
     let whole = undisturbed(&source);
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("notus-mini");
-    std::fs::create_dir(&folder).unwrap();
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/notus-mini");
-    for entry in std::fs::read_dir(fixture).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
-    }
+    let folder = copy_of_notus_mini(dir.path());
     let shard = folder.join("model-00002-of-00002.safetensors");
     let touch = std::fs::File::options().write(true).open(&shard).unwrap();
     touch.set_modified(std::time::UNIX_EPOCH).unwrap();
@@ -282,7 +336,7 @@ fn a_disk_that_fills_up_anywhere_costs_nothing_that_was_recorded() {
         let full = Full::after(dir.path(), all * point / 20);
         let told = Told::default();
         let error = forge(&source, dir.path(), &told).unwrap_err().to_string();
-        assert!(error.contains(".partial: cannot write"), "{error}");
+        assert!(error.contains(": cannot write"), "{error}");
         let left = names(dir.path());
         assert!(
             left.iter().all(|name| name.contains(".partial")),
@@ -292,6 +346,39 @@ fn a_disk_that_fills_up_anywhere_costs_nothing_that_was_recorded() {
         drop(full);
         let told = Told::default();
         forge(&source, dir.path(), &told).unwrap();
+        resumed += told.text().matches("resumed").count();
+        assert_same(dir.path(), whole.path());
+    }
+    assert!(resumed > 0);
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_ends_the_run_and_costs_its_last_record() {
+    let source = notus_mini();
+    let whole = undisturbed(&source);
+    let mut resumed = 0;
+    for point in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = journal_path(&partial_path(&dir.path().join("Q8_0.gguf")));
+        // Its head has some 370 bytes, a record 74; one run makes a few.
+        let full = Full::after(&journal, 40 * point);
+        let told = Told::default();
+        match forge(&source, dir.path(), &told) {
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("Q8_0.gguf.partial.journal: cannot"), "{text}");
+                let left = names(dir.path());
+                let unfinished = left.iter().all(|name| name.contains(".partial"));
+                assert!(unfinished, "{left:?}");
+            }
+            // A fast disk: it was through before it had to record so much.
+            Ok(_) => assert!(point > 9, "{point}"),
+        }
+        drop(full);
+        let told = Told::default();
+        if names(dir.path()) != names(whole.path()) {
+            forge(&source, dir.path(), &told).unwrap();
+        }
         resumed += told.text().matches("resumed").count();
         assert_same(dir.path(), whole.path());
     }
