@@ -309,7 +309,11 @@ impl Run<'_> {
         std::thread::scope(|scope| {
             let _end = EndOnDrop(&recorder);
             if !self.options.scratch {
-                scope.spawn(|| recorder.run(files, &tail).map_err(|e| pass.fail(e)));
+                scope.spawn(|| {
+                    let verify = || Ok(self.checkpoint.verify_unchanged()?);
+                    let recorded = recorder.run(files, &tail, verify);
+                    recorded.map_err(|error| pass.fail(error))
+                });
             }
             self.pool.broadcast(|_| pass.work());
         });

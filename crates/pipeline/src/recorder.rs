@@ -18,14 +18,25 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Records until [`end`](Self::end).
+    /// Records until [`end`](Self::end). `verify` says whether the source is still what it was
+    /// when it was opened.
     ///
     /// # Errors
-    /// [`Error::Write`]: the run should end then, for bytes may have been lost.
-    pub fn run(&self, files: &[PartialFile], tail: &Tail) -> Result<(), Error> {
+    /// [`Error::Write`]: the run should end then, for bytes may have been lost; and those of
+    /// `verify`.
+    pub fn run(
+        &self,
+        files: &[PartialFile],
+        tail: &Tail,
+        verify: impl Fn() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut pause = FIRST_PAUSE;
         while !self.wait(pause) {
-            for (file, prefix) in files.iter().zip(tail.prefixes()) {
+            // In this order: these bytes were made before the source is looked at, so no record
+            // is of blocks that were read after it changed. A later look might see it put back.
+            let prefixes = tail.prefixes();
+            verify()?;
+            for (file, prefix) in files.iter().zip(prefixes) {
                 file.record(&prefix)?;
                 if self.is_over() {
                     break;

@@ -244,6 +244,61 @@ fn journals(folder: &Path) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn nothing_is_recorded_of_a_source_that_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = copy_of_notus_mini(dir.path());
+    let source = aeolus_checkpoint::open(&folder, &OpenOptions::default()).unwrap();
+    let shard = folder.join("model-00002-of-00002.safetensors");
+    let out = dir.path().join("out");
+    // Touched in the middle of the run and put back at its end, where nothing shows it any more.
+    let touching = Touching {
+        shard: &shard,
+        out: &out,
+        told: Told::default(),
+        recorded: Mutex::new(None),
+    };
+    let outputs = outputs(&source, &out, &TYPES);
+    let error = run(&source, &outputs, &OPTIONS, &touching, &Cancel::new()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("changed while it was being read"), "{text}");
+    let recorded = touching.recorded.into_inner().unwrap();
+    let [before, after] = recorded.expect("the run ended before it was touched");
+    assert!(before == after, "recorded after the source had changed");
+    assert!(names(&out).is_empty(), "{:?}", names(&out));
+}
+
+/// Touches a file of the source after 8 MiB, waits for the recorder to see it, puts it back.
+struct Touching<'a> {
+    shard: &'a Path,
+    out: &'a Path,
+    told: Told,
+    /// The journals when it was touched, and some pauses of the recorder later.
+    recorded: Mutex<Option<[Vec<Vec<u8>>; 2]>>,
+}
+
+impl Progress for Touching<'_> {
+    fn event(&self, event: Event<'_>) {
+        self.told.event(event);
+        let mut recorded = self.recorded.lock().unwrap();
+        if *self.told.done.lock().unwrap() < 8 << 20 || recorded.is_some() {
+            return;
+        }
+        wait_for_records(self.out);
+        let file = std::fs::File::options()
+            .write(true)
+            .open(self.shard)
+            .unwrap();
+        let modified = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let before = journals(self.out);
+        std::thread::sleep(Duration::from_secs(5));
+        let after = journals(self.out);
+        file.set_modified(modified).unwrap();
+        *recorded = Some([before, after]);
+    }
+}
+
+#[test]
 fn a_run_killed_while_it_names_is_completed() {
     let source = notus_mini();
     let whole = undisturbed(&source);
