@@ -258,8 +258,17 @@ impl PartialFile {
     }
 
     /// Gives the synced file its name. A file that took the name meanwhile stays, unless
-    /// `force` was given.
+    /// `force` was given; one that took the place of the partial file never gets the name.
     pub(crate) fn name(&mut self) -> io::Result<()> {
+        let place = match self.is_named() {
+            true => &self.path,
+            false => &self.partial,
+        };
+        if !self.is_at(place) {
+            let name = place.file_name().unwrap_or_default().display();
+            let problem = format!("{name} is not the file that was written any more");
+            return Err(io::Error::other(problem));
+        }
         if self.is_named() {
             return Ok(());
         }
@@ -314,6 +323,14 @@ impl PartialFile {
         }
     }
 
+    /// Whether the file that is held open has this name, and not one that took its place.
+    fn is_at(&self, path: &Path) -> bool {
+        match (self.file.metadata(), path.symlink_metadata()) {
+            (Ok(held), Ok(there)) => there.is_file() && FileId::of(&held) == FileId::of(&there),
+            _ => false,
+        }
+    }
+
     fn is_named(&self) -> bool {
         matches!(self.state, State::Named | State::NamedBefore)
     }
@@ -329,7 +346,8 @@ impl PartialFile {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        if matches!(self.state, State::Begun | State::Made) {
+        let own = self.is_at(&self.partial);
+        if matches!(self.state, State::Begun | State::Made) && own {
             let _ = std::fs::remove_file(&self.partial);
         }
         if self.state == State::Begun && self.identity.is_some() {
@@ -470,6 +488,24 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         drop(file);
         assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_in_its_place_gets_no_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.gguf");
+        for force in [false, true] {
+            let mut file = create(&path, 2, force).unwrap();
+            std::fs::rename(partial_path(&path), dir.path().join("elsewhere")).unwrap();
+            std::fs::write(partial_path(&path), b"precious").unwrap();
+            let error = file.name().unwrap_err().to_string();
+            assert!(error.contains("a.gguf.partial is not the file"), "{error}");
+            assert!(!path.exists());
+            drop(file);
+            assert_eq!(std::fs::read(partial_path(&path)).unwrap(), b"precious");
+            std::fs::remove_file(partial_path(&path)).unwrap();
+        }
     }
 
     #[test]
