@@ -61,11 +61,7 @@ pub(crate) fn check_targets(
             None => folders.push((folder, bytes, 0)),
         }
         if let Some((_, _, leftover)) = folders.iter_mut().find(|(f, _, _)| *f == folder) {
-            *leftover += allocated(&partial_path(path));
-            if !force {
-                // Named by a run that ended before it was through.
-                *leftover += allocated(path);
-            }
+            *leftover += reusable(path, bytes);
         }
     }
     for (folder, needed, leftover) in folders {
@@ -80,6 +76,18 @@ pub(crate) fn check_targets(
         }
     }
     Ok(())
+}
+
+/// Bytes on disk that an output of so many bytes can do with again: an unfinished one is gone on
+/// with or started over in its place, a finished one of a run that ended while it named others is
+/// there already. A file that is only to be replaced (`force`) keeps its room until the very end.
+fn reusable(path: &Path, bytes: u64) -> u64 {
+    let partial = partial_path(path);
+    let is_whole = |path: &Path| path.metadata().is_ok_and(|meta| meta.len() == bytes);
+    if is_file(&journal_of(path)) && !partial.exists() && is_file(path) && is_whole(path) {
+        return allocated(path);
+    }
+    allocated(&partial)
 }
 
 /// Bytes on disk of a regular file; 0 if there is none.
@@ -115,5 +123,27 @@ fn sweep(paths: &[&PathBuf]) {
         for path in paths {
             let _ = std::fs::remove_file(journal_of(path));
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_only_to_be_replaced_makes_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.gguf");
+        let bytes = 1 << 20;
+        let file = vec![7; bytes as usize];
+        assert_eq!(reusable(&path, bytes), 0);
+        std::fs::write(&path, &file).unwrap();
+        assert_eq!(reusable(&path, bytes), 0, "replaced at the end");
+        std::fs::write(journal_of(&path), "").unwrap();
+        assert!(reusable(&path, bytes) >= bytes, "named before");
+        assert_eq!(reusable(&path, bytes + 1), 0, "of another plan");
+        std::fs::write(partial_path(&path), &file[..300_000]).unwrap();
+        let partial = reusable(&path, bytes);
+        assert!((300_000..bytes).contains(&partial), "{partial}");
     }
 }
