@@ -10,6 +10,7 @@ use aeolus_eval::{Comparison, Divergence};
 use aeolus_gguf::Endian;
 use aeolus_pipeline::{Cancel, Format, Options, Output, Written};
 use aeolus_recipe::{Fallback, FileType, PlannedTensor};
+use aeolus_source::SUMS;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -304,6 +305,7 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
             "source": request.source.source.display().to_string(),
             "source_bytes": source_bytes,
             "seconds": seconds,
+            "sums": sums_path(written).display().to_string(),
         });
         if let (Some(comparison), Some(quality)) = (comparison, request.quality) {
             evaluate::describe(&mut value, comparison, ModeArg::Exact, Some(quality.text));
@@ -322,17 +324,24 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
         &comparison.map_or_else(Vec::new, quality_columns),
     ))?;
     if !request.target.quiet {
-        let written: u64 = written.iter().map(|output| output.bytes).sum();
+        let bytes: u64 = written.iter().map(|output| output.bytes).sum();
         say(format_args!(
-            "{} read, {} written in {seconds:.1} s",
+            "{} read, {} written in {seconds:.1} s; digests are in {}",
             output::human_bytes(source_bytes),
-            output::human_bytes(written),
+            output::human_bytes(bytes),
+            sums_path(written).display(),
         ));
         if let Some(line) = comparison.and_then(evaluate::base_line) {
             say(line);
         }
     }
     Ok(())
+}
+
+/// The list that the files' digests were added to: all files of a run are in one folder.
+fn sums_path(written: &[Written]) -> PathBuf {
+    let first = written.first().map(|output| output.path.as_path());
+    first.unwrap_or(Path::new("")).with_file_name(SUMS)
 }
 
 /// A few columns of quality beside the sizes.

@@ -32,6 +32,12 @@ pub enum Error {
         /// The most, in bytes.
         limit: u64,
     },
+    /// A file that should be text holds other bytes.
+    #[error("{}: is no text", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is not the one that was opened any more.
     #[error("{}: changed while it was being read ({what})", path.display())]
     Changed {

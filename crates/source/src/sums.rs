@@ -4,13 +4,16 @@ use crate::{Error, open_locked};
 use std::fs::Metadata;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The name of the list.
 pub const SUMS: &str = "SHA256SUMS";
 
 /// The largest list that is read, in bytes: 10,000 files with names of usual length.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// The longest line: digest, blanks, a name of which every byte is escaped, line end.
+const MAX_LINE_BYTES: u64 = 64 + 4 + 2 * 255;
 
 /// The list of one folder.
 #[derive(Clone, Debug)]
@@ -29,19 +32,19 @@ pub struct Sum {
     pub sha256: String,
 }
 
+/// A line as it stands there, and what it says; `None` for somebody's words.
 #[derive(Clone, Debug)]
-enum Line {
-    Sum(Sum),
-    /// Somebody's words; kept.
-    Other(String),
+struct Line {
+    text: String,
+    sum: Option<Sum>,
 }
 
 impl Sums {
     /// Reads a folder's list; `None` if it has none.
     ///
     /// # Errors
-    /// [`Error::Io`] for one that cannot be read or is no text, [`Error::TooLarge`] for one of
-    /// more than 1 MiB.
+    /// [`Error::NotAFile`], [`Error::NotText`], [`Error::TooLarge`] for one of more than 1 MiB,
+    /// [`Error::Io`] for one that cannot be read.
     pub fn read(folder: &Path) -> Result<Option<Self>, Error> {
         let path = folder.join(SUMS);
         match std::fs::metadata(&path) {
@@ -52,29 +55,62 @@ impl Sums {
         }
         let file = std::fs::File::open(&path).map_err(Error::io("open", &path))?;
         let modified = file.metadata().and_then(|meta| meta.modified()).ok();
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         file.take(MAX_BYTES + 1)
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
             .map_err(Error::io("read", &path))?;
-        if text.len() as u64 > MAX_BYTES {
+        if bytes.len() as u64 > MAX_BYTES {
             return Err(Error::TooLarge {
                 path,
                 limit: MAX_BYTES,
             });
         }
+        let text = String::from_utf8(bytes).ok().filter(|t| !t.contains('\0'));
+        let text = text.ok_or(Error::NotText { path })?;
         Ok(Some(Self {
             folder: folder.into(),
             modified,
-            lines: text.lines().map(Line::parse).collect(),
+            lines: text.split_inclusive('\n').map(Line::parse).collect(),
         }))
+    }
+
+    /// Whether [`add`](Self::add) will be able to add so many files to a folder's list: a long job
+    /// asks before it begins. The folder need not exist.
+    ///
+    /// # Errors
+    /// Those of `add`, as far as they can be known.
+    pub fn check(folder: &Path, files: usize) -> Result<(), Error> {
+        let partial = partial(folder);
+        match partial.symlink_metadata() {
+            Ok(meta) if !meta.is_file() => return Err(Error::NotAFile { path: partial }),
+            _ => {}
+        }
+        let bytes = Self::read(folder)?.map_or(0, |sums| sums.bytes());
+        match bytes.saturating_add(MAX_LINE_BYTES.saturating_mul(files as u64)) > MAX_BYTES {
+            true => Err(Error::TooLarge {
+                path: folder.join(SUMS),
+                limit: MAX_BYTES,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.lines.iter().map(|line| line.text.len() as u64).sum()
     }
 
     /// The files of the list, in its order.
     pub fn iter(&self) -> impl Iterator<Item = &Sum> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::Sum(sum) => Some(sum),
-            Line::Other(_) => None,
-        })
+        self.lines.iter().filter_map(|line| line.sum.as_ref())
+    }
+
+    /// Lines that are neither digests, nor empty, nor comments (`#`).
+    pub fn odd_lines(&self) -> usize {
+        let odd = |line: &&Line| {
+            let text = line.text.trim();
+            line.sum.is_none() && !text.is_empty() && !text.starts_with('#')
+        };
+        self.lines.iter().filter(odd).count()
     }
 
     /// The digest of a file, if it is listed.
@@ -84,6 +120,9 @@ impl Sums {
     }
 
     /// The digest of a file that is listed and was not written to after the list was.
+    ///
+    /// Where the system tells it, a file counts as written to when anything about it changed,
+    /// whatever its modification time was set to afterwards.
     pub fn current(&self, name: &str) -> Option<&str> {
         let digest = self.get(name)?;
         let meta = std::fs::metadata(self.folder.join(name)).ok()?;
@@ -91,21 +130,24 @@ impl Sums {
     }
 
     fn is_older_than(&self, meta: &Metadata) -> bool {
-        match (self.modified, meta.modified()) {
-            (Some(listed), Ok(written)) => listed < written,
+        match (self.modified, written(meta)) {
+            (Some(listed), Some(written)) => listed < written,
             _ => true,
         }
     }
 
-    /// Adds digests to a folder's list, in the place of those that it has of the same names. The
-    /// list is made if there is none, and replaced as a whole: a reader never sees half of it.
-    /// Lines of files that were written to after the old list was are left out.
+    /// Adds digests to a folder's list: in the place of the lines that it has of the same names,
+    /// else at its end. All other lines stay as they are, byte for byte. The list is made if there
+    /// is none, and replaced as a whole: a reader never sees half of it.
+    ///
+    /// If it has lines of files that were written to after it was, the new list is made to look as
+    /// old as they need it to be not [`current`](Self::current).
     ///
     /// # Errors
     /// Those of [`read`](Self::read); [`Error::Io`] if the list cannot be written.
     pub fn add(folder: &Path, new: &[Sum]) -> Result<(), Error> {
         let path = folder.join(SUMS);
-        let partial = folder.join(format!("{SUMS}.partial"));
+        let partial = partial(folder);
         let mut file = loop {
             // `None` is for those who do not wait.
             if let Some(file) = open_locked(&partial, true)? {
@@ -113,35 +155,23 @@ impl Sums {
             }
         };
         // From here on no other run changes the list.
-        let old = Self::read(folder)?;
-        let mut lines = Vec::new();
-        if let Some(old) = &old {
-            for line in &old.lines {
-                let kept = match line {
-                    Line::Other(_) => true,
-                    Line::Sum(sum) => {
-                        let stale = || {
-                            let meta = std::fs::metadata(folder.join(&sum.name));
-                            meta.is_ok_and(|meta| old.is_older_than(&meta))
-                        };
-                        new.iter().all(|n| n.name != sum.name) && !stale()
-                    }
-                };
-                if kept {
-                    lines.push(line.clone());
-                }
+        let old = match Self::read(folder) {
+            Ok(old) => old,
+            Err(error) => {
+                let _ = std::fs::remove_file(&partial);
+                return Err(error);
             }
-        }
-        lines.extend(new.iter().cloned().map(Line::Sum));
-        // Words first, then names in order.
-        lines.sort_by_cached_key(|line| match line {
-            Line::Other(_) => String::new(),
-            Line::Sum(sum) => sum.name.clone(),
-        });
-        let text: String = lines.iter().map(Line::text).collect();
+        };
+        let text = old.as_ref().map_or_else(String::new, |old| old.with(new));
+        let text = appended(text, new, old.as_ref());
+        let stale = old.as_ref().and_then(|old| old.stale(new));
         let written = file
             .set_len(0)
             .and_then(|()| file.write_all(text.as_bytes()))
+            .and_then(|()| match stale {
+                Some(time) => file.set_modified(time),
+                None => Ok(()),
+            })
             .and_then(|()| file.sync_all())
             .and_then(|()| std::fs::rename(&partial, &path));
         written.map_err(|error| {
@@ -153,10 +183,101 @@ impl Sums {
         }
         Ok(())
     }
+
+    /// The list with new digests in the place of old ones.
+    fn with(&self, new: &[Sum]) -> String {
+        let mut done: Vec<&str> = Vec::new();
+        let mut text = String::new();
+        for line in &self.lines {
+            let name = line.sum.as_ref().map(|sum| sum.name.as_str());
+            match new.iter().find(|new| Some(new.name.as_str()) == name) {
+                None => text += &line.text,
+                // A name that stands there twice would contradict itself now.
+                Some(new) if done.contains(&new.name.as_str()) => {}
+                Some(new) => {
+                    done.push(&new.name);
+                    text += &new.line();
+                    text += if line.text.ends_with("\r\n") {
+                        "\r\n"
+                    } else {
+                        "\n"
+                    };
+                }
+            }
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// A time before any file was written to whose digest is older than it and stays; `None` if
+    /// there is no such file.
+    fn stale(&self, new: &[Sum]) -> Option<SystemTime> {
+        let others = self
+            .iter()
+            .filter(|sum| new.iter().all(|n| n.name != sum.name));
+        let times = others.filter_map(|sum| {
+            let meta = std::fs::metadata(self.folder.join(&sum.name)).ok()?;
+            let time = self.is_older_than(&meta).then(|| written(&meta))?;
+            time.or(Some(SystemTime::UNIX_EPOCH))
+        });
+        // Two seconds are the coarsest time that a file system keeps.
+        let earliest = times.min()?.checked_sub(Duration::from_secs(2));
+        Some(earliest.unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+}
+
+impl Sum {
+    /// Its line, without an end.
+    fn line(&self) -> String {
+        if self.name.contains(['\\', '\n', '\r']) {
+            let name = self.name.replace('\\', "\\\\");
+            let name = name.replace('\n', "\\n").replace('\r', "\\r");
+            return format!("\\{}  {name}", self.sha256);
+        }
+        format!("{}  {}", self.sha256, self.name)
+    }
+}
+
+/// A list's text and, in the order of their names, the digests of files that were not in it.
+fn appended(mut text: String, new: &[Sum], old: Option<&Sums>) -> String {
+    let is_new = |sum: &&Sum| old.is_none_or(|old| old.get(&sum.name).is_none());
+    let mut new: Vec<&Sum> = new.iter().filter(is_new).collect();
+    new.sort_by(|a, b| a.name.cmp(&b.name));
+    for sum in new {
+        text += &sum.line();
+        text.push('\n');
+    }
+    text
+}
+
+fn partial(folder: &Path) -> PathBuf {
+    folder.join(format!("{SUMS}.partial"))
+}
+
+/// When a file was last written to, or anything else about it changed.
+fn written(meta: &Metadata) -> Option<SystemTime> {
+    let modified = meta.modified().ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        // What sets the modification time back changes this one.
+        let seconds = u64::try_from(meta.ctime()).ok()?;
+        let nanoseconds = u32::try_from(meta.ctime_nsec()).ok()?;
+        let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))?;
+        Some(modified.max(changed))
+    }
+    #[cfg(not(unix))]
+    Some(modified)
 }
 
 impl Line {
+    /// A line with its end.
     fn parse(line: &str) -> Self {
+        let text = line.to_owned();
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let line = line.strip_suffix('\r').unwrap_or(line);
         let (escaped, rest) = match line.strip_prefix('\\') {
             Some(rest) => (true, rest),
             None => (false, line),
@@ -172,19 +293,7 @@ impl Line {
                 sha256: digest.to_ascii_lowercase(),
             })
         });
-        sum.map_or_else(|| Self::Other(line.into()), Self::Sum)
-    }
-
-    fn text(&self) -> String {
-        match self {
-            Self::Other(line) => format!("{line}\n"),
-            Self::Sum(sum) if sum.name.contains(['\\', '\n', '\r']) => {
-                let name = sum.name.replace('\\', "\\\\");
-                let name = name.replace('\n', "\\n").replace('\r', "\\r");
-                format!("\\{}  {name}\n", sum.sha256)
-            }
-            Self::Sum(sum) => format!("{}  {}\n", sum.sha256, sum.name),
-        }
+        Self { text, sum }
     }
 }
 
@@ -222,47 +331,117 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_added_replaced_and_kept() {
+    fn lines_are_added_and_replaced() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Sums::read(dir.path()).unwrap().is_none());
         Sums::add(dir.path(), &[sum("b", '1'), sum("a", '2')]).unwrap();
-        let one = "1".repeat(64);
-        assert_eq!(
-            text(dir.path()),
-            format!("{}  a\n{one}  b\n", "2".repeat(64))
-        );
-        let mine = format!("# mine\n{}", text(dir.path()));
-        std::fs::write(dir.path().join(SUMS), mine).unwrap();
+        let (one, two) = ("1".repeat(64), "2".repeat(64));
+        assert_eq!(text(dir.path()), format!("{two}  a\n{one}  b\n"));
         Sums::add(dir.path(), &[sum("a", '3'), sum("odd\\\nname", '4')]).unwrap();
-        let expected = format!(
-            "# mine\n{}  a\n{one}  b\n\\{}  odd\\\\\\nname\n",
-            "3".repeat(64),
-            "4".repeat(64)
-        );
+        let (three, four) = ("3".repeat(64), "4".repeat(64));
+        let expected = format!("{three}  a\n{one}  b\n\\{four}  odd\\\\\\nname\n");
         assert_eq!(text(dir.path()), expected);
         let sums = Sums::read(dir.path()).unwrap().unwrap();
-        assert_eq!(sums.get("odd\\\nname"), Some("4".repeat(64).as_str()));
+        assert_eq!(sums.get("odd\\\nname"), Some(four.as_str()));
         assert_eq!(sums.iter().count(), 3);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
+    fn a_foreign_list_keeps_its_lines_and_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(SUMS);
+        let [one, two, three] = ['1', '2', '3'].map(|digit| digit.to_string().repeat(64));
+        let upper = "ABCDEF0123456789".repeat(4);
+        let theirs = [
+            format!("{one} *z.iso\r\n"),
+            "# mine\n\n".into(),
+            format!("{upper}\t./y/deep name\n"),
+            "SHA256 (x) = 12\n".into(),
+            format!("\\{one}  odd\\\\name\n"),
+            format!("{one}  ./ours\r\n"),
+            format!("{one}  last, without an end"),
+        ];
+        std::fs::write(&path, theirs.concat()).unwrap();
+        // Theirs changed since: their line stays all the same.
+        std::fs::write(dir.path().join("z.iso"), "later").unwrap();
+        let listed = std::fs::File::options().write(true).open(&path).unwrap();
+        listed.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        Sums::add(dir.path(), &[sum("new", '3'), sum("ours", '2')]).unwrap();
+        let mut expected = theirs.clone();
+        expected[5] = format!("{two}  ours\r\n");
+        let expected = format!("{}\n{three}  new\n", expected.concat());
+        assert_eq!(text(dir.path()), expected);
+        let sums = Sums::read(dir.path()).unwrap().unwrap();
+        assert_eq!(sums.odd_lines(), 1);
+        assert_eq!(sums.get("y/deep name"), Some(&*upper.to_lowercase()));
+        // Again, with the same: nothing changes.
+        Sums::add(dir.path(), &[sum("new", '3'), sum("ours", '2')]).unwrap();
+        assert_eq!(text(dir.path()), expected);
+    }
+
+    #[test]
     fn a_digest_is_current_until_the_file_is_written_to() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("a");
-        std::fs::write(&file, "abc").unwrap();
+        let (a, list) = (dir.path().join("a"), dir.path().join(SUMS));
+        std::fs::write(&a, "abc").unwrap();
         std::fs::write(dir.path().join("b"), "abc").unwrap();
         Sums::add(dir.path(), &[sum("a", '1'), sum("b", '1')]).unwrap();
-        let sums = Sums::read(dir.path()).unwrap().unwrap();
-        assert!(sums.current("a").is_some() && sums.current("c").is_none());
-        let later = SystemTime::now() + Duration::from_secs(60);
-        let open = std::fs::File::options().write(true).open(&file).unwrap();
-        open.set_modified(later).unwrap();
-        assert!(sums.current("a").is_none() && sums.current("b").is_some());
+        let set = |path: &Path, time: SystemTime| {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
+        let current = |name: &str| {
+            let sums = Sums::read(dir.path()).unwrap().unwrap();
+            sums.current(name).is_some()
+        };
+        set(&list, now + minute);
+        assert!(current("a") && current("b") && !current("c"));
+        set(&a, now + 2 * minute);
+        assert!(!current("a") && current("b"));
         // A newer list must not make the old digest look current.
         Sums::add(dir.path(), &[sum("c", '2')]).unwrap();
-        let sums = Sums::read(dir.path()).unwrap().unwrap();
-        assert_eq!((sums.get("a"), sums.iter().count()), (None, 2));
+        assert!(!current("a"));
+        assert_eq!(text(dir.path()).lines().count(), 3);
+        Sums::add(dir.path(), &[sum("a", '3')]).unwrap();
+        set(&list, now + 3 * minute);
+        assert!(current("a"));
+        // Changed after the list was written, then made to look older.
+        #[cfg(unix)]
+        {
+            set(&list, now - minute);
+            set(&a, now - 2 * minute);
+            assert!(!current("a"));
+        }
+    }
+
+    #[test]
+    fn lists_that_cannot_be_added_to_are_refused_beforehand() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, path) = (dir.path(), dir.path().join(SUMS));
+        Sums::check(folder, 12).unwrap();
+        Sums::check(&folder.join("none"), 12).unwrap();
+        let line = format!("{}  a\n", "1".repeat(64));
+        let near = line.repeat(MAX_BYTES as usize / line.len());
+        for bytes in [&[0xff, 0xfe][..], b"a\0b", near.as_bytes()] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = Sums::check(folder, 1).unwrap_err();
+            let known = matches!(error, Error::NotText { .. } | Error::TooLarge { .. });
+            assert!(known, "{error}");
+        }
+        assert!(Sums::read(folder).unwrap().is_some(), "read, not added to");
+        std::fs::write(&path, [0xff]).unwrap();
+        Sums::add(folder, &[sum("a", '1')]).unwrap_err();
+        assert_eq!(std::fs::read(&path).unwrap(), [0xff]);
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+        std::fs::remove_file(&path).unwrap();
+        for name in [SUMS, "SHA256SUMS.partial"] {
+            std::fs::create_dir(folder.join(name)).unwrap();
+            let error = Sums::check(folder, 1).unwrap_err();
+            assert!(matches!(error, Error::NotAFile { .. }), "{error}");
+            std::fs::remove_dir(folder.join(name)).unwrap();
+        }
     }
 
     #[test]
@@ -274,13 +453,11 @@ mod tests {
             format!("{one}\ta b.gguf"),
             format!("{one}  ./a b.gguf"),
         ] {
-            match Line::parse(&line) {
-                Line::Sum(sum) => assert_eq!(sum.name, "a b.gguf", "{line}"),
-                Line::Other(_) => panic!("{line}"),
-            }
+            let sum = Line::parse(&line).sum.unwrap();
+            assert_eq!(sum.name, "a b.gguf", "{line}");
         }
         for line in ["", "sha256  a", &one, &format!("{one}  ")] {
-            assert!(matches!(Line::parse(line), Line::Other(_)), "{line}");
+            assert!(Line::parse(line).sum.is_none(), "{line}");
         }
     }
 
