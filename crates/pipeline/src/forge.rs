@@ -92,6 +92,9 @@ pub fn run(
     let (paths, plans): (Vec<_>, Vec<_>) = outputs.iter().map(|(p, o)| (p, o.clone())).unzip();
     let targets = targets::collect(checkpoint, &plans, options.allow_requantize)?;
     room::check_targets(&paths, &plans, options.force)?;
+    if !options.scratch {
+        room::check_lists(&paths)?;
+    }
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = match options.threads {

@@ -15,6 +15,18 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
     })
 }
 
+/// The lists of digests that the outputs are added to at the end can be read now, and added to.
+pub(crate) fn check_lists(paths: &[&PathBuf]) -> Result<(), Error> {
+    let folder = |path: &&PathBuf| partial::folder_of(path).to_owned();
+    let folders: Vec<PathBuf> = paths.iter().map(folder).collect();
+    for (i, folder) in folders.iter().enumerate() {
+        if !folders[..i].contains(folder) {
+            aeolus_source::Sums::check(folder, paths.len())?;
+        }
+    }
+    Ok(())
+}
+
 /// The folder itself or the first above it that exists: where its bytes will go.
 fn existing(folder: &Path) -> Result<&Path, Error> {
     let found = folder
