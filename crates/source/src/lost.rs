@@ -8,26 +8,28 @@
 #![cfg(unix)]
 
 use std::sync::Once;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// Maps that are told apart; of further ones only their loss is told, not their name.
 const PLACES: usize = 1024;
 
-/// Where a map is, and what it is of. Places are taken over by later maps; the names stay in memory,
-/// since the handler may be reading one: that costs as many bytes as a process opens paths.
+/// Where a map is, and what it is of. Places are taken over by later maps; the messages stay in
+/// memory, since the handler may be reading one: that costs some bytes for each file a process maps.
 struct Place {
     start: AtomicUsize,
     bytes: AtomicUsize,
-    path: AtomicPtr<PathBytes>,
+    message: AtomicPtr<Message>,
 }
 
-struct PathBytes(Vec<u8>);
+/// The whole line that is said of a map, made beforehand: a handler can only write, and what is
+/// written by one call arrives in one piece.
+struct Message(Vec<u8>);
 
 static ALL: [Place; PLACES] = [const {
     Place {
         start: AtomicUsize::new(0),
         bytes: AtomicUsize::new(0),
-        path: AtomicPtr::new(std::ptr::null_mut()),
+        message: AtomicPtr::new(std::ptr::null_mut()),
     }
 }; PLACES];
 
@@ -52,9 +54,17 @@ impl Entry {
         });
         if let Some(index) = free {
             let place = &ALL[index];
-            let name = Box::new(PathBytes(path.as_os_str().as_bytes().to_vec()));
-            // The name that was here before stays in memory: see above.
-            place.path.store(Box::into_raw(name), Ordering::Release);
+            let what: [&[u8]; 3] = [
+                b"error: ",
+                path.as_os_str().as_bytes(),
+                b": a part of it cannot be read any more: it was shortened while it was being \
+                  read, or its disk fails; nothing was finished\n",
+            ];
+            let message = Box::new(Message(what.concat()));
+            // The message that was here before stays in memory: see above.
+            place
+                .message
+                .store(Box::into_raw(message), Ordering::Release);
             place.start.store(start, Ordering::Release);
             place.bytes.store(bytes, Ordering::Release);
         }
@@ -75,10 +85,11 @@ impl Drop for Entry {
 /// with `exit_code`, instead of being killed. `SIGBUS` from elsewhere does what it did.
 ///
 /// The handler writes one line to stderr and leaves: no destructors run, files are left as they
-/// are, as after a kill.
+/// are, as after a kill. Threads that run into it at the same time say nothing more.
 pub fn report_lost_pages(exit_code: i32) {
     static ONCE: Once = Once::new();
     static EXIT_CODE: AtomicUsize = AtomicUsize::new(2);
+    static SAID: AtomicBool = AtomicBool::new(false);
 
     extern "C" fn handle(
         signal: libc::c_int,
@@ -93,14 +104,7 @@ pub fn report_lost_pages(exit_code: i32) {
             let bytes = place.bytes.load(Ordering::Acquire);
             start != 0 && address >= start && address - start < bytes
         };
-        // Only calls that are safe in a signal handler: loads, write, _exit, signal.
-        let say = |bytes: &[u8]| {
-            // SAFETY: the pointer and length are those of a live slice.
-            #[allow(unsafe_code, reason = "write is the one way to speak in a handler")]
-            unsafe {
-                libc::write(2, bytes.as_ptr().cast(), bytes.len())
-            };
-        };
+        // Only calls that are safe in a signal handler: loads, swap, write, pause, _exit, signal.
         let Some(place) = ALL.iter().find(of) else {
             // Not ours: returning runs into the same fault again, which then does what it did.
             // SAFETY: setting a default action has no precondition.
@@ -110,16 +114,26 @@ pub fn report_lost_pages(exit_code: i32) {
             }
             return;
         };
-        let path = place.path.load(Ordering::Acquire);
-        // SAFETY: a place with a start has a name, set before it, that is never freed.
-        #[allow(unsafe_code, reason = "the handler cannot share ownership of the name")]
-        let path: &[u8] = unsafe { path.as_ref() }.map_or(b"", |path| &path.0);
-        say(b"error: ");
-        say(path);
-        say(
-            b": a part of it cannot be read any more: it was shortened while it was being read, \
-              or its disk fails; nothing was finished\n",
-        );
+        if SAID.swap(true, Ordering::AcqRel) {
+            // Another thread lost pages, too, and is about to end the process.
+            loop {
+                // SAFETY: pause waits and has no precondition.
+                #[allow(unsafe_code, reason = "a C call")]
+                unsafe {
+                    libc::pause()
+                };
+            }
+        }
+        let message = place.message.load(Ordering::Acquire);
+        // SAFETY: a place with a start has a message, set before it, that is never freed.
+        #[allow(unsafe_code, reason = "the handler cannot share ownership of it")]
+        let message = unsafe { message.as_ref() };
+        let message = message.map_or(&b""[..], |message| &message.0);
+        // SAFETY: the pointer and length are those of a live slice.
+        #[allow(unsafe_code, reason = "write is the one way to speak in a handler")]
+        unsafe {
+            libc::write(2, message.as_ptr().cast(), message.len())
+        };
         // SAFETY: _exit ends the process and has no precondition.
         #[allow(unsafe_code, reason = "exit would run code, which a handler must not")]
         unsafe {
