@@ -284,6 +284,11 @@ fn check_tokens(
             path: path.into(),
             looked_for: TOKENS_KEY,
         })?;
+    if tokens.strings().is_none() {
+        // A file with it would be made, and no engine could read a text with it.
+        let problem = format!("expected strings, found {}", tokens.element_type());
+        return Err(Error::key(path, TOKENS_KEY, problem));
+    }
     if tokens.len() != hyper.vocab as usize {
         let (found, vocab) = (tokens.len(), hyper.vocab);
         let problem = format!("{found} tokens, but the vocabulary has {vocab}");

@@ -329,6 +329,14 @@ fn vocabularies_and_block_formats_are_checked() {
         text.contains("1 tokens, but the vocabulary has 16"),
         "{text}"
     );
+    let text = error(|m, _| {
+        let numbers: Vec<i32> = (0..16).collect();
+        m.insert("tokenizer.ggml.tokens", Array::from_i32s(&numbers));
+    });
+    assert!(
+        text.contains("tokenizer.ggml.tokens: expected strings, found INT32"),
+        "{text}"
+    );
     let text = error(|m, _| drop(m.insert("tokenizer.ggml.tokens", 1u32)));
     assert!(text.contains("expected ARRAY"), "{text}");
     let text = error(|m, _| drop(m.insert("tokenizer.ggml.merges", Array::from_i32s(&[1]))));
