@@ -229,13 +229,21 @@ fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, Entry>) -> io::
         let path = entry.path();
         if entry.file_type()?.is_dir() {
             walk(root, &path, files)?;
-        } else if let (Ok(found), Some(name)) = (fs::metadata(&path), relative(root, &path)) {
+        } else if let (Ok(found), Some(relative)) = (fs::metadata(&path), relative(root, &path)) {
+            // A link leads to a blob, and blobs are named by their hash.
+            let target = fs::read_link(&path).unwrap_or_default();
+            let hash = target.file_name().and_then(|name| name.to_str());
+            let hash = hash.unwrap_or_default().to_owned();
             let known = Entry {
                 bytes: found.len(),
-                blob: String::new(),
-                sha256: None,
+                sha256: name::is_sha256(&hash).then(|| hash.clone()),
+                blob: if name::is_commit(&hash) {
+                    hash
+                } else {
+                    String::new()
+                },
             };
-            files.insert(name, known);
+            files.insert(relative, known);
         }
     }
     Ok(())

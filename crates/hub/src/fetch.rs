@@ -71,14 +71,15 @@ pub struct FetchedFile {
     pub place: PathBuf,
     /// Size in bytes.
     pub bytes: u64,
-    /// Whether it was there already.
+    /// Whether it was there already, or in the cache.
     pub present: bool,
 }
 
 impl Hub {
     /// Fetches the selected files of a revision.
     ///
-    /// Files that are there are not asked for again. Offline, all of them must be in the cache.
+    /// Files that are there are not asked for again, and those of the cache are copied to a folder
+    /// of the user's own. Offline, all of them must be there or in the cache.
     ///
     /// # Errors
     /// What [`Hub::list`] and [`Selection::choose`] refuse; [`Error::NoSpace`] before the first
@@ -108,15 +109,20 @@ impl Hub {
             }
             Target::Folder { path, overwrite } => (
                 path.clone(),
-                self.plan_folder(repo, path, *overwrite, &listing, &paths)?,
+                self.plan_folder(repo, &cache, (path, *overwrite), &listing, &paths)?,
             ),
         };
         for file in plan.files.iter().filter(|f| f.present) {
             progress.event(Event::Present { path: &file.path });
         }
+        if !plan.jobs.is_empty() || !plan.copies.is_empty() {
+            let missing: u64 = plan.jobs.iter().map(Job::missing_bytes).sum();
+            let copied: u64 = plan.copies.iter().map(|copy| copy.bytes).sum();
+            self.check_space(&folder, &plan, missing + copied)?;
+            plan.copies.iter().try_for_each(Copy::run)?;
+        }
         if !plan.jobs.is_empty() {
             let bytes = plan.jobs.iter().map(Job::missing_bytes).sum();
-            self.check_space(&folder, &plan.jobs, bytes)?;
             progress.event(Event::Total {
                 files: plan.jobs.len(),
                 bytes,
@@ -199,8 +205,8 @@ impl Hub {
     fn plan_folder(
         &self,
         repo: &RepoRef,
-        folder: &Path,
-        overwrite: bool,
+        cache: &RepoCache,
+        (folder, overwrite): (&Path, bool),
         listing: &Listing,
         paths: &[String],
     ) -> Result<Work, Error> {
@@ -220,14 +226,31 @@ impl Hub {
                     same
                 }
             };
-            if !there {
-                self.http()
-                    .check_online(&format!("{}: {path}", repo.id()))?;
-                let check = checksum(entry);
-                let names = Names::hidden(&place, check.expected());
-                work.jobs.push(Job::new(path, entry.bytes, check, names)?);
+            if there {
+                work.file(path, place, entry, true);
+                continue;
             }
-            work.file(path, place, entry, there);
+            let check = checksum(entry);
+            let names = Names::hidden(&place, check.expected());
+            let cached = cache.file(&listing.commit, path, entry.bytes);
+            // Whoever put it there, it becomes the user's under the same promise as all others.
+            let cached = match cached {
+                Some(from) if has_hash(&from, &check)? => Some(from),
+                _ => None,
+            };
+            if let Some(from) = cached {
+                work.copies.push(Copy {
+                    from,
+                    names,
+                    bytes: entry.bytes,
+                });
+                work.file(path, place, entry, true);
+                continue;
+            }
+            self.http()
+                .check_online(&format!("{}: {path}", repo.id()))?;
+            work.jobs.push(Job::new(path, entry.bytes, check, names)?);
+            work.file(path, place, entry, false);
         }
         Ok(work)
     }
@@ -237,11 +260,12 @@ impl Hub {
         self.http().url(start.into_iter().chain(path.split('/')))
     }
 
-    fn check_space(&self, folder: &Path, jobs: &[Job], needed: u64) -> Result<(), Error> {
+    fn check_space(&self, folder: &Path, work: &Work, needed: u64) -> Result<(), Error> {
         // The folder may not exist yet; a partial file's folder does.
-        let there = jobs
-            .iter()
-            .find_map(|job| job.names.partial.parent())
+        let names = work.jobs.iter().map(|job| &job.names);
+        let there = names
+            .chain(work.copies.iter().map(|copy| &copy.names))
+            .find_map(|names| names.partial.parent())
             .unwrap_or(folder);
         fs::create_dir_all(there).map_err(Error::io("create", there))?;
         let available = aeolus_source::available_bytes(there)?;
@@ -260,6 +284,7 @@ impl Hub {
 #[derive(Default)]
 struct Work {
     jobs: Vec<Job>,
+    copies: Vec<Copy>,
     files: Vec<FetchedFile>,
 }
 
@@ -271,6 +296,36 @@ impl Work {
             bytes: entry.bytes,
             present,
         });
+    }
+}
+
+/// A file of the cache that is copied to a folder of the user's own.
+struct Copy {
+    from: PathBuf,
+    names: Names,
+    bytes: u64,
+}
+
+impl Copy {
+    /// Copies it and gives it its name, whole.
+    fn run(&self) -> Result<(), Error> {
+        let copy = self.names.partial.with_extension("copy");
+        let mut from = fs::File::open(&self.from).map_err(Error::io("open", &self.from))?;
+        let to = loop {
+            // `None` is for those who do not wait.
+            if let Some(to) = aeolus_source::open_locked(&copy, true)? {
+                break to;
+            }
+        };
+        let copied = to
+            .set_len(0)
+            .and_then(|()| std::io::copy(&mut from, &mut &to))
+            .and_then(|_| to.sync_all())
+            .and_then(|()| fs::rename(&copy, &self.names.place));
+        copied.map_err(|error| {
+            let _ = fs::remove_file(&copy);
+            Error::io("write", &self.names.place)(error)
+        })
     }
 }
 

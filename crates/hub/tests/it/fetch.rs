@@ -379,6 +379,76 @@ fn many_small_files_at_once() {
 }
 
 #[test]
+fn a_folder_takes_from_the_cache_what_is_there() {
+    let server = HubServer::start();
+    let large: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+    let files = Repo::new()
+        .file("a.txt", "one")
+        .file("deep/b.txt", "two")
+        .large("c.bin", large.clone());
+    server.add_repo("o/n", files);
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(&server, &dir.path().join("cache"));
+    let online = hub(settings.clone());
+    let cached = online.fetch(&repo("o/n"), &all(), &Target::Cache, &());
+    let cached = cached.unwrap();
+    server.clear_requests();
+    settings.offline = true;
+    let offline = hub(settings);
+    let target = |name: &str| Target::Folder {
+        path: dir.path().join(name),
+        overwrite: false,
+    };
+    let fetch = |name: &str| offline.fetch(&repo("o/n"), &all(), &target(name), &());
+    let check = |name: &str| {
+        let folder = dir.path().join(name);
+        assert_eq!(names(&folder), ["a.txt", "c.bin", "deep"]);
+        assert_eq!(names(&folder.join("deep")), ["b.txt"]);
+        for file in ["a.txt", "deep/b.txt", "c.bin"] {
+            let place = folder.join(file);
+            assert!(place.symlink_metadata().unwrap().is_file(), "no link");
+            let (a, b) = (fs::read(place), fs::read(cached.place.join(file)));
+            assert!(a.unwrap() == b.unwrap(), "{file}");
+        }
+    };
+    for name in ["whole", "whole", "deeper/still"] {
+        let fetched = fetch(name).unwrap();
+        assert_eq!(fetched.place, dir.path().join(name));
+        assert_eq!(fetched.files.len(), 3);
+        check(name);
+    }
+    // What the Python client's older versions leave: no list of the commit's files.
+    let repo_folder = dir.path().join("cache/models--o--n");
+    fs::remove_dir_all(repo_folder.join("trees")).unwrap();
+    fetch("walked").unwrap();
+    check("walked");
+    assert!(server.requests().is_empty());
+    // Online, too, nothing but the commit and its files' names is asked for.
+    let fetched = online.fetch(&repo("o/n"), &all(), &target("online"), &());
+    fetched.unwrap();
+    check("online");
+    assert_eq!(server.requests().len(), 2, "{:?}", server.requests());
+
+    // A damaged blob is not passed on: offline that is an error, online it is fetched.
+    let blob = fs::canonicalize(cached.place.join("c.bin")).unwrap();
+    let mut damaged = large;
+    damaged[7] ^= 1;
+    fs::write(blob, damaged).unwrap();
+    let error = fetch("damaged").unwrap_err();
+    assert!(matches!(&error, Error::Offline { .. }), "{error}");
+    let fetched = online.fetch(&repo("o/n"), &all(), &target("damaged"), &());
+    fetched.unwrap();
+    assert_eq!(
+        fs::read(dir.path().join("damaged/c.bin")).unwrap()[..9],
+        [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    );
+    // Without anything in the cache it stays an error.
+    fs::remove_dir_all(repo_folder).unwrap();
+    let error = fetch("none").unwrap_err();
+    assert!(matches!(&error, Error::Offline { .. }), "{error}");
+}
+
+#[test]
 fn offline_means_that_no_request_is_made() {
     let server = HubServer::start();
     server.add_repo("o/n", Repo::new().file("a", "1"));
