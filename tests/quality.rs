@@ -178,6 +178,18 @@ fn a_file_with_itself_is_zero_and_any_base_gives_the_same_figures() {
             arg(&kept),
         ]);
         assert!(other.contains("n_ctx is 128, this run's is 64"), "{other}");
+        // Nor are another model's windows taken for this one's, or those of another mode.
+        let kept_as = ["--save-base", arg(&kept), "-q"];
+        let swapped = ["compare", arg(&q4), arg(&q8)];
+        let other = fails([&swapped[..], &cut[..], &kept_as[..]].concat());
+        assert!(other.contains(": its model is "), "{format}: {other}");
+        let fast = ["compare", arg(&q8), arg(&q4), "--mode", "fast"];
+        let other = fails([&fast[..], &cut[..], &kept_as[..]].concat());
+        let why = match format {
+            "aeolus" => ": its mode is exact",
+            _ => ": its model is ",
+        };
+        assert!(other.contains(why), "{format}: {other}");
         // As the base, it has its own cut: flags that ask for another are not passed over.
         for cut in [["-c", "64"], ["--stride", "16"]] {
             let other = ["compare", arg(&kept), arg(&q4), "-f", arg(&text)];

@@ -139,6 +139,12 @@ impl aeolus_eval::Progress for WindowBar {
     fn event(&self, event: aeolus_eval::Event<'_>) {
         let mut lines = self.lines.borrow_mut();
         match event {
+            aeolus_eval::Event::StartedOver { path, why } => self.bar.suspend(|| {
+                say(format_args!(
+                    "note: {}: started over: {why}",
+                    path.display()
+                ));
+            }),
             aeolus_eval::Event::Started { total, known } => {
                 self.bar.set_length(total as u64);
                 self.bar.set_position(known as u64);

@@ -4,6 +4,7 @@
 //! into a file of log-probabilities; then one model after the other reads the same windows. So
 //! only one model at a time competes for memory, however many there are.
 
+use crate::distribution::BaseRow;
 use crate::divergence::{Divergence, divergence};
 use crate::logprobs::{BaseFacts, Format, LogProbs, Writer};
 use crate::model::Model;
@@ -17,6 +18,7 @@ use crate::windows::{Cut, Windows};
 use crate::{Error, distribution, fingerprint};
 use aeolus_pipeline::Cancel;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// What distributions are compared with.
 #[derive(Debug)]
@@ -102,6 +104,7 @@ pub fn compare(
         Some(path) => State::open(path, &description)?,
         None => State::in_memory(),
     };
+    state.tell(progress);
     let known: usize = models
         .iter()
         .map(|m| state.known(fingerprint::key(m.fingerprint()), windows.len()))
@@ -291,10 +294,16 @@ fn base_rows(
     if path.exists() {
         let file = LogProbs::open(path, model.bos())?;
         check_kept(&file, windows, &facts)?;
+        if file.facts().fingerprint.is_none() {
+            check_model(&file, windows, model)?;
+        }
         started(windows.len());
         return Ok(file);
     }
     let mut writer = Writer::create(path, format, windows, &facts)?;
+    if let Some((path, why)) = writer.started_over() {
+        job.progress.event(Event::StartedOver { path, why });
+    }
     started(writer.complete());
     job.progress.event(Event::Model { name: model.name() });
     let todo: Vec<usize> = (writer.complete()..windows.len()).collect();
@@ -361,5 +370,42 @@ fn check_kept(file: &LogProbs, windows: &Windows, facts: &BaseFacts) -> Result<(
             facts.fingerprint.clone().unwrap_or_default(),
         ),
         _ => Ok(()),
+    }
+}
+
+/// Nats by which a model's own distributions may differ from those that a peer's layout keeps of
+/// it. Rounding costs some 1e-6; Q8_0, the type that is nearest to its source, 5e-5 with the
+/// smallest models and more with others, and so does the other mode.
+const SAME_MODEL: f64 = 2e-5;
+
+/// A peer's file does not say which model it is of, but its first window does.
+fn check_model(file: &LogProbs, windows: &Windows, model: &dyn Scorer) -> Result<(), Error> {
+    let rows = file.window(0)?;
+    let distance = |logits: &[f32]| -> Result<f64, Failure> {
+        let mut base = BaseRow::default();
+        let mut sum = 0.0;
+        let all = logits.chunks_exact(model.vocab());
+        for (position, (logits, target)) in all.zip(windows.targets(0)).enumerate() {
+            rows.decode(position, &mut base)?;
+            let found = distribution::compare(&base, logits, *target);
+            sum += found.map_err(|bad| Failure::Logit { position, bad })?.kld;
+        }
+        Ok(sum / windows.scored().len() as f64)
+    };
+    let found = Mutex::new(Ok(f64::INFINITY));
+    let scored = windows.scored();
+    model.windows(&[windows.input(0)], scored.clone(), &|_, logits| {
+        *found.lock().unwrap_or_else(PoisonError::into_inner) = distance(logits);
+    })?;
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let distance = found.map_err(|failure| failure.at(model.name(), 0, scored.start))?;
+    match distance.abs() <= SAME_MODEL {
+        true => Ok(()),
+        false => Err(Error::OtherRun {
+            path: file.path().into(),
+            field: "model".into(),
+            found: format!("{distance:.2e} nats away from it"),
+            expected: model.name().into(),
+        }),
     }
 }

@@ -36,6 +36,7 @@ mod comparison;
 mod distribution;
 mod divergence;
 mod error;
+mod fault;
 mod fingerprint;
 /// The bodies of the fuzz targets; see docs/security.md.
 #[cfg(any(test, feature = "fuzzing"))]

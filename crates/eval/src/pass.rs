@@ -81,7 +81,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    fn at(self, model: &str, window: usize, first: usize) -> Error {
+    pub(crate) fn at(self, model: &str, window: usize, first: usize) -> Error {
         match self {
             Self::Logit { position, bad } => Error::NonFinite {
                 model: model.into(),

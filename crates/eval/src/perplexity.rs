@@ -92,6 +92,7 @@ pub fn perplexity(
     text_bytes: u64,
     state: &mut State,
 ) -> Result<Perplexity, Error> {
+    state.tell(job.progress);
     let key = fingerprint::key(fingerprint);
     let count = job.windows.len();
     let todo: Vec<usize> = (0..count)

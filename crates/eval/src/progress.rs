@@ -1,6 +1,7 @@
 //! What a long evaluation tells its caller.
 
 use crate::stats::Estimate;
+use std::path::Path;
 
 /// Receives events, in order, from the calling thread.
 pub trait Progress {
@@ -12,6 +13,13 @@ pub trait Progress {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// What an earlier run left is of no use.
+    StartedOver {
+        /// The file.
+        path: &'a Path,
+        /// Why, in words.
+        why: &'a str,
+    },
     /// The run's size is known.
     Started {
         /// Windows to compute, all models together; or questions.

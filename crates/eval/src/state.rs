@@ -11,7 +11,7 @@
 //! offset  bytes
 //! 0       8     "AEOLEVA1"
 //! 8       4     n, bytes of the description
-//! 12      n     the description, JSON: text, cut, base, numeric mode
+//! 12      n     the description, JSON: text, cut, base, numeric mode, program's version
 //! ...           records: u64 key of the model, u32 window, u32 s sums, u32 v values,
 //!               s f64, v f32, u64 checksum over the record before it
 //! ```
@@ -21,17 +21,21 @@
 //! anew.
 
 use crate::checksum::checksum;
-use crate::{Error, lock};
+use crate::progress::{Event, Progress};
+use crate::{Error, fault, lock};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const MAGIC: &[u8; 8] = b"AEOLEVA1";
 const MAX_DESCRIPTION_BYTES: usize = 64 << 10;
 const RECORD_HEAD_BYTES: usize = 20;
+
+/// The key of the program's version in a description.
+const PROGRAM: &str = "program";
 
 /// Time between two syncs.
 pub(crate) const SYNC_PAUSE: Duration = Duration::from_secs(2);
@@ -53,6 +57,8 @@ pub type Description = Map<String, Value>;
 pub struct State {
     records: BTreeMap<(u64, u32), Record>,
     file: Option<StateFile>,
+    /// Why results that were there are gone, until it is told.
+    started_over: Option<String>,
 }
 
 #[derive(Debug)]
@@ -68,7 +74,9 @@ impl State {
         Self::default()
     }
 
-    /// Results in a file, which is made or taken over.
+    /// Results in a file, which is made or taken over. Those of another version of this program,
+    /// which may have computed otherwise, are not: the file is begun anew, and the evaluation says
+    /// so.
     ///
     /// # Errors
     /// [`Error::OtherRun`] if the file's results are of another text or base, [`Error::Format`]
@@ -86,14 +94,22 @@ impl State {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
         let mut records = BTreeMap::new();
-        let header = encode_header(description);
-        let end = if is_torn(&bytes, &header) {
+        let mut description = description.clone();
+        description.insert(PROGRAM.into(), env!("CARGO_PKG_VERSION").into());
+        let header = encode_header(&description);
+        let torn = is_torn(&bytes, &header);
+        let found = match torn {
+            true => None,
+            false => Some(read_header(path, &bytes, &description)?),
+        };
+        let (rest, other) = found.unwrap_or_default();
+        let end = if torn || other.is_some() {
             file.seek(SeekFrom::Start(0)).map_err(io("write"))?;
-            file.write_all(&header).map_err(io("write"))?;
+            fault::write_all(&mut file, path, &header).map_err(io("write"))?;
             file.sync_all().map_err(io("write"))?;
             header.len()
         } else {
-            let mut rest = read_header(path, &bytes, description)?;
+            let mut rest = rest;
             while let Some((key, record, after)) = read_record(rest) {
                 records.insert(key, record);
                 rest = after;
@@ -110,7 +126,16 @@ impl State {
                 path: path.into(),
                 synced: Instant::now(),
             }),
+            started_over: other,
         })
+    }
+
+    /// Tells, once, that results of an earlier run were of no use.
+    pub(crate) fn tell(&mut self, progress: &dyn Progress) {
+        if let (Some(why), Some(file)) = (self.started_over.take(), &self.file) {
+            let (path, why) = (file.path.as_path(), why.as_str());
+            progress.event(Event::StartedOver { path, why });
+        }
     }
 
     pub(crate) fn get(&self, key: u64, window: usize) -> Option<&Record> {
@@ -128,7 +153,7 @@ impl State {
         })?;
         if let Some(StateFile { file, path, synced }) = &mut self.file {
             let bytes = encode_record(key, window, &record);
-            file.write_all(&bytes).map_err(Error::io("write", path))?;
+            fault::write_all(file, path, &bytes).map_err(Error::io("write", path))?;
             if synced.elapsed() >= SYNC_PAUSE {
                 file.sync_data().map_err(Error::io("write", path))?;
                 *synced = Instant::now();
@@ -154,12 +179,12 @@ fn is_torn(bytes: &[u8], header: &[u8]) -> bool {
     same < header.len() && bytes.len() <= header.len() && bytes[same..].iter().all(|b| *b == 0)
 }
 
-/// Checks the header and gives what follows it.
+/// Checks the header and gives what follows it, and in words if another version wrote it.
 fn read_header<'a>(
     path: &Path,
     bytes: &'a [u8],
     expected: &Description,
-) -> Result<&'a [u8], Error> {
+) -> Result<(&'a [u8], Option<String>), Error> {
     let bad = |problem: &str| Error::Format {
         what: "saved state of an evaluation",
         path: path.into(),
@@ -176,7 +201,7 @@ fn read_header<'a>(
     let found: Description =
         serde_json::from_slice(text).map_err(|e| bad(&format!("its description: {e}")))?;
     let names = expected.keys().chain(found.keys());
-    for name in names {
+    for name in names.filter(|name| *name != PROGRAM) {
         let (a, b) = (found.get(name), expected.get(name));
         if a != b {
             let show = |value: Option<&Value>| value.map_or("unknown".into(), Value::to_string);
@@ -188,7 +213,15 @@ fn read_header<'a>(
             });
         }
     }
-    Ok(rest)
+    let (found, own) = (found.get(PROGRAM), expected.get(PROGRAM));
+    let other = (found != own).then(|| {
+        let show = |value: Option<&Value>| {
+            let text = value.and_then(Value::as_str).unwrap_or("unknown");
+            text.escape_debug().to_string()
+        };
+        format!("its program was {}, now it is {}", show(found), show(own))
+    });
+    Ok((rest, other))
 }
 
 /// Numbers of sums and values of every record in the bytes of a file, whatever run it is of.
@@ -196,7 +229,7 @@ fn read_header<'a>(
 pub(crate) fn records_of(bytes: &[u8]) -> Vec<(usize, usize)> {
     let nothing = Description::new();
     let mut rest = match read_header(Path::new("fuzz"), bytes, &nothing) {
-        Ok(rest) => rest,
+        Ok((rest, _)) => rest,
         // Of another run: its records are looked at all the same.
         Err(Error::OtherRun { .. }) => match bytes.get(MAGIC.len()..) {
             Some(rest) => rest,
@@ -332,6 +365,76 @@ mod tests {
             1,
             "a tail of zeros, as power failures leave"
         );
+    }
+
+    #[test]
+    fn results_of_another_version_are_begun_anew_and_told() {
+        struct Told(std::cell::RefCell<Vec<String>>);
+        impl Progress for Told {
+            fn event(&self, event: Event<'_>) {
+                self.0.borrow_mut().push(format!("{event:?}"));
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let mut other = description(8);
+        for version in [None, Some("0.0.1")] {
+            if let Some(version) = version {
+                other.insert(PROGRAM.into(), version.into());
+            }
+            let mut bytes = encode_header(&other);
+            bytes.extend(encode_record(7, 0, &record(0.0)));
+            std::fs::write(&path, bytes).unwrap();
+            // Of another text, too: somebody's, refused.
+            State::open(&path, &description(9)).unwrap_err();
+            let mut state = State::open(&path, &description(8)).unwrap();
+            assert_eq!(state.known(7, 9), 0);
+            let told = Told(Vec::new().into());
+            state.tell(&told);
+            state.tell(&told);
+            let told = told.0.into_inner();
+            assert_eq!(told.len(), 1, "{told:?}");
+            let why = format!("its program was {}", version.unwrap_or("unknown"));
+            assert!(told[0].contains(&why), "{told:?}");
+            state.insert(7, 1, record(1.0)).unwrap();
+            drop(state);
+            let mut state = State::open(&path, &description(8)).unwrap();
+            assert_eq!(state.known(7, 9), 1);
+            state.tell(&Told(Vec::new().into()));
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_anywhere_costs_one_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = dir.path().join("whole");
+        let mut state = State::open(&whole, &description(8)).unwrap();
+        (0..9).for_each(|window| state.insert(7, window, record(window as f64)).unwrap());
+        drop(state);
+        let whole = std::fs::read(whole).unwrap();
+        for point in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("state");
+            let full = fault::full::Full::after(folder.path(), whole.len() * point / 20);
+            let mut kept = 0;
+            let end = State::open(&path, &description(8)).and_then(|mut state| {
+                (0..9).try_for_each(|window| {
+                    state.insert(7, window, record(window as f64))?;
+                    kept += 1;
+                    Ok(())
+                })
+            });
+            let message = end.unwrap_err().to_string();
+            assert!(message.contains("state: cannot write"), "{message}");
+            drop(full);
+            let mut state = State::open(&path, &description(8)).unwrap();
+            assert_eq!(state.known(7, 9), kept, "point {point}");
+            for window in kept..9 {
+                state.insert(7, window, record(window as f64)).unwrap();
+            }
+            drop(state);
+            assert!(std::fs::read(&path).unwrap() == whole, "point {point}");
+        }
     }
 
     #[test]

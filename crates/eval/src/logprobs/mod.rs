@@ -11,8 +11,10 @@
 //!
 //! Both hold the text's tokens, then one record of fixed size for each window, in order. So a
 //! file grows by whole windows, and one whose making was interrupted is continued.
-//! Under its own name a file is complete; before that it is `NAME.partial`.
+//! Under its own name a file is complete; before that it is `NAME.partial`, with a
+//! `NAME.partial.journal` that says which model it is of.
 
+mod journal;
 mod ours;
 mod peer;
 mod writer;

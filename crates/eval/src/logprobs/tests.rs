@@ -1,5 +1,6 @@
 use super::*;
 use crate::distribution::compare;
+use crate::fault;
 use crate::windows::Cut;
 use std::path::PathBuf;
 
@@ -8,13 +9,16 @@ const FORMATS: [Format; 2] = [Format::Aeolus, Format::LlamaCpp];
 
 fn windows(stride: Option<usize>) -> Windows {
     let tokens = (0..50).map(|i| i * 7 % VOCAB as u32).collect();
-    let cut = Cut {
+    Windows::new(tokens, &cut(stride)).unwrap()
+}
+
+fn cut(stride: Option<usize>) -> Cut {
+    Cut {
         n_ctx: 12,
         stride,
         bos: Some(1),
         limit: None,
-    };
-    Windows::new(tokens, &cut).unwrap()
+    }
 }
 
 fn facts() -> BaseFacts {
@@ -140,14 +144,119 @@ fn a_file_goes_on_where_it_was_interrupted() {
         drop(writer);
         write(&path, format, &windows, 4).finish().unwrap();
         assert!(std::fs::read(&path).unwrap() == reference);
-        assert!(!partial.exists());
+        let names = std::fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(names, 1, "only the finished file");
     }
-    // Another text starts over.
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("base");
-    drop(write(&path, Format::Aeolus, &windows(None), 2));
-    let other = Writer::create(&path, Format::Aeolus, &windows(Some(3)), &facts()).unwrap();
-    assert_eq!(other.complete(), 0);
+}
+
+#[test]
+fn windows_of_another_model_text_or_mode_are_not_taken_over() {
+    let other_model = BaseFacts {
+        fingerprint: Some("g".into()),
+        ..facts()
+    };
+    let other_mode = BaseFacts {
+        numeric: Some(Numeric::Fast),
+        ..facts()
+    };
+    let other_text = Windows::new(vec![3; 48], &cut(None)).unwrap();
+    for format in FORMATS {
+        for (windows, facts, why) in [
+            (&windows(None), &other_model, "its model was f, now it is g"),
+            (&windows(None), &other_mode, "its mode was exact"),
+            (&other_text, &facts(), "its text was"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("base");
+            drop(write(&path, format, &self::windows(None), 2));
+            let writer = Writer::create(&path, format, windows, facts).unwrap();
+            assert_eq!(writer.complete(), 0, "{format:?}: {why}");
+            let (partial, told) = writer.started_over().unwrap();
+            assert!(told.starts_with(why), "{told}");
+            assert_eq!(partial, dir.path().join("base.partial"));
+            drop(writer);
+            // Nor back again: what is there is the second one's.
+            let writer = Writer::create(&path, format, &self::windows(None), &self::facts());
+            assert_eq!(writer.unwrap().complete(), 0);
+        }
+        // Of another version, and without anything that tells.
+        for torn in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("base");
+            drop(write(&path, format, &windows(None), 2));
+            let journal = dir.path().join("base.partial.journal");
+            let text = std::fs::read_to_string(&journal).unwrap();
+            let own = format!("program: {}", env!("CARGO_PKG_VERSION"));
+            let text = match torn {
+                true => String::new(),
+                false => text.replace(&own, "program: 0.0.1"),
+            };
+            std::fs::write(&journal, text).unwrap();
+            let writer = Writer::create(&path, format, &windows(None), &facts()).unwrap();
+            assert_eq!(writer.complete(), 0);
+            let (_, told) = writer.started_over().unwrap();
+            let why = match torn {
+                true => "nothing tells which model it is of",
+                false => "its program was 0.0.1",
+            };
+            assert!(told.starts_with(why), "{told}");
+        }
+    }
+}
+
+#[test]
+fn windows_that_were_lost_are_computed_again() {
+    for format in FORMATS {
+        let (_dir, reference) = whole(format);
+        let reference = std::fs::read(reference).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("base");
+        let partial = dir.path().join("base.partial");
+        drop(write(&path, format, &windows(None), 3));
+        // A byte in the middle of the second of three windows.
+        let mut bytes = std::fs::read(&partial).unwrap();
+        let header = LogProbs::open(&whole(format).1, Some(1)).map_or(0, |file| file.data_offset);
+        let record = (bytes.len() - header) / 3;
+        bytes[header + record * 3 / 2] ^= 1;
+        std::fs::write(&partial, bytes).unwrap();
+        let writer = write(&path, format, &windows(None), 0);
+        assert_eq!(writer.complete(), 1, "{format:?}");
+        drop(writer);
+        write(&path, format, &windows(None), 4).finish().unwrap();
+        assert!(std::fs::read(&path).unwrap() == reference);
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_anywhere_costs_one_window() {
+    for format in FORMATS {
+        let (_dir, reference) = whole(format);
+        let reference = std::fs::read(reference).unwrap();
+        let windows = windows(None);
+        for point in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("base");
+            let full = fault::full::Full::after(dir.path(), reference.len() * point / 20);
+            let mut kept = 0;
+            let end = Writer::create(&path, format, &windows, &facts()).and_then(|mut writer| {
+                for window in 0..4 {
+                    let logits = logits(window, windows.scored().len());
+                    writer.append(&writer.encoder().encode(&logits).unwrap())?;
+                    kept += 1;
+                }
+                Ok(())
+            });
+            let message = end.unwrap_err().to_string();
+            assert!(message.contains("cannot write"), "{message}");
+            assert!(!path.exists());
+            drop(full);
+            let writer = Writer::create(&path, format, &windows, &facts()).unwrap();
+            assert_eq!(writer.complete(), kept, "{point}");
+            drop(writer);
+            write(&path, format, &windows, 4).finish().unwrap();
+            assert!(std::fs::read(&path).unwrap() == reference, "{point}");
+        }
+    }
 }
 
 #[test]

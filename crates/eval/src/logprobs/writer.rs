@@ -1,12 +1,13 @@
 //! A file of log-probabilities that grows by windows, and goes on where it was interrupted.
 
+use super::journal::{Identity, Journal};
 use super::{BaseFacts, Format, LogProbs, ours, peer, record_bytes};
 use crate::distribution::NonFinite;
 use crate::state::SYNC_PAUSE;
 use crate::windows::Windows;
-use crate::{Error, lock};
+use crate::{Error, fault};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,10 +15,12 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Writer {
     file: File,
+    journal: Journal,
     path: PathBuf,
     partial: PathBuf,
     encoder: Encoder,
     complete: usize,
+    started_over: Option<String>,
     count: usize,
     bos: Option<u32>,
     synced: Instant,
@@ -33,6 +36,17 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
+    /// For these windows of a model with so many tokens; `None` for sizes beyond the address
+    /// space.
+    pub(super) fn new(format: Format, windows: &Windows, vocab: usize) -> Option<Self> {
+        Some(Self {
+            format,
+            scored: windows.scored().len(),
+            vocab,
+            row_bytes: format.row_bytes(vocab)?,
+        })
+    }
+
     /// The record of logits `[scored, vocab]`, or the first row and logit that is no number.
     pub(crate) fn encode(&self, logits: &[f32]) -> Result<Vec<u8>, (usize, NonFinite)> {
         let row_bytes = self.row_bytes;
@@ -55,12 +69,12 @@ impl Encoder {
 }
 
 impl Writer {
-    /// Starts `path`, or goes on with `path.partial` if that was begun with the same text, cut
-    /// and model.
+    /// Starts `path`, or goes on with `path.partial` if its journal says that it was begun with
+    /// the same text, cut and model, in the same mode and by the same version of the program.
     ///
     /// # Errors
     /// [`Error::Cut`] for strided windows or sizes that the peer's layout cannot hold,
-    /// [`Error::Busy`], [`Error::Io`].
+    /// [`Error::Busy`], [`Error::NoSpace`], [`Error::Io`].
     pub(crate) fn create(
         path: &Path,
         format: Format,
@@ -77,35 +91,32 @@ impl Writer {
         let header = header.ok_or_else(|| {
             cut("llama.cpp's layout holds windows side by side with 31-bit numbers only")
         })?;
-        let record = record_bytes(format, windows, facts.vocab)
-            .ok_or_else(|| cut("its log-probabilities exceed the address space"))?;
+        let too_large = || cut("its log-probabilities exceed the address space");
+        let record = record_bytes(format, windows, facts.vocab).ok_or_else(too_large)?;
+        let encoder = Encoder::new(format, windows, facts.vocab).ok_or_else(too_large)?;
 
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
         let io = |action| Error::io(action, &partial);
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&partial)
-            .map_err(io("create"))?;
-        lock(&file, &partial)?;
+        let file = aeolus_source::open_locked(&partial, false)?;
+        let mut file = file.ok_or_else(|| Error::Busy {
+            path: partial.clone(),
+        })?;
+        let identity = Identity::new(format, windows, facts);
+        let mut journal = Journal::open(&partial, &identity)?;
+        let bytes = file.metadata().map_err(io("read"))?.len();
         let mut found = Vec::new();
         (&mut file)
             .take(header.len() as u64)
             .read_to_end(&mut found)
             .map_err(io("read"))?;
-        let complete = if found == header {
-            let bytes = file.metadata().map_err(io("read"))?.len();
+        let known = found == header && journal.other().is_none();
+        let complete = if known {
             let whole = (bytes - header.len() as u64) / record as u64;
             let whole = whole.min(windows.len() as u64) as usize;
-            count_good(&mut file, format, record, whole).map_err(io("read"))?
+            count_good(&mut file, &journal, record, whole).map_err(io("read"))?
         } else {
-            file.set_len(0).map_err(io("write"))?;
-            file.seek(SeekFrom::Start(0)).map_err(io("write"))?;
-            file.write_all(&header).map_err(io("write"))?;
             0
         };
         let folder = match path.parent() {
@@ -113,8 +124,15 @@ impl Writer {
             _ => Path::new("."),
         };
         let needed = (windows.len() - complete) as u64 * record as u64;
+        // What is there is written over, or cut off.
+        let kept = header.len() as u64 + complete as u64 * record as u64;
         let available = aeolus_source::available_bytes(folder)?;
+        let available = available.saturating_add(bytes.saturating_sub(kept));
         if available < needed {
+            if bytes == 0 {
+                let _ = std::fs::remove_file(&partial);
+                journal.remove();
+            }
             return Err(Error::NoSpace {
                 folder: folder.into(),
                 needed,
@@ -122,24 +140,39 @@ impl Writer {
             });
         }
         // What follows the last whole window was being written when the run ended.
-        let end = header.len() as u64 + complete as u64 * record as u64;
-        file.set_len(end).map_err(io("write"))?;
-        file.seek(SeekFrom::Start(end)).map_err(io("write"))?;
+        let mut started_over = None;
+        if known {
+            journal.go_on(complete)?;
+            file.set_len(kept).map_err(io("write"))?;
+            file.seek(SeekFrom::Start(kept)).map_err(io("write"))?;
+        } else {
+            if bytes > 0 {
+                let why = journal.other().unwrap_or("its header is another one");
+                started_over = Some(why.to_owned());
+            }
+            journal.start_over(&identity)?;
+            file.set_len(0).map_err(io("write"))?;
+            file.seek(SeekFrom::Start(0)).map_err(io("write"))?;
+            fault::write_all(&mut file, &partial, &header).map_err(io("write"))?;
+        }
         Ok(Self {
             file,
+            journal,
             path: path.into(),
             partial,
-            encoder: Encoder {
-                format,
-                scored: windows.scored().len(),
-                vocab: facts.vocab,
-                row_bytes: (record - format.tail_bytes()) / windows.scored().len(),
-            },
+            encoder,
             complete,
+            started_over,
             count: windows.len(),
             bos: windows.layout().bos,
             synced: Instant::now(),
         })
+    }
+
+    /// Why nothing is taken over of a file that was begun, in words.
+    pub(crate) fn started_over(&self) -> Option<(&Path, &str)> {
+        let why = self.started_over.as_deref();
+        why.map(|why| (self.partial.as_path(), why))
     }
 
     /// Windows that are there already.
@@ -163,14 +196,15 @@ impl Writer {
             "bytes of a record"
         );
         assert!(self.complete < self.count, "windows of a file");
-        self.file
-            .write_all(record)
+        fault::write_all(&mut self.file, &self.partial, record)
             .map_err(Error::io("write", &self.partial))?;
+        self.journal.note(record)?;
         self.complete += 1;
         if self.synced.elapsed() >= SYNC_PAUSE {
             self.file
                 .sync_data()
                 .map_err(Error::io("write", &self.partial))?;
+            self.journal.sync()?;
             self.synced = Instant::now();
         }
         Ok(())
@@ -186,27 +220,24 @@ impl Writer {
             .sync_all()
             .map_err(Error::io("write", &self.partial))?;
         std::fs::rename(&self.partial, &self.path).map_err(Error::io("write", &self.path))?;
+        self.journal.remove();
         LogProbs::open(&self.path, self.bos)
     }
 }
 
 /// How many of the first `whole` records, which come next in the file, are as they were written: a
-/// power failure can leave a file its length and take bytes. A peer's records have no checksum;
-/// there only zeros are noticed.
+/// power failure can leave a file its length and take bytes.
 fn count_good(
     file: &mut File,
-    format: Format,
+    journal: &Journal,
     record: usize,
     whole: usize,
 ) -> std::io::Result<usize> {
+    let whole = whole.min(journal.claims());
     let mut bytes = vec![0; if whole > 0 { record } else { 0 }];
     for index in 0..whole {
         file.read_exact(&mut bytes)?;
-        let good = match format {
-            Format::Aeolus => ours::check_record(&bytes).is_some(),
-            Format::LlamaCpp => bytes.iter().any(|byte| *byte != 0),
-        };
-        if !good {
+        if !journal.agrees(index, &bytes) {
             return Ok(index);
         }
     }

@@ -93,6 +93,7 @@ pub fn run(
         .iter()
         .map(|question| key(asked, question, before(question)))
         .collect();
+    state.tell(progress);
     progress.event(Event::Started {
         total: questions.len(),
         known: keys.iter().filter(|key| state.known(**key, 1) > 0).count(),
