@@ -20,6 +20,7 @@ mod quality;
 mod resume;
 mod run;
 mod sources;
+mod sums;
 mod table;
 mod tasks;
 mod unsafe_code;

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -73,12 +74,12 @@ pub fn verify(paths: &[PathBuf], quiet: bool, json: bool, cancel: &Cancel) -> Re
             &columns,
             rows.iter().map(|row| {
                 let word = row.problem().map_or("ok", |_| "WRONG");
-                vec![row.path.display().to_string(), word.to_owned()]
+                vec![shown(&row.path), word.to_owned()]
             }),
         ))?;
         for row in &rows {
             if let Some(problem) = row.problem() {
-                output::print(&format!("{}: {problem}\n", row.path.display()))?;
+                output::print(&format!("{}: {problem}\n", shown(&row.path)))?;
             }
         }
         if !quiet {
@@ -99,29 +100,84 @@ pub fn verify(paths: &[PathBuf], quiet: bool, json: bool, cancel: &Cancel) -> Re
 /// The problem of a file with the list beside it, if it is listed there.
 pub fn problem(path: &Path, cancel: &Cancel) -> Result<Option<String>> {
     let (folder, name) = split(path)?;
-    let listed = Sums::read(folder)?.and_then(|sums| sums.get(&name).map(str::to_owned));
-    if listed.is_none() {
+    let Some(sums) = Sums::read(folder)? else {
         return Ok(None);
-    }
+    };
+    check_names(folder, &sums)?;
+    let Some(listed) = sums.get(&name) else {
+        return Ok(None);
+    };
     let row = Row {
         path: path.into(),
-        listed,
+        listed: Some(listed.to_owned()),
         found: Some(hash(path, &|_| (), cancel)?),
     };
     Ok(row.problem())
 }
 
+/// Refuses files beside which there is a list that cannot be used.
+pub fn check_beside(files: &[PathBuf]) -> Result<()> {
+    let mut seen = HashSet::new();
+    for file in files {
+        let (folder, _) = split(file)?;
+        if seen.insert(folder)
+            && let Some(sums) = Sums::read(folder)?
+        {
+            check_names(folder, &sums)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a list that leads out of its folder or contradicts itself: it may be a stranger's.
+fn check_names(folder: &Path, sums: &Sums) -> Result<()> {
+    let list = folder.join(SUMS);
+    let mut digests: HashMap<&str, &str> = HashMap::new();
+    for sum in sums.iter() {
+        let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+        if !Path::new(&sum.name).components().all(inside) {
+            bail!(
+                "{}: names {:?}, which is not in its folder; such lists are not followed",
+                list.display(),
+                sum.name
+            );
+        }
+        let before = digests.insert(&sum.name, &sum.sha256);
+        if before.is_some_and(|before| before != sum.sha256) {
+            bail!(
+                "{}: names {:?} twice, with different digests",
+                list.display(),
+                sum.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A path whose name comes from a list, for a terminal.
+fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    match text.contains(char::is_control) {
+        true => text.escape_debug().to_string(),
+        false => text,
+    }
+}
+
 fn collect(paths: &[PathBuf]) -> Result<Vec<Row>> {
     let list = |folder: &Path| match Sums::read(folder)? {
-        Some(sums) => Ok(sums),
+        Some(sums) => {
+            check_names(folder, &sums)?;
+            Ok(sums)
+        }
         None => bail!(
             "{}: has no {SUMS}; with --against SOURCE every byte is recomputed",
             folder.display()
         ),
     };
     let mut rows: Vec<Row> = Vec::new();
+    let mut seen: HashSet<PathBuf> = HashSet::new();
     let mut add = |path: PathBuf, listed: Option<&str>| {
-        if rows.iter().all(|row| row.path != path) {
+        if seen.insert(path.clone()) {
             rows.push(Row {
                 path,
                 listed: listed.map(str::to_owned),
@@ -132,6 +188,13 @@ fn collect(paths: &[PathBuf]) -> Result<Vec<Row>> {
     for path in paths {
         if path.is_dir() {
             let sums = list(path)?;
+            if sums.odd_lines() > 0 {
+                let (list, odd) = (path.join(SUMS), sums.odd_lines());
+                let list = list.display();
+                say(format_args!(
+                    "warning: {list}: {odd} lines are no digests, nothing is checked by them"
+                ));
+            }
             sums.iter()
                 .for_each(|sum| add(path.join(&sum.name), Some(&sum.sha256)));
             // A folder without any is no mistake here: the list says what has to be there.

@@ -168,8 +168,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         true => FileType::TABLE.to_vec(),
         false => args.types.clone(),
     };
-    let (subjects, missing, mut rows) =
-        subjects(&evaluate::gguf_files(&args.paths, quiet)?, &types)?;
+    let files = evaluate::gguf_files(&args.paths, quiet)?;
+    // Of what takes hours, a list that cannot be used is no result.
+    sums::check_beside(&files)?;
+    let (subjects, missing, mut rows) = subjects(&files, &types)?;
 
     let making = Making {
         recipe: forge::recipe_options(&args.recipe)?,
