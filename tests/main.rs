@@ -7,6 +7,7 @@ mod bad_input;
 mod browser;
 mod card;
 mod commands;
+mod disk;
 mod faults;
 mod fixtures;
 mod forecast;

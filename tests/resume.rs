@@ -126,11 +126,11 @@ fn wait_for_writing(out: &Path, child: &mut Child) {
 }
 
 /// A small file system of its own; gone with this value.
-struct Mount(PathBuf, tempfile::TempDir);
+pub struct Mount(PathBuf, tempfile::TempDir);
 
 impl Mount {
     /// `None`, said loudly, where tests may not mount.
-    fn new(options: &str) -> Option<Self> {
+    pub fn new(options: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         std::fs::create_dir(&path).unwrap();
@@ -140,10 +140,16 @@ impl Mount {
         match run {
             Ok(run) if run.status.success() => Some(Self(path, dir)),
             other => {
-                println!("SKIPPED: no file system can be mounted here: {other:?}");
+                // Not by a macro, whose words the test runner keeps to itself.
+                let line = format!("SKIPPED: no file system can be mounted here: {other:?}\n");
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
                 None
             }
         }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 
