@@ -45,7 +45,7 @@ fn every_kernel_level_writes_the_same_files() {
     table(reference.path(), &[]);
     let model = fixture("notus-mini");
     let mut levels = Vec::new();
-    for level in ["scalar", "avx2", "avx512"] {
+    for level in ["scalar", "portable", "avx2", "avx512"] {
         let out = tempfile::tempdir().unwrap();
         let run = crate::support::command()
             .env("AEOLUS_CPU", level)
