@@ -2,14 +2,15 @@
 //!
 //! Its rounds end early, and for most sub-blocks at once: with all of them in lanes to the end,
 //! nearly every round would run for the few that still change. So those of a batch that go on are
-//! put together in new lanes, twice:
+//! put together in new lanes before every round:
 //!
 //! 1. All get their first quants. Where the extreme value is positive (half of them), it goes to
 //!    -4, every quant has the sign opposite to its value, and no product of both is positive.
 //!    A sum of such products never exceeds one of its terms, rounded or not; so no rest without a
 //!    term is positive, and the rounds would change nothing.
 //! 2. The others get one round, in which about every fourth of them changes.
-//! 3. Those get all rounds.
+//! 3. Those get another one, and so on. Between rounds a sub-block is its quants and its two sums;
+//!    the terms of the sums follow from the quants.
 
 use super::symmetric::signed_extreme;
 use super::{Float, Int, Isa, MAX_LANES, Mask, load};
@@ -23,7 +24,6 @@ pub(crate) fn fit_q3_all<S: Isa, const N: usize, const MAX: usize>(
     found: &mut [f32],
 ) {
     let mut second = Indices::<MAX>::new();
-    let mut third = Indices::<MAX>::new();
     for (group, subs) in subs.chunks(S::LANES).enumerate() {
         let start = Start::new(isa, &load(isa, subs));
         let first = group * S::LANES;
@@ -32,22 +32,113 @@ pub(crate) fn fit_q3_all<S: Isa, const N: usize, const MAX: usize>(
         found[first..][..subs.len()].copy_from_slice(&scales[..subs.len()]);
         second.push(start.goes_on(isa), subs.len(), |lane| (first + lane) as u32);
     }
-    let second = second.as_slice();
-    for indices in second.chunks(S::LANES) {
-        let mut state = State::new(isa, gather(isa, subs, indices));
-        let changed = state.round::<false>(isa);
-        scatter::<S>(state.sums.scale(isa), indices, found);
-        third.push(changed, indices.len(), |lane| indices[lane]);
+    let mut going = Going::<N>::new();
+    for indices in second.as_slice().chunks(S::LANES) {
+        let x = gather(isa, subs, indices);
+        let start = Start::new(isa, &x);
+        let mut levels = x;
+        for l in &mut levels {
+            *l = start.level(isa, *l);
+        }
+        let mut sums = start.sums;
+        let changed = round(isa, &x, &mut levels, &mut sums);
+        scatter::<S>(sums.scale(isa), indices, found);
+        going.push::<S>(changed, indices, &levels, &sums);
+        if going.len + S::LANES > GOING {
+            going.finish(isa, subs, found);
+        }
     }
-    for indices in third.as_slice().chunks(S::LANES) {
-        let mut state = State::new(isa, gather(isa, subs, indices));
-        for _ in 0..Q3_ROUNDS {
-            // Where nothing changed, another round changes nothing either.
-            if !state.round::<true>(isa).any() {
-                break;
+    going.finish(isa, subs, found);
+}
+
+/// Room for sub-blocks between two rounds: their quants stay in the first-level cache.
+const GOING: usize = 4 * MAX_LANES;
+
+/// Sub-blocks that go on to another round, and where each stands.
+struct Going<const N: usize> {
+    len: usize,
+    indices: [u32; GOING],
+    levels: [[f32; N]; GOING],
+    lx: [f32; GOING],
+    l2: [f32; GOING],
+}
+
+impl<const N: usize> Going<N> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            len: 0,
+            indices: [0; GOING],
+            levels: [[0.0; N]; GOING],
+            lx: [0.0; GOING],
+            l2: [0.0; GOING],
+        }
+    }
+
+    /// Adds the sub-blocks of those lanes that are set, of the first as many as there are indices.
+    #[inline(always)]
+    fn push<S: Isa>(&mut self, mask: S::M, indices: &[u32], levels: &[S::F; N], sums: &Sums<S>) {
+        let (mut lanes, mut count) = ([0; MAX_LANES], 0);
+        let mut bits = mask.bits();
+        while bits != 0 {
+            let lane = bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            if lane < indices.len() {
+                lanes[count] = lane;
+                count += 1;
             }
         }
-        scatter::<S>(state.sums.scale(isa), indices, found);
+        let lanes = &lanes[..count];
+        let places = self.len..self.len + count;
+        self.len = places.end;
+        for (place, lane) in self.indices[places.clone()].iter_mut().zip(lanes) {
+            *place = indices[*lane];
+        }
+        let mut values = [0.0; MAX_LANES];
+        sums.lx.store(&mut values[..S::LANES]);
+        for (place, lane) in self.lx[places.clone()].iter_mut().zip(lanes) {
+            *place = values[*lane];
+        }
+        sums.l2.store(&mut values[..S::LANES]);
+        for (place, lane) in self.l2[places.clone()].iter_mut().zip(lanes) {
+            *place = values[*lane];
+        }
+        let rows = &mut self.levels[places];
+        for (i, l) in levels.iter().enumerate() {
+            l.store(&mut values[..S::LANES]);
+            for (row, lane) in rows.iter_mut().zip(lanes) {
+                row[i] = values[*lane];
+            }
+        }
+    }
+
+    /// Gives all of them their further rounds; none is left.
+    #[inline(always)]
+    fn finish<S: Isa>(&mut self, isa: S, subs: &[[f32; N]], found: &mut [f32]) {
+        for _ in 1..Q3_ROUNDS {
+            // Where nothing changed, another round changes nothing either.
+            let before = std::mem::take(&mut self.len);
+            for first in (0..before).step_by(S::LANES) {
+                let count = S::LANES.min(before - first);
+                // What is pushed takes places that were read already.
+                let mut indices = [0; MAX_LANES];
+                indices[..count].copy_from_slice(&self.indices[first..][..count]);
+                let indices = &indices[..count];
+                let x = gather(isa, subs, indices);
+                let mut levels = load(isa, &self.levels[first..][..count]);
+                let (mut lx, mut l2) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
+                lx[..count].copy_from_slice(&self.lx[first..][..count]);
+                l2[..count].copy_from_slice(&self.l2[first..][..count]);
+                let mut sums = Sums {
+                    lx: isa.load(&lx[..S::LANES]),
+                    l2: isa.load(&l2[..S::LANES]),
+                };
+                let changed = round(isa, &x, &mut levels, &mut sums);
+                scatter::<S>(sums.scale(isa), indices, found);
+                self.push::<S>(changed, indices, &levels, &sums);
+            }
+        }
+        self.len = 0;
     }
 }
 
@@ -169,80 +260,58 @@ impl<S: Isa> Start<S> {
     }
 }
 
-/// Where the search stands in each lane; none is empty.
-struct State<S: Isa, const N: usize> {
-    x: [S::F; N],
-    weights: [S::F; N],
-    /// Weights times values.
-    weighted: [S::F; N],
-    levels: [S::F; N],
-    /// Each level's terms in the two sums.
-    terms_lx: [S::F; N],
-    terms_l2: [S::F; N],
-    sums: Sums<S>,
-}
-
-impl<S: Isa, const N: usize> State<S, N> {
-    #[inline(always)]
-    fn new(isa: S, x: [S::F; N]) -> Self {
-        let start = Start::new(isa, &x);
-        let mut state = Self {
-            x,
-            weights: x,
-            weighted: x,
-            levels: x,
-            terms_lx: x,
-            terms_l2: x,
-            sums: start.sums,
-        };
-        for (i, &v) in x.iter().enumerate() {
-            let (w, l) = (v * v, start.level(isa, v));
-            state.weights[i] = w;
-            state.weighted[i] = w * v;
-            state.levels[i] = l;
-            state.terms_lx[i] = w * v * l;
-            state.terms_l2[i] = w * l * l;
-        }
-        state
-    }
-
-    /// One round over the elements; gives the lanes in which a level changed. Without `KEEP` the
-    /// new levels only enter the sums: no other round can follow.
-    #[inline(always)]
-    fn round<const KEEP: bool>(&mut self, isa: S) -> S::M {
-        let zero = isa.splat(0.0);
-        let mut changed = zero.lt(zero);
-        let (mut lx, mut l2) = (self.sums.lx, self.sums.l2);
-        for i in 0..N {
-            let l = self.levels[i];
-            let rest_lx = lx - self.terms_lx[i];
-            let rest_l2 = l2 - self.terms_l2[i];
-            let new = nearest_level(isa, self.x[i] * rest_l2 / rest_lx);
-            let other = zero.lt(rest_lx).and_not(new.eq(l));
-            let term_lx = self.weighted[i] * new;
-            let term_l2 = self.weights[i] * new * new;
-            let new_lx = rest_lx + term_lx;
-            let new_l2 = rest_l2 + term_l2;
-            let larger = (lx * lx * new_l2).lt(new_lx * new_lx * l2);
-            let better = other.and(zero.lt(new_l2)).and(larger);
-            if KEEP {
-                self.levels[i] = new.or_else(better, l);
-                self.terms_lx[i] = term_lx.or_else(better, self.terms_lx[i]);
-                self.terms_l2[i] = term_l2.or_else(better, self.terms_l2[i]);
-            }
-            lx = new_lx.or_else(better, lx);
-            l2 = new_l2.or_else(better, l2);
-            changed = changed.or(better);
-        }
-        self.sums = Sums { lx, l2 };
-        changed
-    }
-}
-
-/// [`nearest_int`](crate::search::nearest_int), limited to -4..4. Quotients may have any
-/// magnitude, so this rounds on bits, as the scalar code does: no lane is wild.
+/// One round over the elements of lanes that are not empty; gives the lanes in which a level
+/// changed.
 #[inline(always)]
-fn nearest_level<S: Isa>(isa: S, value: S::F) -> S::F {
+fn round<S: Isa, const N: usize>(
+    isa: S,
+    x: &[S::F; N],
+    levels: &mut [S::F; N],
+    sums: &mut Sums<S>,
+) -> S::M {
+    let zero = isa.splat(0.0);
+    let mut changed = zero.lt(zero);
+    let (mut lx, mut l2) = (sums.lx, sums.l2);
+    for i in 0..N {
+        let (v, l) = (x[i], levels[i]);
+        let weight = v * v;
+        let weighted = weight * v;
+        let rest_lx = lx - weighted * l;
+        let rest_l2 = l2 - weight * l * l;
+        let has_rest = zero.lt(rest_lx);
+        let new = nearest_level(isa, v * rest_l2 / rest_lx, has_rest);
+        let other = has_rest.and_not(new.eq(l));
+        let new_lx = rest_lx + weighted * new;
+        let new_l2 = rest_l2 + weight * new * new;
+        let larger = (lx * lx * new_l2).lt(new_lx * new_lx * l2);
+        let better = other.and(zero.lt(new_l2)).and(larger);
+        levels[i] = new.or_else(better, l);
+        lx = new_lx.or_else(better, lx);
+        l2 = new_l2.or_else(better, l2);
+        changed = changed.or(better);
+    }
+    *sums = Sums { lx, l2 };
+    changed
+}
+
+/// [`nearest_int`](crate::search::nearest_int), limited to -4..4, in the lanes that are set; in
+/// others anything.
+#[inline(always)]
+fn nearest_level<S: Isa>(isa: S, value: S::F, lanes: S::M) -> S::F {
+    let tame = value.abs().lt(isa.splat(TAME));
+    if lanes.and_not(tame).any() {
+        return nearest_level_of_bits(isa, value);
+    }
+    // Limits are integers, so they may come first; rounding then waits for less.
+    value.max(isa.splat(-4.0)).min(isa.splat(3.0)).round()
+}
+
+/// Below this magnitude [`Float::round`] and the scalar code's rounding agree.
+const TAME: f32 = 2_097_152.0;
+
+/// [`nearest_level`] of quotients of any magnitude: rounds on bits, as the scalar code does.
+#[inline(always)]
+fn nearest_level_of_bits<S: Isa>(isa: S, value: S::F) -> S::F {
     let bits = (value + isa.splat(ROUND_MAGIC)).to_bits();
     bits.and(isa.splat_int(0x007f_ffff))
         .sub(isa.splat_int(0x0040_0000))
