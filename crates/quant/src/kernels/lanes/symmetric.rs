@@ -6,6 +6,23 @@ use crate::search::GROUP_MAX_EPS;
 /// The signed value of largest magnitude and that magnitude, in each lane.
 #[inline(always)]
 pub(super) fn signed_extreme<S: Isa, const N: usize>(isa: S, x: &[S::F; N]) -> (S::F, S::F) {
+    let (mut min, mut max) = (x[0], x[0]);
+    for &v in &x[1..] {
+        min = min.min(v);
+        max = max.max(v);
+    }
+    let opposite = isa.splat(0.0) - min;
+    // Of two values with one magnitude the first one counts, and of zeros none.
+    if opposite.eq(max).any() {
+        return first_extreme(isa, x);
+    }
+    let is_low = max.lt(opposite);
+    (min.or_else(is_low, max), opposite.or_else(is_low, max))
+}
+
+/// [`signed_extreme`] value after value, as the scalar code finds it.
+#[inline(always)]
+fn first_extreme<S: Isa, const N: usize>(isa: S, x: &[S::F; N]) -> (S::F, S::F) {
     let (mut extreme, mut magnitude) = (isa.splat(0.0), isa.splat(0.0));
     for &v in x {
         let larger = magnitude.lt(v.abs());
@@ -83,10 +100,11 @@ impl<F: Float> Best<F> {
     fn update<S: Isa<F = F, M = F::Mask>>(&mut self, isa: S, (sum_lx, sum_l2): (F, F)) {
         let grows = (self.merit * sum_l2).lt(sum_lx * sum_lx);
         let better = isa.splat(0.0).lt(sum_l2).and(grows);
-        if better.any() {
-            self.scale = (sum_lx / sum_l2).or_else(better, self.scale);
-            self.merit = (self.scale * sum_lx).or_else(better, self.merit);
-        }
+        // No branch: whether any lane is better is as good as chance, and the quotient is ready
+        // before the comparison is.
+        let scale = sum_lx / sum_l2;
+        self.scale = scale.or_else(better, self.scale);
+        self.merit = (scale * sum_lx).or_else(better, self.merit);
     }
 }
 
