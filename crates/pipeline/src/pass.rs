@@ -143,7 +143,7 @@ impl Pass<'_> {
                 tile.decode(&mut buffers.tile, &mut buffers.scratch)?;
             }
             let mut rounded = false;
-            let huge = via == Via::Source && decode_needed && Tile::is_huge(&buffers.tile);
+            let huge = via == Via::Source && decode_needed && tile.is_huge(&buffers.tile);
             for (i, target) in targets.iter().enumerate() {
                 if !wanted[i] {
                     continue;

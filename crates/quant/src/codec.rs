@@ -72,6 +72,11 @@ pub fn round_through_f16(x: &mut [f32]) -> Result<(), Overflow> {
     selected_or_scalar().round_through_f16(x)
 }
 
+/// Index of the first value that is NaN or rounds to no finite F16.
+pub fn first_beyond_f16(x: &[f32]) -> Option<usize> {
+    selected_or_scalar().first_at_least(x, F16_LIMIT)
+}
+
 /// Index of the first NaN or infinity.
 pub fn first_nonfinite(x: &[f32]) -> Option<usize> {
     selected_or_scalar().first_at_least(x, f32::INFINITY)

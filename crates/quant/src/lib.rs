@@ -7,7 +7,7 @@
 //! * [`encode_rows`] and [`decode_rows`] work on whole rows of one type; [`is_encodable`] and
 //!   [`is_decodable`] say which types have them.
 //! * [`round_through_f16`] rounds weights the way a detour over an F16 file does.
-//! * [`first_nonfinite`] finds what no format can hold.
+//! * [`first_nonfinite`] finds what no format can hold, [`first_beyond_f16`] what F16 cannot.
 //! * [`Cpu`] is the choice among kernels for several instruction sets, made once per process or
 //!   forced by the environment variable `AEOLUS_CPU`; programs call [`Cpu::select`] at their start
 //!   to report a wrong value.
@@ -42,7 +42,8 @@ mod kernels;
 mod search;
 
 pub use codec::{
-    decode_rows, encode_rows, first_nonfinite, is_decodable, is_encodable, round_through_f16,
+    decode_rows, encode_rows, first_beyond_f16, first_nonfinite, is_decodable, is_encodable,
+    round_through_f16,
 };
 pub use error::{DecodeError, EncodeError, Overflow, ShapeError};
 pub use float16::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
