@@ -15,7 +15,8 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   aeolus synth --like fixtures/notus-7b-v1 -o /tmp/notus-8l --layers 8    4 GB
-  aeolus synth --like fixtures/notus-7b-v1 -o /data/notus-7b              14.5 GB")]
+  aeolus synth --like fixtures/notus-7b-v1 -o /data/notus-7b              14.5 GB
+  aeolus synth --like fixtures/notus-7b-v1 -o /tmp/shapes --sparse        nothing on the disk")]
 pub struct Args {
     /// Folder with config.json and the tokenizer
     #[arg(long, value_name = "FOLDER")]
@@ -37,6 +38,10 @@ pub struct Args {
     #[arg(long, value_name = "GB", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..1000))]
     shard_gb: u64,
 
+    /// Write no weights: files of full length that take no room, to measure what reads none
+    #[arg(long)]
+    sparse: bool,
+
     /// Draw no progress bar
     #[arg(short, long)]
     quiet: bool,
@@ -51,6 +56,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             layers: args.layers,
             seed: args.seed,
             shard_bytes: args.shard_gb * 1_000_000_000,
+            sparse: args.sparse,
         },
         |bytes, total| {
             bar.set_length(total);

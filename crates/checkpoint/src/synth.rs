@@ -26,6 +26,8 @@ pub struct Request {
     pub seed: u64,
     /// A shard is closed before it exceeds this many bytes (one tensor always fits).
     pub shard_bytes: u64,
+    /// Write no weights: the shards have their full length, and are holes that read as zeros.
+    pub sparse: bool,
 }
 
 /// What was made.
@@ -105,7 +107,7 @@ pub fn write(request: &Request, mut advanced: impl FnMut(u64, u64)) -> Result<Su
     let mut weight_map = Map::new();
     for (i, shard) in shards.iter().enumerate() {
         let name = format!("model-{:05}-of-{:05}.safetensors", i + 1, shards.len());
-        write_shard(&out.join(&name), shard, request.seed, &mut advanced)?;
+        write_shard(&out.join(&name), shard, request, &mut advanced)?;
         for entry in shard {
             weight_map.insert(entry.name.clone(), json!(name));
         }
@@ -158,7 +160,7 @@ fn write_json(path: &Path, json: &Value) -> Result<(), Error> {
 fn write_shard(
     path: &Path,
     shard: &[Entry],
-    seed: u64,
+    request: &Request,
     advanced: &mut impl FnMut(u64),
 ) -> Result<(), Error> {
     /// Weights made at a time by one thread.
@@ -183,6 +185,11 @@ fn write_shard(
     file.write_all(&(header.len() as u64).to_le_bytes())
         .and_then(|()| file.write_all(&header))
         .map_err(failed)?;
+    if request.sparse {
+        let length = 8 + header.len() as u64 + end;
+        return file.set_len(length).map_err(failed);
+    }
+    let seed = request.seed;
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     for entry in shard {
         let elems = entry.shape.elems();
@@ -254,6 +261,26 @@ mod tests {
             layers: Some(2),
             seed: 7,
             shard_bytes,
+            sparse: false,
+        }
+    }
+
+    #[test]
+    fn a_sparse_one_has_the_same_shapes_and_no_weights() {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, sparse) = (dir.path().join("full"), dir.path().join("sparse"));
+        write(&request(&full, 1 << 20), |_, _| {}).unwrap();
+        let holes = Request {
+            sparse: true,
+            ..request(&sparse, 1 << 20)
+        };
+        write(&holes, |_, _| panic!("weights are written")).unwrap();
+        let open = |path: &Path| crate::open(path, &OpenOptions::default()).unwrap();
+        let (full, sparse) = (open(&full), open(&sparse));
+        assert_eq!(full.tensors.len(), sparse.tensors.len());
+        for (x, y) in full.tensors.iter().zip(&sparse.tensors) {
+            assert_eq!((&x.name, x.shape), (&y.name, y.shape));
+            assert!(y.bytes().iter().all(|byte| *byte == 0), "{}", y.name);
         }
     }
 

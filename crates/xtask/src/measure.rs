@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 pub struct Cost {
     /// Wall time.
     pub time: Duration,
-    /// The most anonymous memory seen, in bytes: what no file backs. Sampled every 10 ms.
+    /// The most anonymous memory seen, in bytes: what no file backs. Sampled every 10 ms, in the
+    /// first half second every millisecond.
     pub anonymous: u64,
     /// The most resident memory, mapped files included, in bytes.
     pub resident: u64,
@@ -40,7 +41,8 @@ pub fn run(command: &mut Command) -> Result<Cost> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        let is_young = started.elapsed() < Duration::from_millis(500);
+        std::thread::sleep(Duration::from_millis(if is_young { 1 } else { 10 }));
     };
     let time = started.elapsed();
     if !status.success() {

@@ -1,15 +1,22 @@
 //! Time, memory and bytes of quantizing, beside llama.cpp's tools where they are on PATH.
+//!
+//! The programs take turns, and rounds go over all of them: what else the machine does slows both
+//! down. Each figure is the median of the rounds.
+
+mod record;
 
 use crate::measure::{self, Cost, median};
 use aeolus_gguf::{Difference, GgufFile};
 use anyhow::{Context, Result};
+use record::Record;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Measure quantizing, beside llama.cpp's tools where they are on PATH
 ///
-/// Runs alternate between the programs, so that a noisy machine is noisy for both; each figure
-/// is the median. The peers are `llama-quantize` and `convert_hf_to_gguf.py`.
+/// The peers are `llama-quantize` and `convert_hf_to_gguf.py`. Programs take turns, so that a noisy
+/// machine is noisy for both; each figure is the median of the rounds.
 #[derive(clap::Args)]
 pub struct Args {
     /// Checkpoint folder, for example of `aeolus synth`
@@ -40,7 +47,7 @@ pub struct Args {
     )]
     types: Vec<String>,
 
-    /// Which parts to run
+    /// Which parts to run: files, threads, table, glance, cold
     #[arg(
         long,
         value_delimiter = ',',
@@ -48,7 +55,15 @@ pub struct Args {
     )]
     parts: Vec<String>,
 
-    /// Folder on a disk for the cold-cache runs (part `cold`, needs root)
+    /// Keep every run in this file, and count those that it has: for runs in several sittings
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
+    /// Checkpoint folder of full size for part glance; `aeolus synth --sparse` will do
+    #[arg(long, value_name = "FOLDER")]
+    full: Option<PathBuf>,
+
+    /// Folder on a disk for the cold-cache runs (part cold, needs root)
     #[arg(long)]
     disk: Option<PathBuf>,
 }
@@ -66,6 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
         quantize: measure::on_path("llama-quantize"),
         convert: measure::on_path("convert_hf_to_gguf.py"),
         f16: args.work.join("source.f16.gguf"),
+        record: RefCell::new(Record::open(args.record.as_deref())?),
     };
     if bench.quantize.is_none() {
         eprintln!("llama-quantize is not on PATH: only this project is measured");
@@ -99,6 +115,7 @@ struct Bench<'a> {
     quantize: Option<PathBuf>,
     convert: Option<PathBuf>,
     f16: PathBuf,
+    record: RefCell<Record>,
 }
 
 fn seconds(cost: &Cost) -> f64 {
@@ -121,6 +138,22 @@ impl Bench<'_> {
             aeolus.args(["--quiet", "--force", "-t", &threads.to_string()]);
         }
         aeolus
+    }
+
+    /// Whether a round of something is still to be run.
+    fn lacks(&self, what: &str, round: usize) -> bool {
+        self.record.borrow().count(what) <= round
+    }
+
+    /// Runs a command and records it.
+    fn measure(&self, what: &str, command: &mut Command) -> Result<()> {
+        let cost = measure::run(command)?;
+        self.record.borrow_mut().add(what, cost)
+    }
+
+    fn median(&self, what: &str) -> Result<Cost> {
+        let median = self.record.borrow().median(what);
+        median.with_context(|| format!("no runs of {what}"))
     }
 
     /// The f16 file that single files are made from.
@@ -157,46 +190,65 @@ impl Bench<'_> {
         Some(command)
     }
 
+    /// One round of a file type: ours, theirs, and whether the bytes are equal.
+    fn round(&self, ty: &str, round: usize) -> Result<()> {
+        let (what, peer) = (format!("quantize {ty}"), format!("llama-quantize {ty}"));
+        let (a, b) = (self.args.work.join("a.gguf"), self.args.work.join("b.gguf"));
+        if !self.lacks(&what, round) {
+            return Ok(());
+        }
+        let mut ours = self.ours(&self.f16, ty, &a);
+        match self.theirs(&self.f16, ty, &b) {
+            Some(mut theirs) => {
+                self.measure(&peer, &mut theirs)?;
+                let cost = measure::run(&mut ours)?;
+                let differing = differing_tensors(&a, &b)?;
+                anyhow::ensure!(differing == 0, "{ty}: {differing} tensors differ");
+                // Recorded last: a round that was interrupted is not complete.
+                self.record.borrow_mut().add(&what, cost)?;
+                std::fs::remove_file(&b)?;
+            }
+            None => self.measure(&what, &mut ours)?,
+        }
+        std::fs::remove_file(&a)?;
+        Ok(())
+    }
+
     /// Single files, both programs from the same f16 file.
     fn files(&self, weights: u64) -> Result<()> {
         let copy = measure::copy_rate(&self.f16, &self.args.work)?;
         println!("Copying the source file: {:.2} GB/s\n", copy / 1e9);
+        for round in 0..self.args.runs {
+            for ty in &self.args.types {
+                self.round(ty, round)?;
+            }
+        }
         println!(
-            "| type | aeolus s | weights/s | read + written GB/s | RssAnon | llama-quantize s | its peak RSS | ratio | bytes |"
+            "| type | aeolus s | weights/s | RssAnon | llama-quantize s | its peak RSS | ratio | aeolus, every run | llama-quantize, every run |"
         );
         println!("|---|---|---|---|---|---|---|---|---|");
         for ty in &self.args.types {
-            let (a, b) = (self.args.work.join("a.gguf"), self.args.work.join("b.gguf"));
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            let mut equal = "-".to_string();
-            let mut moved = 0;
-            for _ in 0..self.args.runs {
-                ours.push(measure::run(&mut self.ours(&self.f16, ty, &a))?);
-                moved = std::fs::metadata(&self.f16)?.len() + std::fs::metadata(&a)?.len();
-                if let Some(mut command) = self.theirs(&self.f16, ty, &b) {
-                    theirs.push(measure::run(&mut command)?);
-                    equal = same_tensors(&a, &b)?;
-                    std::fs::remove_file(&b)?;
-                }
-                std::fs::remove_file(&a)?;
-            }
-            let ours = median(ours).context("no runs")?;
-            let rate = weights as f64 / seconds(&ours);
-            let (their_time, their_memory, ratio) = match median(theirs) {
-                Some(t) => (
-                    format!("{:.2}", seconds(&t)),
-                    megabytes(t.resident),
-                    format!("{:.1}x", seconds(&t) / seconds(&ours)),
+            let (what, peer) = (format!("quantize {ty}"), format!("llama-quantize {ty}"));
+            let ours = self.median(&what)?;
+            let (their_time, their_memory, ratio) = match self.median(&peer) {
+                Ok(theirs) => (
+                    format!("{:.2}", seconds(&theirs)),
+                    megabytes(theirs.resident),
+                    format!("{:.1}x", seconds(&theirs) / seconds(&ours)),
                 ),
-                None => ("-".into(), "-".into(), "-".into()),
+                Err(_) => ("-".into(), "-".into(), "-".into()),
             };
             println!(
-                "| {ty} | {:.2} | {:.0} M | {:.2} | {} | {their_time} | {their_memory} | {ratio} | {equal} |",
+                "| {ty} | {:.2} | {:.0} M | {} | {their_time} | {their_memory} | {ratio} | {} | {} |",
                 seconds(&ours),
-                rate / 1e6,
-                moved as f64 / seconds(&ours) / 1e9,
+                weights as f64 / seconds(&ours) / 1e6,
                 megabytes(ours.anonymous),
+                self.record.borrow().seconds(&what),
+                self.record.borrow().seconds(&peer),
             );
+        }
+        if self.quantize.is_some() {
+            println!("\nAfter every run all tensors of both files were compared: equal.");
         }
         println!();
         Ok(())
@@ -204,22 +256,28 @@ impl Bench<'_> {
 
     /// One thread and all of them.
     fn threads(&self, weights: u64) -> Result<()> {
+        let types = ["Q4_K_M", "Q2_K", "Q6_K"];
+        let out = self.args.work.join("a.gguf");
+        let name = |ty: &str, threads: usize| format!("quantize {ty} with {threads} threads");
+        for round in 0..self.args.runs {
+            for ty in types {
+                for threads in [1, self.args.threads] {
+                    let what = name(ty, threads);
+                    if self.lacks(&what, round) {
+                        self.measure(&what, &mut self.ours_on(threads, &self.f16, ty, &out))?;
+                        std::fs::remove_file(&out)?;
+                    }
+                }
+            }
+        }
         println!(
             "| type | 1 thread s | {} threads s | times as fast |",
             self.args.threads
         );
         println!("|---|---|---|---|");
-        let out = self.args.work.join("a.gguf");
-        for ty in ["Q4_K_M", "Q2_K", "Q6_K"] {
-            let (mut one, mut all) = (Vec::new(), Vec::new());
-            for _ in 0..self.args.runs {
-                one.push(measure::run(&mut self.ours_on(1, &self.f16, ty, &out))?);
-                all.push(measure::run(&mut self.ours(&self.f16, ty, &out))?);
-            }
-            let (one, all) = (
-                median(one).context("no runs")?,
-                median(all).context("no runs")?,
-            );
+        for ty in types {
+            let one = self.median(&name(ty, 1))?;
+            let all = self.median(&name(ty, self.args.threads))?;
             println!(
                 "| {ty} | {:.2} | {:.2} | {:.2} |",
                 seconds(&one),
@@ -227,27 +285,48 @@ impl Bench<'_> {
                 seconds(&one) / seconds(&all)
             );
         }
-        std::fs::remove_file(out)?;
         println!("\n({weights} weights)\n");
         Ok(())
     }
 
-    /// All twelve from safetensors; the peer converts to f16 first.
+    /// All twelve from safetensors; the peer converts to f16 first. Its twelve are those of the
+    /// part for single files, where that has them.
     fn table(&self) -> Result<()> {
-        // Twelve outputs and the checkpoint fill the memory of a tmpfs: the f16 file makes room.
-        std::fs::remove_file(&self.f16)?;
         let out = self.args.work.join("table");
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..self.args.runs {
-            let mut command = self.aeolus("table");
-            command
-                .arg(&self.args.model)
-                .args(["--recipe", "current", "-o"])
-                .arg(&out);
-            ours.push(measure::run(&mut command)?);
-            std::fs::remove_dir_all(&out)?;
+        let peer_f16 = self.args.work.join("peer.f16.gguf");
+        const CONVERT: &str = "convert_hf_to_gguf.py to f16";
+        for round in 0..self.args.runs {
+            if self.lacks("table", round) {
+                // Twelve outputs and the checkpoint fill the memory of a tmpfs: the f16 file makes
+                // room.
+                let _ = std::fs::remove_file(&self.f16);
+                let mut command = self.aeolus("table");
+                command
+                    .arg(&self.args.model)
+                    .args(["--recipe", "current", "-o"])
+                    .arg(&out);
+                self.measure("table", &mut command)?;
+                std::fs::remove_dir_all(&out)?;
+            }
+            if let Some(convert) = self.convert.as_ref().filter(|_| self.lacks(CONVERT, round)) {
+                let mut command = Command::new(convert);
+                command
+                    .arg(&self.args.model)
+                    .args(["--outtype", "f16", "--outfile"])
+                    .arg(&peer_f16);
+                self.measure(CONVERT, &mut command)?;
+                std::fs::remove_file(&peer_f16)?;
+            }
+            if !self.f16.exists() {
+                self.convert_source()?;
+            }
+            if self.convert.is_some() {
+                for ty in TABLE {
+                    self.round(ty, round)?;
+                }
+            }
         }
-        let ours = median(ours).context("no runs")?;
+        let ours = self.median("table")?;
         println!("| all twelve from safetensors | s | memory |");
         println!("|---|---|---|");
         println!(
@@ -255,29 +334,17 @@ impl Bench<'_> {
             seconds(&ours),
             megabytes(ours.anonymous)
         );
-        if let (Some(convert), Some(_)) = (&self.convert, &self.quantize) {
-            let f16 = self.args.work.join("peer.f16.gguf");
-            let b = self.args.work.join("b.gguf");
-            let mut command = Command::new(convert);
-            command
-                .arg(&self.args.model)
-                .args(["--outtype", "f16", "--outfile"])
-                .arg(&f16);
-            let converted = measure::run(&mut command)?;
+        if let (Ok(converted), Some(_)) = (self.median(CONVERT), &self.quantize) {
             println!(
                 "| convert_hf_to_gguf.py to f16 | {:.1} | {} RSS |",
                 seconds(&converted),
                 megabytes(converted.resident)
             );
-            theirs.push(converted);
-            for ty in TABLE {
-                if let Some(mut command) = self.theirs(&f16, ty, &b) {
-                    theirs.push(measure::run(&mut command)?);
-                    std::fs::remove_file(&b)?;
-                }
-            }
-            std::fs::remove_file(&f16)?;
-            let total: f64 = theirs.iter().map(seconds).sum();
+            let twelve = TABLE
+                .iter()
+                .map(|ty| self.median(&format!("llama-quantize {ty}")));
+            let theirs = twelve.collect::<Result<Vec<Cost>>>()?;
+            let total = seconds(&converted) + theirs.iter().map(seconds).sum::<f64>();
             let peak = theirs.iter().map(|c| c.resident).max().unwrap_or(0);
             println!(
                 "| and 12 x llama-quantize, together | {total:.1} | {} RSS |",
@@ -285,8 +352,11 @@ impl Bench<'_> {
             );
             println!("| ratio | {:.1}x | |", total / seconds(&ours));
         }
-        println!();
-        self.convert_source()
+        println!(
+            "\nEvery run of aeolus table: {} s\n",
+            self.record.borrow().seconds("table")
+        );
+        Ok(())
     }
 
     /// One file from and to a disk whose pages are not in memory.
@@ -326,9 +396,15 @@ impl Bench<'_> {
 
     /// What reads no weights.
     fn glance(&self) -> Result<()> {
+        // A file of the model's full size: zeros are quantized as fast as they are read.
+        let model = self.args.full.as_ref().unwrap_or(&self.args.model);
+        let file = self.args.work.join("full.gguf");
+        let mut command = self.aeolus("quantize");
+        command.arg(model).args(["--type", "Q2_K", "-o"]).arg(&file);
+        measure::run(&mut command)?;
         println!("| no weights read | ms |");
         println!("|---|---|");
-        for (command, path) in [("forecast", &self.args.model), ("inspect", &self.f16)] {
+        for (command, path) in [("forecast", model), ("inspect", &file)] {
             let mut costs = Vec::new();
             for _ in 0..self.args.runs {
                 costs.push(measure::run(self.aeolus(command).arg(path))?);
@@ -336,20 +412,17 @@ impl Bench<'_> {
             let cost = median(costs).context("no runs")?;
             println!("| {command} | {:.0} |", seconds(&cost) * 1e3);
         }
+        std::fs::remove_file(&file)?;
         println!();
         Ok(())
     }
 }
 
-/// Whether two files hold the same tensors, byte for byte.
-fn same_tensors(a: &Path, b: &Path) -> Result<String> {
+/// How many tensors of two files are not the same, byte for byte.
+fn differing_tensors(a: &Path, b: &Path) -> Result<usize> {
     let differences = aeolus_gguf::differences(&GgufFile::open(a)?, &GgufFile::open(b)?);
     let tensors = differences
         .iter()
-        .filter(|d| d.kind() == Difference::TENSOR)
-        .count();
-    Ok(match tensors {
-        0 => "equal".into(),
-        n => format!("{n} tensors differ"),
-    })
+        .filter(|d| d.kind() == Difference::TENSOR);
+    Ok(tensors.count())
 }
