@@ -110,6 +110,29 @@ fn decode(cpu: Cpu, ty: TensorType, bytes: &[u8]) -> Vec<u32> {
 }
 
 #[test]
+fn more_sub_blocks_that_go_on_than_wait_together_are_encoded_alike() {
+    // Two batches and a bit of the K formats. The value of largest magnitude is negative in every
+    // sub-block, so that more of them take several rounds of Q3_K's search than wait together.
+    let mut random = Random(5);
+    let mut x: Vec<f32> = (0..300 * 256).map(|_| random.heavy()).collect();
+    for sub in x.chunks_mut(16) {
+        let extreme = sub
+            .iter()
+            .fold(0f32, |e, v| if v.abs() > e.abs() { *v } else { e });
+        if extreme > 0.0 {
+            sub.iter_mut().for_each(|v| *v = -*v);
+        }
+    }
+    let scalar = Cpu::named("scalar").unwrap();
+    for ty in TensorType::all().filter(|ty| is_encodable(*ty)) {
+        let expected = encode(scalar, ty, &x);
+        for cpu in others() {
+            assert!(encode(cpu, ty, &x) == expected, "{ty} {}", cpu.name());
+        }
+    }
+}
+
+#[test]
 fn all_kernels_encode_the_same_bytes() {
     let scalar = Cpu::named("scalar").unwrap();
     let others = others();
