@@ -64,7 +64,7 @@ pub struct Checkpoint {
     pub tensors: Vec<Tensor>,
     /// The tokenizer's BPE merges, two pieces joined by a space; apart from the metadata since
     /// only some outputs carry them.
-    pub merges: Option<Vec<String>>,
+    pub merges: Option<Array<'static>>,
     /// The tokenizer in short.
     pub tokenizer: TokenizerFacts,
     /// Byte order of the tensors' bytes; big only for big-endian GGUF files.
@@ -84,7 +84,7 @@ pub struct Forecastable {
     /// In the order of a converted checkpoint: output, embedding, layers, final norm.
     pub tensors: Vec<TensorFacts>,
     /// As [`Checkpoint::merges`].
-    pub merges: Option<Vec<String>>,
+    pub merges: Option<Array<'static>>,
     /// As [`Checkpoint::tokenizer`].
     pub tokenizer: TokenizerFacts,
 }
@@ -260,7 +260,7 @@ fn locate(path: &Path) -> Result<Located<'_>, Error> {
 fn output_metadata(
     source: &Metadata<'static>,
     file_type: u32,
-    merges: Option<&Vec<String>>,
+    merges: Option<&Array<'static>>,
 ) -> Metadata<'static> {
     let mut out = Metadata::new();
     for (key, value) in source.iter() {
@@ -272,14 +272,14 @@ fn output_metadata(
         }
         out.insert(Cow::Owned(key.to_owned()), value.clone());
         if let ("tokenizer.ggml.token_type", Some(merges)) = (key, merges) {
-            out.insert(MERGES_KEY, Array::from_strings(merges));
+            out.insert(MERGES_KEY, merges.clone());
         }
     }
     // For sources without those neighbours: setting a key again keeps its place.
     out.insert(FILE_TYPE_KEY, file_type);
     out.insert(QUANTIZATION_VERSION_KEY, QUANTIZATION_VERSION);
     if let (None, Some(merges)) = (out.get(MERGES_KEY), merges) {
-        out.insert(MERGES_KEY, Array::from_strings(merges));
+        out.insert(MERGES_KEY, merges.clone());
     }
     out
 }

@@ -7,7 +7,7 @@ use crate::shards::{self, ShardTensor};
 use crate::tokenizer::{self, Tokenizer, TokenizerFacts};
 use crate::{Checkpoint, Error, RowMap, metadata, names};
 use ::safetensors::Dtype;
-use aeolus_gguf::{Endian, Metadata, Shape, ShapeError, TensorType};
+use aeolus_gguf::{Array, Endian, Metadata, Shape, ShapeError, TensorType};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub(crate) fn forecast(folder: &Path, options: &OpenOptions) -> Result<Forecasta
 struct About {
     name: String,
     metadata: Metadata<'static>,
-    merges: Option<Vec<String>>,
+    merges: Option<Array<'static>>,
 }
 
 impl About {

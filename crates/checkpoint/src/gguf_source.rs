@@ -7,7 +7,7 @@ use crate::layout::{self, Biases, Presence};
 use crate::metadata::{FILE_TYPE_KEY, MERGES_KEY, NAME_KEY, QUANTIZATION_VERSION_KEY};
 use crate::tokenizer::{Tokenizer, TokenizerFacts};
 use crate::{Checkpoint, Error, Hyperparameters, Limits, RowMap, names, output_name};
-use aeolus_gguf::{GgufFile, Metadata, ShardName, Value};
+use aeolus_gguf::{Array, GgufFile, Metadata, ShardName, Value};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -302,7 +302,7 @@ fn check_tokens(
 fn take_merges(
     path: &Path,
     metadata: &mut Metadata<'static>,
-) -> Result<Option<Vec<String>>, Error> {
+) -> Result<Option<Array<'static>>, Error> {
     let model = metadata.get("tokenizer.ggml.model").and_then(Value::as_str);
     let Some(Value::Array(merges)) = metadata.get(MERGES_KEY).filter(|_| model == Some("llama"))
     else {
@@ -319,7 +319,7 @@ fn take_merges(
     let strings = merges
         .strings()
         .ok_or_else(|| Error::key(path, MERGES_KEY, "expected strings"))?;
-    let merges = strings.map(str::to_owned).collect();
+    let merges = Array::from_strings(strings);
     metadata.remove(MERGES_KEY);
     Ok(Some(merges))
 }

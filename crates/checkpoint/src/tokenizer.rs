@@ -13,7 +13,7 @@ mod vocab;
 
 use crate::json::{Keyed, Object};
 use crate::{Error, Limits, files};
-use aeolus_gguf::Metadata;
+use aeolus_gguf::{Array, Metadata};
 use chat_template::ChatTemplate;
 use hf::TokenizerJson;
 use sentencepiece::Model;
@@ -28,7 +28,7 @@ pub(crate) struct Tokenizer {
     /// The `tokenizer.*` keys, without merges.
     pub(crate) metadata: Metadata<'static>,
     /// The merges of tokenizer.json, each two pieces joined by a space.
-    pub(crate) merges: Option<Vec<String>>,
+    pub(crate) merges: Option<Array<'static>>,
 }
 
 /// What readers of a checkpoint may want to know of its tokenizer, without decoding metadata.

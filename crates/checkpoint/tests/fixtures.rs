@@ -127,7 +127,7 @@ fn names_go_into_metadata_and_merges_only_where_asked() {
         .unwrap();
     assert_eq!(keys[at - 1], "tokenizer.ggml.token_type");
     let array = with.array("tokenizer.ggml.merges").unwrap().unwrap();
-    assert!(array.strings().unwrap().eq(c.merges.as_ref().unwrap()));
+    assert_eq!(Some(array), c.merges.as_ref());
 
     let options = OpenOptions {
         name: Some("my model".into()),

@@ -96,7 +96,7 @@ fn facts_and_metadata_are_carried_over() {
         assert!(c.metadata.get(key).is_none(), "{key}");
     }
     assert_eq!(c.metadata.u32("custom.key"), Ok(Some(7)));
-    assert_eq!(c.merges.as_deref(), Some(&["a b".to_owned()][..]));
+    assert_eq!(c.merges, Some(Array::from_strings(["a b"])));
     assert_eq!((c.tokenizer.tokens, c.tokenizer.bos), (16, Some(1)));
     assert_eq!((c.endian, c.tensors.len()), (Endian::Little, 12));
     let whole = std::fs::read(&path).unwrap();
@@ -221,7 +221,7 @@ fn big_endian_files_say_so() {
     let path = file(dir.path(), Endian::Big, metadata(), specs());
     let c = open(&path, &OpenOptions::default()).unwrap();
     assert_eq!((c.endian, c.hyper.hidden), (Endian::Big, 16));
-    assert_eq!(c.merges.as_deref(), Some(&["a b".to_owned()][..]));
+    assert_eq!(c.merges, Some(Array::from_strings(["a b"])));
 }
 
 #[test]

@@ -13,7 +13,8 @@ use crate::encoding::{Encoding, Scalar};
 use crate::read::Cursor;
 use crate::value::{Value, ValueType};
 use crate::write::{put, put_item, put_string};
-use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// An array value: items of one type, in their encoded bytes.
 ///
@@ -27,7 +28,26 @@ pub struct Array<'a> {
     /// or built, an upper bound for one taken out of another.
     depth: u32,
     encoding: Encoding,
-    bytes: Cow<'a, [u8]>,
+    bytes: Bytes<'a>,
+}
+
+/// The items of an array: borrowed, or shared with its clones. A vocabulary has megabytes, and
+/// each of a table's outputs has a clone of it.
+#[derive(Clone, Debug)]
+enum Bytes<'a> {
+    Borrowed(&'a [u8]),
+    Shared(Arc<[u8]>),
+}
+
+impl Deref for Bytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
 }
 
 /// The items given to [`Array::from_values`] are not all of its element type.
@@ -56,7 +76,7 @@ impl<'a> Array<'a> {
             len,
             depth,
             encoding,
-            bytes: Cow::Borrowed(bytes),
+            bytes: Bytes::Borrowed(bytes),
         }
     }
 
@@ -66,7 +86,7 @@ impl<'a> Array<'a> {
             len,
             depth,
             encoding: Encoding::NATIVE,
-            bytes: Cow::Owned(bytes),
+            bytes: Bytes::Shared(bytes.into()),
         }
     }
 
@@ -202,7 +222,7 @@ impl<'a> Array<'a> {
     /// The same array, borrowing its bytes from this one.
     pub fn borrowed(&self) -> Array<'_> {
         Array {
-            bytes: Cow::Borrowed(&self.bytes),
+            bytes: Bytes::Borrowed(&self.bytes),
             ..*self
         }
     }
@@ -210,7 +230,10 @@ impl<'a> Array<'a> {
     /// The array with nothing borrowed.
     pub fn into_owned(self) -> Array<'static> {
         Array {
-            bytes: Cow::Owned(self.bytes.into_owned()),
+            bytes: Bytes::Shared(match self.bytes {
+                Bytes::Borrowed(bytes) => bytes.into(),
+                Bytes::Shared(bytes) => bytes,
+            }),
             ..self
         }
     }
@@ -223,7 +246,7 @@ impl PartialEq for Array<'_> {
         }
         // Equal bytes are needed where the encodings agree; where they differ, items decide.
         if self.encoding == other.encoding {
-            self.bytes == other.bytes
+            *self.bytes == *other.bytes
         } else {
             self.iter().eq(other.iter())
         }

@@ -2,6 +2,7 @@
 
 use super::special::SpecialTokens;
 use crate::json::{Bounded, Keyed};
+use aeolus_gguf::Array;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use std::fmt;
 
@@ -79,9 +80,10 @@ impl TemplatePiece {
 
 impl TokenizerJson {
     /// The merges as GGUF stores them, `None` if the file has none.
-    pub(super) fn take_merges(&mut self) -> Option<Vec<String>> {
+    pub(super) fn take_merges(&mut self) -> Option<Array<'static>> {
         let merges = self.model.as_mut()?.0.merges.take()?.0;
-        (!merges.is_empty()).then(|| merges.into_iter().map(|merge| merge.0).collect())
+        let texts = merges.iter().map(|merge| &merge.0);
+        (!merges.is_empty()).then(|| Array::from_strings(texts))
     }
 
     /// The id of an added token.
