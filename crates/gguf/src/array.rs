@@ -13,6 +13,7 @@ use crate::encoding::{Encoding, Scalar};
 use crate::read::Cursor;
 use crate::value::{Value, ValueType};
 use crate::write::{put, put_item, put_string};
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -33,10 +34,17 @@ pub struct Array<'a> {
 
 /// The items of an array: borrowed, or shared with its clones. A vocabulary has megabytes, and
 /// each of a table's outputs has a clone of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Bytes<'a> {
     Borrowed(&'a [u8]),
     Shared(Arc<[u8]>),
+}
+
+/// The bytes: whose they are is no part of an array's content.
+impl fmt::Debug for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 impl Deref for Bytes<'_> {

@@ -9,9 +9,11 @@ use crate::measure::{self, Cost, median};
 use aeolus_gguf::{Difference, GgufFile};
 use anyhow::{Context, Result};
 use record::Record;
+use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 /// Measure quantizing, beside llama.cpp's tools where they are on PATH
 ///
@@ -76,12 +78,15 @@ const TABLE: [&str; 12] = [
 /// Runs the parts that were asked for and prints their tables.
 pub fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(&args.work)?;
+    let quantize = measure::on_path("llama-quantize");
+    let conditions = conditions(args, quantize.as_deref())?;
+    println!("{conditions:#}\n");
     let bench = Bench {
         args,
-        quantize: measure::on_path("llama-quantize"),
+        record: RefCell::new(Record::open(args.record.as_deref(), &conditions)?),
+        quantize,
         convert: measure::on_path("convert_hf_to_gguf.py"),
         f16: args.work.join("source.f16.gguf"),
-        record: RefCell::new(Record::open(args.record.as_deref())?),
     };
     if bench.quantize.is_none() {
         eprintln!("llama-quantize is not on PATH: only this project is measured");
@@ -108,6 +113,32 @@ pub fn run(args: &Args) -> Result<()> {
     }
     std::fs::remove_file(&bench.f16)?;
     Ok(())
+}
+
+/// What the figures depend on.
+fn conditions(args: &Args, peer: Option<&Path>) -> Result<Value> {
+    let program = std::fs::metadata(&args.aeolus)
+        .with_context(|| format!("{}: build it first", args.aeolus.display()))?;
+    let built = program.modified()?.duration_since(UNIX_EPOCH)?;
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    Ok(json!({
+        "aeolus": format!("{} bytes, built {} s after 1970", program.len(), built.as_secs()),
+        "commit": output_of("git", &["rev-parse", "HEAD"]),
+        "compiler": output_of("rustc", &["--version"]),
+        "cpu": cpu.map(|text| text.trim_start_matches(['\t', ' ', ':'])),
+        "model": args.model,
+        "threads": args.threads,
+        "llama-quantize": peer.is_some(),
+    }))
+}
+
+/// What a program prints, if it is there.
+fn output_of(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 struct Bench<'a> {

@@ -1,5 +1,6 @@
 //! What was measured, kept in a file: a run over hours that is interrupted goes on, and parts can
-//! be measured one after the other.
+//! be measured one after the other. The file's first line says under which conditions; runs under
+//! others do not mix with them.
 
 use crate::measure::{Cost, median};
 use anyhow::{Context, Result};
@@ -24,14 +25,29 @@ pub struct Record {
 
 impl Record {
     /// Reads what `file` has, if it is there; without a file nothing is kept.
-    pub fn open(file: Option<&Path>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A file of runs under other `conditions`, or of something else.
+    pub fn open(file: Option<&Path>, conditions: &Value) -> Result<Self> {
         let mut entries = Vec::new();
         if let Some(path) = file.filter(|path| path.exists()) {
             let text = std::fs::read_to_string(path)?;
-            for line in text.lines() {
+            let mut lines = text.lines();
+            let first = lines
+                .next()
+                .and_then(|line| serde_json::from_str(line).ok());
+            anyhow::ensure!(
+                first.as_ref() == Some(conditions),
+                "{}: measured under {}, and not under {conditions}",
+                path.display(),
+                first.unwrap_or_default()
+            );
+            for line in lines {
                 let entry = serde_json::from_str(line).ok().and_then(|v| parse(&v));
                 entries.push(entry.with_context(|| format!("{}: {line}", path.display()))?);
             }
+        } else if let Some(path) = file {
+            std::fs::write(path, format!("{conditions}\n"))?;
         }
         Ok(Self {
             file: file.map(Path::to_owned),
@@ -53,10 +69,7 @@ impl Record {
                 "anonymous": cost.anonymous,
                 "resident": cost.resident,
             });
-            let mut file = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)?;
+            let mut file = std::fs::OpenOptions::new().append(true).open(path)?;
             writeln!(file, "{line}")?;
         }
         self.entries.push(Entry {
@@ -106,12 +119,14 @@ mod tests {
             anonymous: millis,
             resident: 2,
         };
-        let mut record = Record::open(Some(&path)).unwrap();
+        let conditions = json!({ "commit": "c0ffee" });
+        let open = || Record::open(Some(&path), &conditions);
+        let mut record = open().unwrap();
         for millis in [30, 10, 20] {
             record.add("a", cost(millis)).unwrap();
         }
         record.add("b", cost(1)).unwrap();
-        let again = Record::open(Some(&path)).unwrap();
+        let again = open().unwrap();
         assert_eq!(
             (again.count("a"), again.count("b"), again.count("c")),
             (3, 1, 0)
@@ -120,7 +135,9 @@ mod tests {
         assert_eq!(again.median("a").unwrap().anonymous, 30);
         assert_eq!(again.seconds("a"), "0.03 0.01 0.02");
         assert!(again.median("c").is_none());
-        std::fs::write(&path, "{}\n").unwrap();
-        assert!(Record::open(Some(&path)).is_err());
+        let other = Record::open(Some(&path), &json!({ "commit": "bad" }));
+        assert!(other.unwrap_err().to_string().contains("c0ffee"));
+        std::fs::write(&path, format!("{conditions}\n{{}}\n")).unwrap();
+        assert!(open().is_err());
     }
 }
