@@ -104,6 +104,12 @@ impl State {
         };
         let (rest, other) = found.unwrap_or_default();
         let end = if torn || other.is_some() {
+            // Cut first: a run killed behind the new header must not leave it before old records,
+            // which fit their checksums.
+            if !bytes.is_empty() {
+                file.set_len(0).map_err(io("write"))?;
+                file.sync_all().map_err(io("write"))?;
+            }
             file.seek(SeekFrom::Start(0)).map_err(io("write"))?;
             fault::write_all(&mut file, path, &header).map_err(io("write"))?;
             file.sync_all().map_err(io("write"))?;
@@ -401,6 +407,31 @@ mod tests {
             let mut state = State::open(&path, &description(8)).unwrap();
             assert_eq!(state.known(7, 9), 1);
             state.tell(&Told(Vec::new().into()));
+        }
+    }
+
+    #[test]
+    fn no_end_of_a_run_that_starts_over_leaves_old_records_to_be_taken() {
+        let own = env!("CARGO_PKG_VERSION");
+        // Of equal length, so that the headers are, too.
+        let digits = |c: char| if c.is_ascii_digit() { '9' } else { c };
+        let version: String = own.chars().map(digits).collect();
+        assert_ne!(version, own);
+        let mut other = description(8);
+        other.insert(PROGRAM.into(), version.into());
+        let mut old = encode_header(&other);
+        let header = old.len();
+        old.extend(encode_record(7, 0, &record(0.0)));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        // The last bytes of the headers are the same: near the end, all of the new one is there.
+        for room in 0..header {
+            std::fs::write(&path, &old).unwrap();
+            let full = fault::full::Full::after(dir.path(), room);
+            State::open(&path, &description(8)).unwrap_err();
+            drop(full);
+            let state = State::open(&path, &description(8)).unwrap();
+            assert_eq!(state.known(7, 9), 0, "room for {room} bytes");
         }
     }
 
