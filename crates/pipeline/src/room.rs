@@ -17,12 +17,20 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
 
 /// The lists of digests that the outputs are added to at the end can be read now, and added to.
 pub(crate) fn check_lists(paths: &[&PathBuf]) -> Result<(), Error> {
-    let folder = |path: &&PathBuf| partial::folder_of(path).to_owned();
-    let folders: Vec<PathBuf> = paths.iter().map(folder).collect();
-    for (i, folder) in folders.iter().enumerate() {
-        if !folders[..i].contains(folder) {
-            aeolus_source::Sums::check(folder, paths.len())?;
+    let mut folders: Vec<(&Path, Vec<&str>)> = Vec::new();
+    for path in paths {
+        // Others are not listed.
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let folder = partial::folder_of(path);
+        match folders.iter_mut().find(|(f, _)| *f == folder) {
+            Some((_, names)) => names.push(name),
+            None => folders.push((folder, vec![name])),
         }
+    }
+    for (folder, names) in folders {
+        aeolus_source::Sums::check(folder, &names)?;
     }
     Ok(())
 }

@@ -12,14 +12,15 @@ pub const SUMS: &str = "SHA256SUMS";
 /// The largest list that is read, in bytes: 10,000 files with names of usual length.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The longest line: digest, blanks, a name of which every byte is escaped, line end.
-const MAX_LINE_BYTES: u64 = 64 + 4 + 2 * 255;
+/// The comment that says, in seconds since 1970, how old a list is that could not be dated back.
+const AS_OF: &str = "# digests as of ";
 
 /// The list of one folder.
 #[derive(Clone, Debug)]
 pub struct Sums {
     folder: PathBuf,
-    modified: Option<SystemTime>,
+    /// No digest of a file that was written to after this is trusted.
+    listed: Option<SystemTime>,
     lines: Vec<Line>,
 }
 
@@ -54,7 +55,7 @@ impl Sums {
             Err(e) => return Err(Error::io("read", &path)(e)),
         }
         let file = std::fs::File::open(&path).map_err(Error::io("open", &path))?;
-        let modified = file.metadata().and_then(|meta| meta.modified()).ok();
+        let listed = file.metadata().ok().and_then(|meta| listed(&meta));
         let mut bytes = Vec::new();
         file.take(MAX_BYTES + 1)
             .read_to_end(&mut bytes)
@@ -67,36 +68,43 @@ impl Sums {
         }
         let text = String::from_utf8(bytes).ok().filter(|t| !t.contains('\0'));
         let text = text.ok_or(Error::NotText { path })?;
+        let lines: Vec<Line> = text.split_inclusive('\n').map(Line::parse).collect();
+        let stated = lines.iter().filter_map(Line::as_of).min();
         Ok(Some(Self {
             folder: folder.into(),
-            modified,
-            lines: text.split_inclusive('\n').map(Line::parse).collect(),
+            listed: listed.map(|listed| stated.map_or(listed, |stated| listed.min(stated))),
+            lines,
         }))
     }
 
-    /// Whether [`add`](Self::add) will be able to add so many files to a folder's list: a long job
-    /// asks before it begins. The folder need not exist.
+    /// Whether [`add`](Self::add) will be able to add files of these names to a folder's list: a
+    /// long job asks before it begins. The folder need not exist.
     ///
     /// # Errors
-    /// Those of `add`, as far as they can be known.
-    pub fn check(folder: &Path, files: usize) -> Result<(), Error> {
+    /// Those of `add`, as far as they can be known; [`Error::NoRoom`].
+    pub fn check(folder: &Path, names: &[&str]) -> Result<(), Error> {
         let partial = partial(folder);
         match partial.symlink_metadata() {
             Ok(meta) if !meta.is_file() => return Err(Error::NotAFile { path: partial }),
             _ => {}
         }
-        let bytes = Self::read(folder)?.map_or(0, |sums| sums.bytes());
-        match bytes.saturating_add(MAX_LINE_BYTES.saturating_mul(files as u64)) > MAX_BYTES {
-            true => Err(Error::TooLarge {
+        let new: Vec<Sum> = names
+            .iter()
+            .map(|name| Sum {
+                name: (*name).to_owned(),
+                sha256: "0".repeat(64),
+            })
+            .collect();
+        // All digests are of one length: with these it has as many bytes as with the true ones.
+        let bytes = updated(Self::read(folder)?.as_ref(), &new).len() as u64;
+        match bytes > MAX_BYTES {
+            true => Err(Error::NoRoom {
                 path: folder.join(SUMS),
+                bytes,
                 limit: MAX_BYTES,
             }),
             false => Ok(()),
         }
-    }
-
-    fn bytes(&self) -> u64 {
-        self.lines.iter().map(|line| line.text.len() as u64).sum()
     }
 
     /// The files of the list, in its order.
@@ -130,7 +138,7 @@ impl Sums {
     }
 
     fn is_older_than(&self, meta: &Metadata) -> bool {
-        match (self.modified, written(meta)) {
+        match (self.listed, written(meta)) {
             (Some(listed), Some(written)) => listed < written,
             _ => true,
         }
@@ -141,11 +149,20 @@ impl Sums {
     /// is none, and replaced as a whole: a reader never sees half of it.
     ///
     /// If it has lines of files that were written to after it was, the new list is made to look as
-    /// old as they need it to be not [`current`](Self::current).
+    /// old as they need it to be not [`current`](Self::current); where the file system does not
+    /// let it, a comment says how old it is.
     ///
     /// # Errors
     /// Those of [`read`](Self::read); [`Error::Io`] if the list cannot be written.
     pub fn add(folder: &Path, new: &[Sum]) -> Result<(), Error> {
+        Self::add_with(folder, new, std::fs::File::set_modified)
+    }
+
+    fn add_with(
+        folder: &Path,
+        new: &[Sum],
+        date: impl Fn(&std::fs::File, SystemTime) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
         let path = folder.join(SUMS);
         let partial = partial(folder);
         let mut file = loop {
@@ -162,14 +179,14 @@ impl Sums {
                 return Err(error);
             }
         };
-        let text = old.as_ref().map_or_else(String::new, |old| old.with(new));
-        let text = appended(text, new, old.as_ref());
+        let text = updated(old.as_ref(), new);
         let stale = old.as_ref().and_then(|old| old.stale(new));
         let written = file
             .set_len(0)
             .and_then(|()| file.write_all(text.as_bytes()))
             .and_then(|()| match stale {
-                Some(time) => file.set_modified(time),
+                // No reason to lose a job's end: what cannot be set can be said.
+                Some(time) => date(&file, time).or_else(|_| file.write_all(&as_of(time))),
                 None => Ok(()),
             })
             .and_then(|()| file.sync_all())
@@ -188,7 +205,8 @@ impl Sums {
     fn with(&self, new: &[Sum]) -> String {
         let mut done: Vec<&str> = Vec::new();
         let mut text = String::new();
-        for line in &self.lines {
+        // Whether the new list is as old is found out anew.
+        for line in self.lines.iter().filter(|line| line.as_of().is_none()) {
             let name = line.sum.as_ref().map(|sum| sum.name.as_str());
             match new.iter().find(|new| Some(new.name.as_str()) == name) {
                 None => text += &line.text,
@@ -252,24 +270,47 @@ fn appended(mut text: String, new: &[Sum], old: Option<&Sums>) -> String {
     text
 }
 
+/// What a list is with new digests; all there is, if there is no list.
+fn updated(old: Option<&Sums>, new: &[Sum]) -> String {
+    let text = old.map_or_else(String::new, |old| old.with(new));
+    appended(text, new, old)
+}
+
+/// The comment with a time, which is rounded down: the older a list, the less it is trusted.
+fn as_of(time: SystemTime) -> Vec<u8> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    format!("{AS_OF}{seconds}\n").into_bytes()
+}
+
 fn partial(folder: &Path) -> PathBuf {
     folder.join(format!("{SUMS}.partial"))
 }
 
 /// When a file was last written to, or anything else about it changed.
 fn written(meta: &Metadata) -> Option<SystemTime> {
-    let modified = meta.modified().ok()?;
+    // What sets the modification time back changes the other one.
+    Some(meta.modified().ok()?.max(changed(meta)?))
+}
+
+/// When a list was written, or as it is dated if that is earlier: a time after its last change is
+/// no time at which anybody looked at the files.
+fn listed(meta: &Metadata) -> Option<SystemTime> {
+    Some(meta.modified().ok()?.min(changed(meta)?))
+}
+
+/// When anything about a file last changed, its modification time included; without that time the
+/// modification time itself.
+fn changed(meta: &Metadata) -> Option<SystemTime> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        // What sets the modification time back changes this one.
         let seconds = u64::try_from(meta.ctime()).ok()?;
         let nanoseconds = u32::try_from(meta.ctime_nsec()).ok()?;
-        let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))?;
-        Some(modified.max(changed))
+        SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
     }
     #[cfg(not(unix))]
-    Some(modified)
+    meta.modified().ok()
 }
 
 impl Line {
@@ -294,6 +335,12 @@ impl Line {
             })
         });
         Self { text, sum }
+    }
+
+    /// How old it says that the list is.
+    fn as_of(&self) -> Option<SystemTime> {
+        let seconds = self.text.strip_prefix(AS_OF)?.trim_end().parse().ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
     }
 }
 
@@ -405,8 +452,17 @@ mod tests {
         assert!(!current("a"));
         assert_eq!(text(dir.path()).lines().count(), 3);
         Sums::add(dir.path(), &[sum("a", '3')]).unwrap();
+        set(&a, now);
         set(&list, now + 3 * minute);
         assert!(current("a"));
+        // A list dated to days to come says nothing of what is written until then.
+        #[cfg(unix)]
+        {
+            // Longer than the steps in which a file system counts.
+            std::thread::sleep(Duration::from_millis(100));
+            std::fs::write(&a, "abcd").unwrap();
+            assert!(!current("a") && current("b"));
+        }
         // Changed after the list was written, then made to look older.
         #[cfg(unix)]
         {
@@ -420,17 +476,27 @@ mod tests {
     fn lists_that_cannot_be_added_to_are_refused_beforehand() {
         let dir = tempfile::tempdir().unwrap();
         let (folder, path) = (dir.path(), dir.path().join(SUMS));
-        Sums::check(folder, 12).unwrap();
-        Sums::check(&folder.join("none"), 12).unwrap();
+        Sums::check(folder, &["a", "b"]).unwrap();
+        Sums::check(&folder.join("none"), &["a", "b"]).unwrap();
         let line = format!("{}  a\n", "1".repeat(64));
-        let near = line.repeat(MAX_BYTES as usize / line.len());
+        let mut near = format!("{}  b\n", "1".repeat(64));
+        near += &line
+            .replace('a', "c")
+            .repeat(MAX_BYTES as usize / line.len() - 1);
         for bytes in [&[0xff, 0xfe][..], b"a\0b", near.as_bytes()] {
             std::fs::write(&path, bytes).unwrap();
-            let error = Sums::check(folder, 1).unwrap_err();
-            let known = matches!(error, Error::NotText { .. } | Error::TooLarge { .. });
+            let error = Sums::check(folder, &["a", "b"]).unwrap_err();
+            let wanted = near.len() + line.len();
+            let known = match error {
+                Error::NotText { .. } => true,
+                Error::NoRoom { bytes, .. } => bytes == wanted as u64,
+                _ => false,
+            };
             assert!(known, "{error}");
         }
         assert!(Sums::read(folder).unwrap().is_some(), "read, not added to");
+        // Its place is there already.
+        Sums::check(folder, &["b"]).unwrap();
         std::fs::write(&path, [0xff]).unwrap();
         Sums::add(folder, &[sum("a", '1')]).unwrap_err();
         assert_eq!(std::fs::read(&path).unwrap(), [0xff]);
@@ -438,10 +504,55 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         for name in [SUMS, "SHA256SUMS.partial"] {
             std::fs::create_dir(folder.join(name)).unwrap();
-            let error = Sums::check(folder, 1).unwrap_err();
+            let error = Sums::check(folder, &["a"]).unwrap_err();
             assert!(matches!(error, Error::NotAFile { .. }), "{error}");
             std::fs::remove_dir(folder.join(name)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_file_system_that_keeps_no_dates_gets_them_in_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        let a = folder.join("a");
+        std::fs::write(&a, "abc").unwrap();
+        Sums::add(folder, &[sum("a", '1')]).unwrap();
+        // Longer than the steps in which a file system counts.
+        std::thread::sleep(Duration::from_millis(100));
+        std::fs::write(&a, "abcd").unwrap();
+        let refuse = |_: &std::fs::File, _| Err(std::io::ErrorKind::Unsupported.into());
+        let said = || {
+            text(folder)
+                .lines()
+                .filter(|l| l.starts_with(AS_OF))
+                .count()
+        };
+        let current = |name: &str| {
+            let sums = Sums::read(folder).unwrap().unwrap();
+            assert_eq!(sums.odd_lines(), 0);
+            sums.current(name).is_some()
+        };
+        for name in ["b", "c"] {
+            Sums::add_with(folder, &[sum(name, '2')], refuse).unwrap();
+            assert_eq!(said(), 1);
+            assert!(!current("a"));
+            assert_eq!(
+                Sums::read(folder).unwrap().unwrap().get("a").unwrap().len(),
+                64
+            );
+        }
+        // However new the list looks.
+        let list = std::fs::File::options()
+            .write(true)
+            .open(folder.join(SUMS))
+            .unwrap();
+        list.set_modified(SystemTime::now() + Duration::from_secs(60))
+            .unwrap();
+        assert!(!current("a"));
+        // Written anew, with nothing in it that is out of date.
+        Sums::add_with(folder, &[sum("a", '3')], refuse).unwrap();
+        assert_eq!(said(), 0);
+        assert!(current("a"));
     }
 
     #[test]
