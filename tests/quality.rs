@@ -200,6 +200,49 @@ fn a_file_with_itself_is_zero_and_any_base_gives_the_same_figures() {
 }
 
 #[test]
+fn a_base_of_another_version_is_not_taken_for_this_ones() {
+    let out = table("Q8_0,Q4_0");
+    let [q8, q4] = ["Q8_0", "Q4_0"].map(|ty| out.path().join(format!("notus-mini.{ty}.gguf")));
+    let text = heldout();
+    let [state, base] = ["state", "state.base"].map(|name| out.path().join(name));
+    let compare = |more: &[&str]| {
+        let args = ["compare", arg(&q8), arg(&q4), "-f", arg(&text), "--json"];
+        let run = aeolus([&args[..], &["-c", "128", "--chunks", "2"], more].concat());
+        assert!(run.status.success(), "{run:?}");
+        let value: Value = serde_json::from_slice(&run.stdout).unwrap();
+        let told = String::from_utf8(run.stderr).unwrap();
+        (value["files"].clone(), told)
+    };
+    let save = ["--save-base", arg(&base)];
+    let (figures, _) = compare(&save);
+    // What the other version computed, one can see: none of its windows is whole.
+    let mut bytes = std::fs::read(&base).unwrap();
+    let own = concat!("\"program\":\"", env!("CARGO_PKG_VERSION"), "\"").as_bytes();
+    let place = bytes.windows(own.len()).position(|found| found == own);
+    let place = place.unwrap() + own.len() - 2;
+    bytes[place] = b'~';
+    let middle = bytes.len() / 2;
+    bytes[middle..].fill(7);
+    std::fs::write(&base, &bytes).unwrap();
+    // Named by its user it stays.
+    let args = ["compare", arg(&q8), arg(&q4), "-f", arg(&text)];
+    let other = fails([&args[..], &["-c", "128", "--chunks", "2"], &save].concat());
+    assert!(
+        other.contains("state.base: ") && other.contains("its program is "),
+        "{other}"
+    );
+    assert!(std::fs::read(&base).unwrap() == bytes);
+    // Beside a state it is begun anew, and goes in the end.
+    let (again, told) = compare(&["--state", arg(&state)]);
+    assert!(
+        told.contains("state.base: started over: its program was"),
+        "{told}"
+    );
+    assert_eq!(again, figures);
+    assert!(state.exists() && !base.exists());
+}
+
+#[test]
 fn a_whole_table_is_verified_and_its_divergence_falls() {
     let out = tempfile::tempdir().unwrap();
     let (model, text) = (fixture("notus-mini"), heldout());

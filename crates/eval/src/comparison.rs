@@ -6,7 +6,7 @@
 
 use crate::distribution::BaseRow;
 use crate::divergence::{Divergence, divergence};
-use crate::logprobs::{BaseFacts, Format, LogProbs, Writer};
+use crate::logprobs::{self, BaseFacts, Format, LogProbs, Writer};
 use crate::model::Model;
 use crate::pass::{Failure, Job, pass};
 use crate::perplexity::scored_bytes;
@@ -293,12 +293,36 @@ fn base_rows(
     let (path, format) = place.file();
     if path.exists() {
         let file = LogProbs::open(path, model.bos())?;
-        check_kept(&file, windows, &facts)?;
-        if file.facts().fingerprint.is_none() {
-            check_model(&file, windows, model)?;
+        let own = env!("CARGO_PKG_VERSION");
+        let other = file.other_program().map(|o| o.escape_debug().to_string());
+        match (other, place) {
+            // Ours alone, as the state beside it: begun anew like that.
+            (Some(found), BasePlace::WithState { .. }) => {
+                let why = format!("its program was {found}, now it is {own}");
+                let why = why.as_str();
+                job.progress.event(Event::StartedOver { path, why });
+                drop(file);
+                std::fs::remove_file(path).map_err(Error::io("remove", path))?;
+            }
+            (other, _) => {
+                check_kept(&file, windows, &facts)?;
+                // What somebody asked to be kept is not thrown away.
+                if let Some(found) = other {
+                    return Err(Error::OtherRun {
+                        path: path.into(),
+                        field: "program".into(),
+                        found,
+                        expected: own.into(),
+                    });
+                }
+                if file.facts().fingerprint.is_none() {
+                    check_model(&file, windows, model)?;
+                }
+                logprobs::sweep(path);
+                started(windows.len());
+                return Ok(file);
+            }
         }
-        started(windows.len());
-        return Ok(file);
     }
     let mut writer = Writer::create(path, format, windows, &facts)?;
     if let Some((path, why)) = writer.started_over() {

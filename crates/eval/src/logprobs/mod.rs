@@ -25,7 +25,7 @@ use crate::{Error, Numeric};
 use aeolus_source::Map;
 use std::path::Path;
 
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Writer, sweep};
 
 /// The layout of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,7 @@ pub struct LogProbs {
     format: Format,
     windows: Windows,
     facts: BaseFacts,
+    program: Option<String>,
     data_offset: usize,
     row_bytes: usize,
 }
@@ -107,6 +108,7 @@ pub struct LogProbs {
 struct Header {
     windows: Windows,
     facts: BaseFacts,
+    program: Option<String>,
     data_offset: usize,
 }
 
@@ -149,6 +151,7 @@ impl LogProbs {
             format,
             windows: header.windows,
             facts: header.facts,
+            program: header.program,
             data_offset: header.data_offset,
             row_bytes,
         })
@@ -167,6 +170,14 @@ impl LogProbs {
     /// The layout.
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// The version of the program that computed a file of our layout, if another one did: it may
+    /// have computed otherwise. A peer's layout does not say which it was.
+    pub(crate) fn other_program(&self) -> Option<&str> {
+        let found = self.program.as_deref().unwrap_or("unknown");
+        let other = self.format == Format::Aeolus && found != env!("CARGO_PKG_VERSION");
+        other.then_some(found)
     }
 
     /// What tells this base from others: the model's fingerprint, or for a peer's file, which

@@ -4,7 +4,7 @@
 //! offset  bytes
 //! 0       8         "AEOLOGP1"
 //! 8       4         n, bytes of the description
-//! 12      n         the description, JSON: window layout, vocabulary, model
+//! 12      n         the description, JSON: window layout, vocabulary, model, program's version
 //! 12+n    4 * t     the text's tokens, t = the description's "tokens"
 //! ...               windows, each: its rows, then 8 bytes of checksum over them
 //!
@@ -40,6 +40,7 @@ struct Description {
     vocabulary: Option<String>,
     model: Option<String>,
     numeric: Option<String>,
+    program: Option<String>,
 }
 
 const SCHEMA: &str = "aeolus.log-probabilities/1";
@@ -58,6 +59,7 @@ pub(super) fn header(windows: &Windows, facts: &BaseFacts) -> Vec<u8> {
         vocabulary: facts.vocabulary.clone(),
         model: facts.fingerprint.clone(),
         numeric: facts.numeric.map(|n| numeric_name(n).into()),
+        program: Some(env!("CARGO_PKG_VERSION").into()),
     };
     let text = serde_json::to_vec(&description).unwrap_or_default();
     let mut out = MAGIC.to_vec();
@@ -111,6 +113,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, String> {
             fingerprint: description.model,
             numeric,
         },
+        program: description.program,
         data_offset: bytes.len() - rest.len(),
     })
 }

@@ -87,6 +87,7 @@ pub(super) fn read_header(bytes: &[u8], bos: Option<u32>) -> Result<Header, Stri
             fingerprint: None,
             numeric: None,
         },
+        program: None,
         data_offset: bytes.len() - rest.len(),
     })
 }

@@ -150,6 +150,41 @@ fn a_file_goes_on_where_it_was_interrupted() {
 }
 
 #[test]
+fn a_leftover_journal_goes_once_the_file_has_its_name() {
+    let (dir, path) = whole(Format::Aeolus);
+    let [partial, journal] = ["base.partial", "base.partial.journal"].map(|n| dir.path().join(n));
+    std::fs::write(&journal, "left by a run that was killed").unwrap();
+    // Another run may be at it.
+    std::fs::write(&partial, "windows").unwrap();
+    sweep(&path);
+    assert!(journal.exists() && partial.exists());
+    std::fs::remove_file(&partial).unwrap();
+    sweep(&path);
+    assert!(!journal.exists() && path.exists());
+}
+
+#[test]
+fn a_file_of_another_version_is_told_from_ones_own() {
+    for (format, known) in [(Format::Aeolus, Some("unknown")), (Format::LlamaCpp, None)] {
+        let (_dir, path) = whole(format);
+        let file = LogProbs::open(&path, Some(1)).unwrap();
+        assert_eq!(file.other_program(), None);
+        drop(file);
+        // As files were before they said it: a field of another name, which is passed over.
+        let mut bytes = std::fs::read(&path).unwrap();
+        let name = b"\"program\"";
+        let place = bytes.windows(name.len()).position(|found| found == name);
+        assert_eq!(place.is_some(), format == Format::Aeolus);
+        if let Some(place) = place {
+            bytes[place..place + name.len()].copy_from_slice(b"\"nothing\"");
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let file = LogProbs::open(&path, Some(1)).unwrap();
+        assert_eq!(file.other_program(), known);
+    }
+}
+
+#[test]
 fn windows_of_another_model_text_or_mode_are_not_taken_over() {
     let other_model = BaseFacts {
         fingerprint: Some("g".into()),

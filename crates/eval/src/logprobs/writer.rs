@@ -1,6 +1,6 @@
 //! A file of log-probabilities that grows by windows, and goes on where it was interrupted.
 
-use super::journal::{Identity, Journal};
+use super::journal::{Identity, Journal, journal_path};
 use super::{BaseFacts, Format, LogProbs, ours, peer, record_bytes};
 use crate::distribution::NonFinite;
 use crate::state::SYNC_PAUSE;
@@ -95,9 +95,7 @@ impl Writer {
         let record = record_bytes(format, windows, facts.vocab).ok_or_else(too_large)?;
         let encoder = Encoder::new(format, windows, facts.vocab).ok_or_else(too_large)?;
 
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
+        let partial = partial_path(path);
         let io = |action| Error::io(action, &partial);
         let file = aeolus_source::open_locked(&partial, false)?;
         let mut file = file.ok_or_else(|| Error::Busy {
@@ -119,10 +117,7 @@ impl Writer {
         } else {
             0
         };
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let needed = (windows.len() - complete) as u64 * record as u64;
         // What is there is written over, or cut off.
         let kept = header.len() as u64 + complete as u64 * record as u64;
@@ -220,8 +215,38 @@ impl Writer {
             .sync_all()
             .map_err(Error::io("write", &self.partial))?;
         std::fs::rename(&self.partial, &self.path).map_err(Error::io("write", &self.path))?;
+        // Without its journal a partial file is of no use, so the name has to be durable before
+        // that goes. It is once the folder is: best effort, some systems refuse.
+        if let Ok(folder) = File::open(folder_of(&self.path)) {
+            let _ = folder.sync_all();
+        }
         self.journal.remove();
         LogProbs::open(&self.path, self.bos)
+    }
+}
+
+/// Removes the journal that a run left which ended right after it gave the file at `path` its name.
+pub(crate) fn sweep(path: &Path) {
+    let partial = partial_path(path);
+    let journal = journal_path(&partial);
+    let is_file = journal.symlink_metadata().is_ok_and(|meta| meta.is_file());
+    if is_file && partial.symlink_metadata().is_err() {
+        let _ = std::fs::remove_file(journal);
+    }
+}
+
+/// `NAME.partial`.
+fn partial_path(path: &Path) -> PathBuf {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    partial.into()
+}
+
+/// The folder that a path's file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
