@@ -350,7 +350,8 @@ impl Drop for PartialFile {
         if matches!(self.state, State::Begun | State::Made) && own {
             let _ = std::fs::remove_file(&self.partial);
         }
-        if self.state == State::Begun && self.identity.is_some() {
+        // One that was refused is somebody else's, perhaps a file of the source.
+        if self.state == State::Begun && self.journal.is_some() {
             let _ = std::fs::remove_file(journal::journal_path(&self.partial));
         }
     }
@@ -518,6 +519,32 @@ mod tests {
         let error = open(&path, 2, true, &[id]).unwrap_err();
         assert!(matches!(error, Error::IsSource { .. }), "{error}");
         assert_eq!(std::fs::read(&source).unwrap(), b"weights");
+    }
+
+    #[test]
+    fn a_journal_that_is_a_file_of_the_source_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.gguf");
+        let source = journal::journal_path(&partial_path(&path));
+        std::fs::write(&source, b"weights").unwrap();
+        let id = FileId::of(&std::fs::metadata(&source).unwrap()).unwrap();
+        let identity = Identity::new(vec![("program", "1.0".into())]);
+        let mut file = PartialFile::open(&Target {
+            path: &path,
+            bytes: 2,
+            force: false,
+            sources: &[id],
+            identity: Some(&identity),
+        })
+        .unwrap();
+        let error = file.begin(&Prefix::default(), &[]).unwrap_err();
+        assert!(
+            error.to_string().contains("a file of the source"),
+            "{error}"
+        );
+        drop(file);
+        assert_eq!(std::fs::read(&source).unwrap(), b"weights");
+        assert!(!partial_path(&path).exists());
     }
 
     #[cfg(unix)]
