@@ -217,10 +217,15 @@ impl Error {
 
     /// Whether another run, without other flags, may end better: then what is done is kept.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Write { .. } | Self::Rename { .. } | Self::Cancelled
-        )
+        match self {
+            Self::Write { .. } | Self::Rename { .. } | Self::Cancelled => true,
+            // A source that cannot be asked may be there again: what is recorded was made while
+            // it was as it should be. One that changed is another matter.
+            Self::Source(error) | Self::Checkpoint(aeolus_checkpoint::Error::Source(error)) => {
+                matches!(error, aeolus_source::Error::Io { .. })
+            }
+            _ => false,
+        }
     }
 
     /// An error of the ground floor on a file that is written.
@@ -236,6 +241,34 @@ impl Error {
         Self::Write {
             path: path.into(),
             error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aeolus_source::Error as Source;
+
+    #[test]
+    fn only_a_source_that_changed_is_given_up() {
+        let path = || PathBuf::from("model.safetensors");
+        let lost = || Source::Io {
+            action: "read",
+            path: path(),
+            error: io::Error::other("stale file handle"),
+        };
+        let changed = || Source::Changed {
+            path: path(),
+            what: "its modification time differs".into(),
+        };
+        // As the recorder and the end of a run get them.
+        let ways: [fn(Source) -> Error; 2] = [Error::Source, |error| {
+            Error::Checkpoint(aeolus_checkpoint::Error::Source(error))
+        }];
+        for of in ways {
+            assert!(of(lost()).may_pass());
+            assert!(!of(changed()).may_pass());
         }
     }
 }

@@ -80,8 +80,9 @@ pub struct Written {
 /// # Errors
 /// Before any work: outputs that exist, not enough room, types without a codec, a quantized
 /// source without leave. During it: weights that are not finite or do not fit f16, failing
-/// writes, a changed source, [`Error::Cancelled`]. No output has its name then. Failing writes and
-/// [`Error::Cancelled`] leave what is recorded for another run, other errors leave nothing new.
+/// writes, a changed source, [`Error::Cancelled`]. No output has its name then. Failing writes, a
+/// source that the system does not answer for and [`Error::Cancelled`] leave what is recorded for
+/// another run, other errors leave nothing new.
 pub fn run(
     checkpoint: &Checkpoint,
     outputs: &[(PathBuf, Output)],
