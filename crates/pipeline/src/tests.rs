@@ -10,7 +10,7 @@ use aeolus_source::{SUMS, Sums};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const TYPES: [FileType; 3] = [FileType::Q4_0, FileType::Q8_0, FileType::F16];
 const OPTIONS: Options = Options {
@@ -101,10 +101,18 @@ impl Told {
 
 fn wait_for_records(folder: &Path) {
     let started = Instant::now();
+    // A first record may be of the header alone, which is not worth keeping.
     let recorded = |name: &String| {
-        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let path = folder.join(name);
+        let partial = aeolus_gguf::GgufFile::open(&path.with_extension("")).unwrap();
+        let header = partial.place(&partial.tensors()[0]).range.start;
+        let text = std::fs::read_to_string(path).unwrap_or_default();
         let records = text.split_once("\n\n").map_or("", |(_, records)| records);
-        records.ends_with('\n')
+        let whole = records
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        let bytes = whole.filter_map(|line| line.split_once(' ')?.0.parse::<u64>().ok());
+        bytes.last().is_some_and(|bytes| bytes > header as u64)
     };
     loop {
         let mut journals = names(folder);
@@ -255,46 +263,77 @@ fn nothing_is_recorded_of_a_source_that_changed() {
         shard: &shard,
         out: &out,
         told: Told::default(),
-        recorded: Mutex::new(None),
+        seen: Mutex::default(),
     };
     let outputs = outputs(&source, &out, &TYPES);
     let error = run(&source, &outputs, &OPTIONS, &touching, &Cancel::new()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("changed while it was being read"), "{text}");
-    let recorded = touching.recorded.into_inner().unwrap();
-    let [before, after] = recorded.expect("the run ended before it was touched");
+    let seen = touching.seen.into_inner().unwrap();
+    let (_, before) = seen.touched.expect("the run ended before it was touched");
+    // A run that the recorder ended at once makes nothing more.
+    let after = seen.after.unwrap_or_else(|| before.clone());
     assert!(before == after, "recorded after the source had changed");
     assert!(names(&out).is_empty(), "{:?}", names(&out));
 }
 
-/// Touches a file of the source after 8 MiB, waits for the recorder to see it, puts it back.
+/// Touches a file of the source after 8 MiB and lets the recorder see it; if the run goes on all the
+/// same, to 16 MiB, lets it record and puts the file back.
 struct Touching<'a> {
     shard: &'a Path,
     out: &'a Path,
     told: Told,
-    /// The journals when it was touched, and some pauses of the recorder later.
-    recorded: Mutex<Option<[Vec<Vec<u8>>; 2]>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// The time that the file had, and the journals once the recorder must have seen another.
+    touched: Option<(SystemTime, Vec<Vec<u8>>)>,
+    /// The journals later, with more made meanwhile.
+    after: Option<Vec<Vec<u8>>>,
+}
+
+/// The journals once they are the same for some pauses of the recorder: one that has looked at the
+/// source already when it is touched may still be at its records, for as long as the disk takes.
+fn settled_journals(folder: &Path) -> Vec<Vec<u8>> {
+    let mut last = journals(folder);
+    loop {
+        std::thread::sleep(Duration::from_secs(5));
+        let now = journals(folder);
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
 }
 
 impl Progress for Touching<'_> {
     fn event(&self, event: Event<'_>) {
         self.told.event(event);
-        let mut recorded = self.recorded.lock().unwrap();
-        if *self.told.done.lock().unwrap() < 8 << 20 || recorded.is_some() {
-            return;
+        let mut seen = self.seen.lock().unwrap();
+        let done = *self.told.done.lock().unwrap();
+        let shard = || {
+            std::fs::File::options()
+                .write(true)
+                .open(self.shard)
+                .unwrap()
+        };
+        match &seen.touched {
+            None if done >= 8 << 20 => {
+                wait_for_records(self.out);
+                let file = shard();
+                let modified = file.metadata().unwrap().modified().unwrap();
+                file.set_modified(std::time::UNIX_EPOCH).unwrap();
+                seen.touched = Some((modified, settled_journals(self.out)));
+            }
+            Some((modified, _)) if done >= 16 << 20 && seen.after.is_none() => {
+                let after = settled_journals(self.out);
+                shard().set_modified(*modified).unwrap();
+                seen.after = Some(after);
+            }
+            _ => {}
         }
-        wait_for_records(self.out);
-        let file = std::fs::File::options()
-            .write(true)
-            .open(self.shard)
-            .unwrap();
-        let modified = file.metadata().unwrap().modified().unwrap();
-        file.set_modified(std::time::UNIX_EPOCH).unwrap();
-        let before = journals(self.out);
-        std::thread::sleep(Duration::from_secs(5));
-        let after = journals(self.out);
-        file.set_modified(modified).unwrap();
-        *recorded = Some([before, after]);
     }
 }
 
