@@ -235,7 +235,8 @@ impl Hub {
             let cached = cache.file(&listing.commit, path, entry.bytes);
             // Whoever put it there, it becomes the user's under the same promise as all others.
             let cached = match cached {
-                Some(from) if has_hash(&from, &check)? => Some(from),
+                // One that cannot be read is as good as none: the Hub has it, too.
+                Some(from) if has_hash(&from, &check).unwrap_or(false) => Some(from),
                 _ => None,
             };
             if let Some(from) = cached {
@@ -309,7 +310,7 @@ struct Copy {
 impl Copy {
     /// Copies it and gives it its name, whole.
     fn run(&self) -> Result<(), Error> {
-        let copy = self.names.partial.with_extension("copy");
+        let copy = self.names.copy();
         let mut from = fs::File::open(&self.from).map_err(Error::io("open", &self.from))?;
         let to = loop {
             // `None` is for those who do not wait.
@@ -325,8 +326,27 @@ impl Copy {
         copied.map_err(|error| {
             let _ = fs::remove_file(&copy);
             Error::io("write", &self.names.place)(error)
-        })
+        })?;
+        // A download that was interrupted before the cache had it.
+        if remove_idle(&self.names.partial) {
+            let _ = fs::remove_file(&self.names.journal);
+        }
+        Ok(())
     }
+}
+
+/// Removes a file that was being written, unless somebody still holds its lock. Whether it is gone.
+fn remove_idle(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return false,
+        Err(_) => return true,
+    }
+    let Ok(file) = fs::File::options().write(true).open(path) else {
+        return false;
+    };
+    // Without locks nobody can tell; whoever is at it loses no more than its work.
+    !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) && fs::remove_file(path).is_ok()
 }
 
 fn checksum(entry: &Entry) -> Checksum {
@@ -347,5 +367,52 @@ fn has_hash(path: &Path, check: &Checksum) -> Result<bool, Error> {
             0 => return Ok(hasher.finish() == check.expected()),
             n => hasher.update(&buffer[..n]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_copy_leaves_nothing_of_an_interrupted_download() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, folder) = (dir.path().join("blob"), dir.path().join("out"));
+        fs::write(&from, "whole").unwrap();
+        fs::create_dir(&folder).unwrap();
+        let copy = || Copy {
+            from: from.clone(),
+            names: Names::hidden(&folder.join("a.bin"), &"1".repeat(64)),
+            bytes: 5,
+        };
+        let Names {
+            place,
+            partial,
+            journal,
+            ..
+        } = copy().names;
+        fs::write(&partial, "who").unwrap();
+        fs::write(&journal, "0-3").unwrap();
+        // Somebody is at it.
+        let held = fs::File::open(&partial).unwrap();
+        held.lock().unwrap();
+        copy().run().unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"whole");
+        assert_eq!(names(&folder).len(), 3, "{:?}", names(&folder));
+        drop(held);
+        copy().run().unwrap();
+        assert_eq!(names(&folder), ["a.bin"]);
+        // A journal alone goes, too.
+        fs::write(&journal, "0-3").unwrap();
+        copy().run().unwrap();
+        assert_eq!(names(&folder), ["a.bin"]);
     }
 }

@@ -75,6 +75,11 @@ impl Names {
         Self::from(place, &format!(".{stem}.{hash}.partial"), None)
     }
 
+    /// Where a file of the cache is copied to before it gets its name.
+    pub fn copy(&self) -> PathBuf {
+        self.partial.with_extension("copy")
+    }
+
     fn from(place: &Path, partial: &str, lock: Option<&Path>) -> Self {
         let partial_path = place.with_file_name(partial);
         Self {
@@ -327,6 +332,10 @@ impl Download {
             .map_err(Error::io("sync", &names.partial))?;
         fs::rename(&names.partial, &names.place).map_err(Error::io("name", &names.place))?;
         let _ = fs::remove_file(&names.journal);
+        if job.cache.is_none() {
+            // A copy from the cache that was interrupted before the cache lost the file.
+            super::remove_idle(&names.copy());
+        }
         job.link(commit)
     }
 

@@ -448,6 +448,35 @@ fn a_folder_takes_from_the_cache_what_is_there() {
     assert!(matches!(&error, Error::Offline { .. }), "{error}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_blob_that_cannot_be_read_is_fetched() {
+    let server = HubServer::start();
+    server.add_repo("o/n", Repo::new().file("a", "one").file("empty", ""));
+    let dir = tempfile::tempdir().unwrap();
+    let online = hub(settings(&server, &dir.path().join("cache")));
+    let cached = online.fetch(&repo("o/n"), &all(), &Target::Cache, &());
+    let snapshot = cached.unwrap().place;
+    // Of no bytes, as it says, and an error to whoever reads it.
+    let blob = snapshot.join("empty");
+    fs::remove_file(&blob).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", &blob).unwrap();
+    fs::read(&blob).unwrap_err();
+    let out = dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    // What a copy of it left that was interrupted: the hash is git's of no bytes.
+    fs::write(out.join(".empty.e69de29bb2d1d643.copy"), "").unwrap();
+    let target = Target::Folder {
+        path: out.clone(),
+        overwrite: false,
+    };
+    let fetched = online.fetch(&repo("o/n"), &all(), &target, &()).unwrap();
+    let present: Vec<bool> = fetched.files.iter().map(|file| file.present).collect();
+    assert_eq!(present, [true, false]);
+    assert_eq!(names(&out), ["a", "empty"]);
+    assert_eq!(fs::metadata(out.join("empty")).unwrap().len(), 0);
+}
+
 #[test]
 fn offline_means_that_no_request_is_made() {
     let server = HubServer::start();
