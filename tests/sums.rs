@@ -69,7 +69,7 @@ fn lists_of_strangers_are_refused_in_words() {
     let list = out.join("SHA256SUMS");
     let good = std::fs::read_to_string(&list).unwrap();
     let (zeros, ones) = ("0".repeat(64), "1".repeat(64));
-    let cases: [(Vec<u8>, &str); 6] = [
+    let cases: [(Vec<u8>, &str); 8] = [
         (vec![0xff; 99], "is no text"),
         (vec![0; 99], "is no text"),
         (vec![b'x'; 2 << 20], "more than 1048576 bytes"),
@@ -83,6 +83,15 @@ fn lists_of_strangers_are_refused_in_words() {
         ),
         (
             format!("{good}{zeros}  a\n{zeros}  a\n{ones}  a\n").into(),
+            "names \"a\" twice, with different digests",
+        ),
+        // Other words for the same place.
+        (
+            format!("{good}{zeros}  d/a\n{ones}  d//./a\n").into(),
+            "names \"d//./a\" twice, with different digests",
+        ),
+        (
+            format!("{good}{zeros}  ././a\n{ones}  a\n").into(),
             "names \"a\" twice, with different digests",
         ),
     ];

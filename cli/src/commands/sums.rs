@@ -132,7 +132,8 @@ pub fn check_beside(files: &[PathBuf]) -> Result<()> {
 /// Refuses a list that leads out of its folder or contradicts itself: it may be a stranger's.
 fn check_names(folder: &Path, sums: &Sums) -> Result<()> {
     let list = folder.join(SUMS);
-    let mut digests: HashMap<&str, &str> = HashMap::new();
+    // By path, as they are looked for: `a//b` and `a/./b` are one file.
+    let mut digests: HashMap<PathBuf, &str> = HashMap::new();
     for sum in sums.iter() {
         let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
         if !Path::new(&sum.name).components().all(inside) {
@@ -142,7 +143,7 @@ fn check_names(folder: &Path, sums: &Sums) -> Result<()> {
                 sum.name
             );
         }
-        let before = digests.insert(&sum.name, &sum.sha256);
+        let before = digests.insert(folder.join(&sum.name), &sum.sha256);
         if before.is_some_and(|before| before != sum.sha256) {
             bail!(
                 "{}: names {:?} twice, with different digests",
