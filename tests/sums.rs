@@ -58,6 +58,33 @@ fn a_list_that_cannot_be_added_to_ends_a_run_before_it_begins() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn no_list_is_told_of_that_has_no_digest() {
+    use std::os::unix::ffi::OsStrExt;
+    let out = tempfile::tempdir().unwrap();
+    // No list can have such a name: it is text.
+    let path = out
+        .path()
+        .join(std::ffi::OsStr::from_bytes(b"odd\xff.gguf"));
+    let model = fixture("notus-mini");
+    let run = |more: &[&str]| {
+        let mut command = command();
+        command.args(["quantize", arg(&model), "--type", "Q4_0", "-o"]);
+        command.arg(&path).args(more).output().unwrap()
+    };
+    let told = run(&[]);
+    assert!(told.status.success(), "{told:?}");
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains(" written in "), "{told}");
+    assert!(!told.contains("digests are in"), "{told}");
+    assert!(path.exists() && !out.path().join("SHA256SUMS").exists());
+    let made = run(&["--force", "--json"]);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert!(made["sums"].is_null(), "{made}");
+    assert_eq!(made["files"][0]["sha256"].as_str().unwrap().len(), 64);
+}
+
 #[test]
 fn lists_of_strangers_are_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();

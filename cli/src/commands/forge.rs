@@ -305,7 +305,7 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
             "source": request.source.source.display().to_string(),
             "source_bytes": source_bytes,
             "seconds": seconds,
-            "sums": sums_path(written).display().to_string(),
+            "sums": sums_path(written).map(|sums| sums.display().to_string()),
         });
         if let (Some(comparison), Some(quality)) = (comparison, request.quality) {
             evaluate::describe(&mut value, comparison, ModeArg::Exact, Some(quality.text));
@@ -325,11 +325,13 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
     ))?;
     if !request.target.quiet {
         let bytes: u64 = written.iter().map(|output| output.bytes).sum();
+        let digests = sums_path(written).map_or_else(String::new, |sums| {
+            format!("; digests are in {}", sums.display())
+        });
         say(format_args!(
-            "{} read, {} written in {seconds:.1} s; digests are in {}",
+            "{} read, {} written in {seconds:.1} s{digests}",
             output::human_bytes(source_bytes),
             output::human_bytes(bytes),
-            sums_path(written).display(),
         ));
         if let Some(line) = comparison.and_then(evaluate::base_line) {
             say(line);
@@ -338,10 +340,17 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
     Ok(())
 }
 
-/// The list that the files' digests were added to: all files of a run are in one folder.
-fn sums_path(written: &[Written]) -> PathBuf {
-    let first = written.first().map(|output| output.path.as_path());
-    first.unwrap_or(Path::new("")).with_file_name(SUMS)
+/// The list that the files' digests were added to: all files of a run are in one folder. `None` if
+/// their names are no text, which lists are.
+fn sums_path(written: &[Written]) -> Option<PathBuf> {
+    let is_text = |output: &Written| {
+        output
+            .path
+            .file_name()
+            .is_some_and(|n| n.to_str().is_some())
+    };
+    let first = written.first().filter(|_| written.iter().all(is_text))?;
+    Some(first.path.with_file_name(SUMS))
 }
 
 /// A few columns of quality beside the sizes.
