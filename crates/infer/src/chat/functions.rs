@@ -78,19 +78,19 @@ pub(super) fn tokens(source: &str) -> usize {
 pub(super) fn without_generation_tags(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else {
+    // A tag ends behind its beginning: in `{%}` the two would share a sign.
+    while let Some((before, begun)) = rest.split_once("{%") {
+        let Some((inside, after)) = begun.split_once("%}") else {
             break;
         };
-        let tag = &rest[start..start + length + 2];
-        let word = tag[2..length].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-        out.push_str(&rest[..start]);
-        match word {
-            "generation" => out.push_str(&tag.replacen("generation", "if true", 1)),
-            "endgeneration" => out.push_str(&tag.replacen("endgeneration", "endif", 1)),
-            _ => out.push_str(tag),
+        out.extend([before, "{%"]);
+        match inside.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+') {
+            "generation" => out.push_str(&inside.replacen("generation", "if true", 1)),
+            "endgeneration" => out.push_str(&inside.replacen("endgeneration", "endif", 1)),
+            _ => out.push_str(inside),
         }
-        rest = &rest[start + length + 2..];
+        out.push_str("%}");
+        rest = after;
     }
     out.push_str(rest);
     out

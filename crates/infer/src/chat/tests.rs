@@ -147,6 +147,18 @@ fn hostile_templates_end() {
     }
 }
 
+/// A tag's beginning and end that share a sign once panicked.
+#[test]
+fn a_tag_does_not_end_with_the_sign_that_begins_it() {
+    for source in ["{%}", "a{%}b", "{%}%}", "{% if 1 %}{%}"] {
+        assert!(render(source, &[]).is_err(), "{source}");
+    }
+    assert_eq!(functions::without_generation_tags("a{%}b"), "a{%}b");
+    let tags = "{%- generation %}x{% endgeneration +%}{%%}";
+    let plain = "{%- if true %}x{% endif +%}{%%}";
+    assert_eq!(functions::without_generation_tags(tags), plain);
+}
+
 /// Rows of signs that the engine's parser descends into: refused by their number, or compiled with
 /// stack enough, on a thread that has little.
 #[test]
