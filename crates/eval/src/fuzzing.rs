@@ -2,7 +2,7 @@
 
 use crate::distribution::BaseRow;
 use crate::{LogProbs, state};
-use std::io::Write;
+use std::io::{Seek, Write};
 
 /// The saved state of an evaluation: the bytes as a file, and as a record of one.
 pub fn saved_state(data: &[u8]) {
@@ -25,6 +25,17 @@ pub fn log_probabilities(data: &[u8]) {
         }
     };
     base.identity();
+    rows(&base);
+    // Windows whose checksums fit are read on: so they are made to fit.
+    if let Some(sealed) = base.sealed_again() {
+        file.rewind().expect("the start of a file");
+        file.write_all(&sealed).expect("room for as much as before");
+        rows(&LogProbs::open(file.path(), Some(1)).expect("the same header"));
+    }
+}
+
+/// Some rows of some windows.
+fn rows(base: &LogProbs) {
     let mut row = BaseRow::default();
     for window in 0..base.windows().len().min(4) {
         let Ok(rows) = base.window(window) else {

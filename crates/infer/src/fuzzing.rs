@@ -1,7 +1,7 @@
 //! What the fuzz targets of this crate do with their bytes.
 
 use crate::chat::{ChatTemplate, Message};
-use crate::{CacheType, EncodeOptions, Model, Numeric, Runtime, Tokenizer};
+use crate::{CacheType, EncodeOptions, Model, Numeric, Runtime, StreamDecoder, Tokenizer};
 use aeolus_gguf::{GgufFile, Header, Limits, Parse};
 use aeolus_quant::{decode_rows, is_decodable};
 use std::io::Write;
@@ -42,7 +42,14 @@ pub fn load(data: &[u8]) {
         };
         let ids = tokenizer.encode("a b\n\u{1f600}</s><0x0A>", options);
         tokenizer.decode(&ids).expect("ids of its own");
-        let _ = ChatTemplate::from_metadata(file.metadata(), tokenizer);
+        let mut stream = StreamDecoder::new();
+        for &id in &ids {
+            stream.push(&tokenizer.token_bytes(id, true).expect("ids of its own"));
+        }
+        stream.finish();
+        if let Ok(Some(template)) = ChatTemplate::from_metadata(file.metadata(), tokenizer) {
+            let _ = template.tokens(&messages(), tokenizer);
+        }
     }
     let Ok(model) = Model::from_file(file) else {
         return;
@@ -65,14 +72,17 @@ pub fn template(data: &[u8]) {
     let Ok(template) = ChatTemplate::new(source, "<s>", "</s>") else {
         return;
     };
-    let messages = [
-        Message::new("system", "be brief"),
-        Message::new("user", "a<b> \"\u{e9}\" {{ x }}"),
-        Message::new("assistant", ""),
-    ];
-    if let Err(error) = template.render(&messages, true) {
+    if let Err(error) = template.render(&messages(), true) {
         assert!(!error.to_string().is_empty());
     }
+}
+
+fn messages() -> [Message; 3] {
+    [
+        Message::new("system", "be brief"),
+        Message::new("user", "a<b> \"\u{e9}\" {{ x }}</s>"),
+        Message::new("assistant", ""),
+    ]
 }
 
 #[cfg(test)]

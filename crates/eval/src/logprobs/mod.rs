@@ -212,6 +212,23 @@ impl LogProbs {
         })
     }
 
+    /// The file with a checksum that fits for every window; `None` for a layout without.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn sealed_again(&self) -> Option<Vec<u8>> {
+        if self.format != Format::Aeolus {
+            return None;
+        }
+        let (head, windows) = self.map.bytes().split_at(self.data_offset);
+        let rows = self.row_bytes * self.windows.scored().len();
+        let mut out = head.to_vec();
+        for window in windows.chunks(rows + self.format.tail_bytes()) {
+            let mut window = window[..rows].to_vec();
+            ours::seal(&mut window);
+            out.extend(window);
+        }
+        Some(out)
+    }
+
     fn damaged(&self, window: usize, problem: &str) -> Error {
         Error::Format {
             what: "file of log-probabilities",
