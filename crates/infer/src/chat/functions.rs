@@ -1,7 +1,8 @@
 //! Functions and filters that chat templates expect beside Jinja's own.
 
+use super::budget::Bounded;
 use minijinja::value::{Kwargs, Value};
-use minijinja::{Error, ErrorKind};
+use minijinja::{Error, ErrorKind, State};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
@@ -11,7 +12,7 @@ pub(super) fn raise_exception(text: &str) -> Result<Value, Error> {
 }
 
 /// Python's `json.dumps(value, ensure_ascii=False)`: a space after `,` and `:`, no HTML escapes.
-pub(super) fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
+pub(super) fn to_json(state: &State, value: Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     // Accepted as in Python; text is never escaped to ASCII here.
     let _ascii: Option<bool> = options.get("ensure_ascii")?;
@@ -19,20 +20,30 @@ pub(super) fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
     match indent {
         Some(indent) => {
             let spaces = " ".repeat(indent.min(16));
-            dump(&value, PrettyFormatter::with_indent(spaces.as_bytes()))
+            dump(
+                state,
+                &value,
+                PrettyFormatter::with_indent(spaces.as_bytes()),
+            )
         }
-        None => dump(&value, PythonFormatter),
+        None => dump(state, &value, PythonFormatter),
     }
 }
 
-fn dump(value: &Value, formatter: impl Formatter) -> Result<String, Error> {
-    let failed = |source| {
-        Error::new(ErrorKind::InvalidOperation, "cannot serialize to JSON").with_source(source)
+fn dump(state: &State, value: &Value, formatter: impl Formatter) -> Result<String, Error> {
+    let failed = |source: serde_json::Error| match source.io_error_kind() {
+        // Lists that hold one list many times are longer than anything that made them.
+        Some(_) => Error::from(ErrorKind::OutOfFuel),
+        None => {
+            let kind = ErrorKind::InvalidOperation;
+            Error::new(kind, "cannot serialize to JSON").with_source(source)
+        }
     };
-    let mut bytes = Vec::new();
-    let mut serializer = Serializer::with_formatter(&mut bytes, formatter);
+    let mut serializer = Serializer::with_formatter(Bounded::new(state), formatter);
     value.serialize(&mut serializer).map_err(failed)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let bytes = serializer.into_inner().into_bytes();
+    String::from_utf8(bytes)
+        .map_err(|_| Error::new(ErrorKind::InvalidOperation, "JSON that is no UTF-8"))
 }
 
 struct PythonFormatter;

@@ -1,5 +1,6 @@
 //! Python methods that chat templates call on strings, beyond those of `minijinja-contrib`.
 
+use super::budget;
 use minijinja::value::{Value, from_args};
 use minijinja::{Error, State};
 use minijinja_contrib::pycompat;
@@ -37,6 +38,7 @@ pub(super) fn call(
         }
         "rsplit" => {
             let (separator, limit): (&str, Option<usize>) = from_args(args)?;
+            budget::charge_items(state, pieces(text, Some(separator), limit))?;
             let mut parts: Vec<&str> = match limit {
                 Some(limit) => text.rsplitn(limit.saturating_add(1), separator).collect(),
                 None => text.rsplit(separator).collect(),
@@ -44,8 +46,55 @@ pub(super) fn call(
             parts.reverse();
             Value::from_iter(parts.into_iter().map(Value::from))
         }
+        "split" => {
+            let separator = args.first().and_then(Value::as_str);
+            let limit = args.get(1).and_then(Value::as_usize);
+            budget::charge_items(state, pieces(text, separator, limit))?;
+            return pycompat::unknown_method_callback(state, value, method, args);
+        }
+        "splitlines" => {
+            budget::charge_items(state, text.lines().count())?;
+            return pycompat::unknown_method_callback(state, value, method, args);
+        }
+        "format" => {
+            let bytes = formatted_bytes(state, text, args)?;
+            budget::ensure(state, bytes)?;
+            return pycompat::unknown_method_callback(state, value, method, args);
+        }
         _ => return pycompat::unknown_method_callback(state, value, method, args),
     })
+}
+
+/// Pieces that a text is cut into, at most.
+fn pieces(text: &str, separator: Option<&str>, limit: Option<usize>) -> usize {
+    let cuts = match separator {
+        Some(separator) => text.matches(separator).count(),
+        None => text.split_whitespace().count(),
+    };
+    cuts.min(limit.unwrap_or(usize::MAX)).saturating_add(1)
+}
+
+/// Bytes that `str.format` makes, at most: the text, the widths and precisions that it asks for, and
+/// the longest argument in each field.
+fn formatted_bytes(state: &State, text: &str, args: &[Value]) -> Result<usize, Error> {
+    let numbers = text.split(|c: char| !c.is_ascii_digit());
+    let widths = numbers.fold(0, |sum: usize, digits| {
+        let width = match digits {
+            "" => 0,
+            digits => digits.parse().unwrap_or(usize::MAX),
+        };
+        // A character that fills takes up to four bytes.
+        sum.saturating_add(width.saturating_mul(4))
+    });
+    let fields = text.matches('{').count();
+    let mut longest = 0;
+    for arg in args {
+        longest = longest.max(budget::text_bytes(state, arg)?);
+    }
+    Ok(text
+        .len()
+        .saturating_add(widths)
+        .saturating_add(fields.saturating_mul(longest)))
 }
 
 fn triple(before: &str, separator: &str, after: &str, found: bool) -> Value {

@@ -8,6 +8,7 @@
 //! budget of instructions and memory ([`FUEL`]) and a limit on its size ([`MAX_SOURCE_BYTES`]),
 //! so that a hostile one ends with an error.
 
+mod budget;
 mod functions;
 mod methods;
 

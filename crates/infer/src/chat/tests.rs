@@ -147,6 +147,33 @@ fn hostile_templates_end() {
     }
 }
 
+/// What these make is far longer than what they are made of, and was made before it was counted.
+#[test]
+fn functions_ask_before_they_make_what_is_huge() {
+    let list = "{% set ns = namespace(l=['x' * 1000]) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}";
+    for part in [
+        "{{ '{:>999999999}'.format(1) }}",
+        "{{ '{:.999999999f}'.format(1.5) }}",
+        "{{ '{:>99999999999999999999999}'.format(1) }}",
+        "{{ ('{0}' * 100000).format('x' * 1000000) }}",
+        "{{ '{}'.format(ns.l) }}",
+        "{{ '{a}'.format(a=ns.l) }}",
+        "{{ ns.l | tojson }}",
+        "{{ ns.l | tojson(indent=2) }}",
+        "{{ ('a ' * 30000000).split(' ') | length }}",
+        "{{ ('a ' * 30000000).split() | length }}",
+        "{{ ('a ' * 30000000).rsplit(' ') | length }}",
+        "{{ ('a\n' * 30000000).splitlines() | length }}",
+    ] {
+        let error = render(&format!("{list}{part}"), &[]).unwrap_err();
+        assert!(error.to_string().contains("fuel"), "{part}: {error}");
+    }
+    let modest =
+        "{{ '{:>9}{a:.2f}'.format(1, a=2.0) }}{{ 'a b'.split() }}{{ 'a b c'.split(' ', 1) }}";
+    let text = render(modest, &[]).unwrap();
+    assert!(text.starts_with("        12.00"), "{text}");
+}
+
 /// A tag's beginning and end that share a sign once panicked.
 #[test]
 fn a_tag_does_not_end_with_the_sign_that_begins_it() {
