@@ -3,11 +3,13 @@
 //! The engine charges for a value that a function returns, once it is there: [`BYTES`] for a unit of
 //! fuel. That is too late for one that takes all memory, so these functions ask before they make it.
 
-use minijinja::{Error, ErrorKind, State, Value};
-use std::io::{self, Write};
+use minijinja::{Error, State, Value};
+use std::io::{self, ErrorKind, Write};
 
 /// Bytes that the engine counts as one unit of fuel.
 const BYTES: u64 = 64;
+/// What a piece that is written counts beside its bytes: a text of tiny pieces takes long to make.
+const PIECE: usize = 16;
 
 /// Bytes that are left to make; all there are if nothing is counted.
 fn left(state: &State) -> usize {
@@ -18,7 +20,7 @@ fn left(state: &State) -> usize {
 /// Refuses a result of more bytes than are left. The result itself is charged by the engine.
 pub(super) fn ensure(state: &State, bytes: usize) -> Result<(), Error> {
     if bytes > left(state) {
-        return Err(Error::from(ErrorKind::OutOfFuel));
+        return Err(Error::from(minijinja::ErrorKind::OutOfFuel));
     }
     Ok(())
 }
@@ -32,14 +34,14 @@ pub(super) fn charge_items(state: &State, items: usize) -> Result<(), Error> {
 /// Takes what is written up to what is left.
 pub(super) struct Bounded {
     bytes: Vec<u8>,
-    most: usize,
+    left: usize,
 }
 
 impl Bounded {
     pub(super) fn new(state: &State) -> Self {
         Self {
             bytes: Vec::new(),
-            most: left(state),
+            left: left(state),
         }
     }
 
@@ -50,9 +52,8 @@ impl Bounded {
 
 impl Write for Bounded {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        if piece.len() > self.most - self.bytes.len() {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
+        let cost = piece.len().saturating_add(PIECE);
+        self.left = self.left.checked_sub(cost).ok_or(ErrorKind::OutOfMemory)?;
         self.bytes.extend(piece);
         Ok(piece.len())
     }
@@ -62,7 +63,8 @@ impl Write for Bounded {
     }
 }
 
-/// Bytes of a value's text. What is no text yet is written to nowhere for it, and charged for that.
+/// Bytes of a value's text, or a few more. What is no text yet is written to nowhere for it, and
+/// charged for that.
 pub(super) fn text_bytes(state: &State, value: &Value) -> Result<usize, Error> {
     if let Some(text) = value.as_str() {
         return Ok(text.len());
@@ -85,7 +87,7 @@ struct Count {
 
 impl std::fmt::Write for Count {
     fn write_str(&mut self, piece: &str) -> std::fmt::Result {
-        self.bytes = self.bytes.saturating_add(piece.len());
+        self.bytes = self.bytes.saturating_add(piece.len()).saturating_add(PIECE);
         if self.bytes > self.most {
             return Err(std::fmt::Error);
         }
