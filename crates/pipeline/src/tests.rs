@@ -111,8 +111,8 @@ fn wait_for_records(folder: &Path) {
         let whole = records
             .split_inclusive('\n')
             .filter(|line| line.ends_with('\n'));
-        let bytes = whole.filter_map(|line| line.split_once(' ')?.0.parse::<u64>().ok());
-        bytes.last().is_some_and(|bytes| bytes > header as u64)
+        let mut bytes = whole.filter_map(|line| line.split_once(' ')?.0.parse::<u64>().ok());
+        bytes.any(|bytes| bytes > header as u64)
     };
     loop {
         let mut journals = names(folder);
