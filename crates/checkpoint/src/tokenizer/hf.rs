@@ -4,6 +4,7 @@ use super::special::SpecialTokens;
 use crate::json::{Bounded, Keyed};
 use aeolus_gguf::Array;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Merges of one tokenizer: far above the largest vocabularies.
@@ -168,8 +169,41 @@ impl PostProcessor {
 /// Joins a merge as GGUF stores it: a space inside a piece is written as `U+0120`, so that the
 /// one between the pieces is the only one.
 fn join(left: &str, right: &str) -> Merge {
-    let encoded = |piece: &str| piece.replace(' ', "\u{120}");
-    Merge(format!("{} {}", encoded(left), encoded(right)))
+    let mut text = String::with_capacity(left.len() + 1 + right.len());
+    for (piece, after) in [(left, " "), (right, "")] {
+        if piece.contains(' ') {
+            text.push_str(&piece.replace(' ', "\u{120}"));
+        } else {
+            text.push_str(piece);
+        }
+        text.push_str(after);
+    }
+    Merge(text)
+}
+
+/// A string, borrowed where the JSON text has it as it is: there are two for each merge.
+struct Piece<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Piece<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PieceVisitor;
+        impl<'de> Visitor<'de> for PieceVisitor {
+            type Value = Piece<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, piece: &'de str) -> Result<Piece<'de>, E> {
+                Ok(Piece(Cow::Borrowed(piece)))
+            }
+
+            fn visit_str<E: de::Error>(self, piece: &str) -> Result<Piece<'de>, E> {
+                Ok(Piece(Cow::Owned(piece.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(PieceVisitor)
+    }
 }
 
 impl<'de> Deserialize<'de> for Merge {
@@ -188,12 +222,12 @@ impl<'de> Deserialize<'de> for Merge {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Merge, A::Error> {
                 let missing = |n| move || de::Error::invalid_length(n, &"a pair of strings");
-                let left: String = seq.next_element()?.ok_or_else(missing(0))?;
-                let right: String = seq.next_element()?.ok_or_else(missing(1))?;
+                let left: Piece<'de> = seq.next_element()?.ok_or_else(missing(0))?;
+                let right: Piece<'de> = seq.next_element()?.ok_or_else(missing(1))?;
                 if seq.next_element::<de::IgnoredAny>()?.is_some() {
                     return Err(missing(3)());
                 }
-                Ok(join(&left, &right))
+                Ok(join(&left.0, &right.0))
             }
         }
         deserializer.deserialize_any(MergeVisitor)
