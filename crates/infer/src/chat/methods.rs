@@ -1,8 +1,8 @@
 //! Python methods that chat templates call on strings, beyond those of `minijinja-contrib`.
 
 use super::budget;
-use minijinja::value::{Value, from_args};
-use minijinja::{Error, State};
+use minijinja::value::{Rest, Value, ValueOrKwargs, from_args};
+use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
 /// Called for every method that Jinja itself does not know.
@@ -57,12 +57,54 @@ pub(super) fn call(
             return pycompat::unknown_method_callback(state, value, method, args);
         }
         "format" => {
+            refuse_wide_keys(text, '{', '[', ']')?;
             let bytes = formatted_bytes(state, text, args)?;
             budget::ensure(state, bytes)?;
             return pycompat::unknown_method_callback(state, value, method, args);
         }
         _ => return pycompat::unknown_method_callback(state, value, method, args),
     })
+}
+
+/// The filter `format`, as in `"%(name)s" | format(name="x")`.
+pub(super) fn format_filter(
+    state: &mut State,
+    text: &Value,
+    args: Rest<ValueOrKwargs>,
+) -> Result<Value, Error> {
+    if let Some(text) = text.as_str() {
+        refuse_wide_keys(text, '%', '(', ')')?;
+    }
+    minijinja::filters::format(state, text, args)
+}
+
+/// Refuses keys of fields that are not ASCII: the engine takes them byte by byte, and ends the
+/// program in the middle of a character. A field begins with `sign` (twice, it stands for itself),
+/// and a key lies between `open` and `close`.
+fn refuse_wide_keys(text: &str, sign: char, open: char, close: char) -> Result<(), Error> {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c != sign || chars.next_if_eq(&sign).is_some() {
+            continue;
+        }
+        let mut in_key = false;
+        // In braces a name may stand before the key, and another key follow it.
+        for c in chars.by_ref() {
+            match in_key {
+                false if c == open => in_key = true,
+                true if c == close => in_key = false,
+                true if !c.is_ascii() => {
+                    return Err(Error::new(
+                        ErrorKind::InvalidOperation,
+                        "a field's key that is not ASCII is not supported",
+                    ));
+                }
+                false if sign == '%' || "}:!".contains(c) => break,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Pieces that a text is cut into, at most.

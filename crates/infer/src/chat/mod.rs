@@ -91,6 +91,7 @@ impl ChatTemplate {
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_unknown_method_callback(methods::call);
         environment.add_filter("tojson", functions::to_json);
+        environment.add_filter("format", methods::format_filter);
         environment.add_function("raise_exception", functions::raise_exception);
         environment.add_function("strftime_now", |format: &str| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);

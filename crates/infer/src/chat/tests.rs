@@ -174,6 +174,39 @@ fn functions_ask_before_they_make_what_is_huge() {
     assert!(text.starts_with("        12.00"), "{text}");
 }
 
+/// The engine takes keys byte by byte, and once panicked in the middle of a character.
+#[test]
+fn keys_of_formats_are_ascii_or_refused() {
+    for source in [
+        "{{ '{a[\u{e9}]}'.format(a={}) }}",
+        "{{ '{a[x][\u{e9}'.format(a={}) }}",
+        "{{ '{{}}{ges[\n\u{65e}'.format(ges=[2]) }}",
+        "{{ '%(\u{e9})s' | format(a=1) }}",
+        "{{ '%%%(\u{e9}' | format(a=1) }}",
+    ] {
+        let error = render(source, &[]).unwrap_err().to_string();
+        assert!(error.contains("not ASCII"), "{source}: {error}");
+    }
+    for (source, text) in [
+        (
+            "{{ '\u{e9}{a[x]}\u{e9}'.format(a={'x': 1}) }}",
+            "\u{e9}1\u{e9}",
+        ),
+        ("{{ '{{[\u{e9}]}}'.format() }}", "{[\u{e9}]}"),
+        ("{{ '{a:\u{e9}>3}'.format(a='b') }}", "\u{e9}\u{e9}b"),
+        ("{{ '%d(\u{e9}) 5%%' | format(1) }}", "1(\u{e9}) 5%"),
+        ("{{ '%(x)s (\u{e9}) 5%%' | format(x=1) }}", "1 (\u{e9}) 5%"),
+    ] {
+        match render(source, &[]) {
+            Ok(found) => assert_eq!(found, text, "{source}"),
+            Err(error) => assert!(
+                !error.to_string().contains("not ASCII"),
+                "{source}: {error}"
+            ),
+        }
+    }
+}
+
 /// A tag's beginning and end that share a sign once panicked.
 #[test]
 fn a_tag_does_not_end_with_the_sign_that_begins_it() {
