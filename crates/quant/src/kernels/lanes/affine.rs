@@ -1,6 +1,6 @@
 //! The search for scale and minimum ([`AffineSearch`]) with a sub-block in each lane.
 
-use super::{Float, Isa, Mask};
+use super::{Float, Isa, Mask, TAME};
 use crate::search::AffineSearch;
 
 /// What the search finds.
@@ -11,9 +11,6 @@ pub(crate) struct Fit<S: Isa> {
     /// Lanes that hold nothing of use: a value might have left the range of [`Float::round`].
     pub(crate) wild: S::M,
 }
-
-/// Below this magnitude [`Float::round`] and the scalar code's rounding agree.
-const TAME: f32 = 2_097_152.0;
 
 /// [`AffineSearch::fit`] of the sub-blocks in the lanes of `x`, without the quants.
 #[inline(always)]

@@ -13,7 +13,7 @@
 //!    the terms of the sums follow from the quants.
 
 use super::symmetric::signed_extreme;
-use super::{Float, Int, Isa, MAX_LANES, Mask, load};
+use super::{Float, Int, Isa, MAX_LANES, Mask, TAME, load};
 use crate::search::{GROUP_MAX_EPS, Q3_ROUNDS, ROUND_MAGIC};
 
 /// Finds the scale of every sub-block, at most `MAX`.
@@ -305,9 +305,6 @@ fn nearest_level<S: Isa>(isa: S, value: S::F, lanes: S::M) -> S::F {
     // Limits are integers, so they may come first; rounding then waits for less.
     value.max(isa.splat(-4.0)).min(isa.splat(3.0)).round()
 }
-
-/// Below this magnitude [`Float::round`] and the scalar code's rounding agree.
-const TAME: f32 = 2_097_152.0;
 
 /// [`nearest_level`] of quotients of any magnitude: rounds on bits, as the scalar code does.
 #[inline(always)]

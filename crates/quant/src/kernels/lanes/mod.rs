@@ -59,6 +59,9 @@ pub(crate) trait Isa: Copy {
 /// The most lanes of an [`Isa`].
 pub(crate) const MAX_LANES: usize = 64;
 
+/// Below this magnitude [`Float::round`] and the scalar code's rounding agree.
+pub(crate) const TAME: f32 = 2_097_152.0;
+
 /// The first rows of `rows` in lanes, the last one again where there are too few.
 #[inline(always)]
 pub(crate) fn load<S: Isa, const N: usize>(isa: S, rows: &[[f32; N]]) -> [S::F; N] {
