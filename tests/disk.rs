@@ -2,7 +2,7 @@
 //! files: what was finished is gone on from, to the same figures.
 
 use crate::resume::Mount;
-use crate::support::{aeolus, arg, command, fixture, names, ok, refusal};
+use crate::support::{aeolus, arg, command, fill, fixture, names, ok, refusal};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -137,11 +137,7 @@ fn a_real_disk_that_fills_up_under_a_base_is_told_of_and_gone_on_from() {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(delay));
-        let filler = disk.path().join("filler");
-        let mut file = std::fs::File::create(&filler).unwrap();
-        let zeros = vec![0; 1 << 20];
-        while std::io::Write::write_all(&mut file, &zeros).is_ok() {}
-        drop(file);
+        let filler = fill(disk.path());
         let run = child.wait_with_output().unwrap();
         std::fs::remove_file(&filler).unwrap();
         if run.status.code() == Some(2) {

@@ -1,7 +1,7 @@
 //! Kill -9, full disks and vanishing sources: nothing wrong under a final name, and the same
 //! command goes on to the same bytes.
 
-use crate::support::{aeolus, arg, command, copy_folder, fixture, names, ok, refusal};
+use crate::support::{aeolus, arg, command, copy_folder, fill, fixture, names, ok, refusal};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -173,12 +173,7 @@ fn a_real_disk_that_fills_up_is_told_of_and_gone_on_from() {
         let mut child = start(&model, &out, Some("scalar"));
         wait_for_writing(&out, &mut child);
         std::thread::sleep(Duration::from_millis(delay));
-        // Somebody else takes all the room.
-        let filler = disk.0.join("filler");
-        let zeros = vec![0; 1 << 20];
-        let mut file = std::fs::File::create(&filler).unwrap();
-        while std::io::Write::write_all(&mut file, &zeros).is_ok() {}
-        drop(file);
+        let filler = fill(&disk.0);
         let run = child.wait_with_output().unwrap();
         std::fs::remove_file(&filler).unwrap();
         if run.status.code() == Some(2) {

@@ -109,3 +109,13 @@ pub fn names(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// Takes all the room of a small file system, as somebody else would, until the file that is named is
+/// removed.
+pub fn fill(disk: &Path) -> PathBuf {
+    let filler = disk.join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    let zeros = vec![0; 1 << 20];
+    while std::io::Write::write_all(&mut file, &zeros).is_ok() {}
+    filler
+}
