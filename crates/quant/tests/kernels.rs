@@ -36,7 +36,7 @@ impl Random {
 
     /// One super-block of one of many kinds, at one of many scales, always finite.
     fn super_block(&mut self) -> [f32; 256] {
-        let kind = self.below(14);
+        let kind = self.below(15);
         let scale = match self.below(8) {
             0 => 1e-38,
             1 => 1e-20,
@@ -63,6 +63,12 @@ impl Random {
                 10 => -h.abs() * level - base.abs(),
                 11 => self.below(4) as f32 - 1.0,
                 12 => base + h * 1e-4,
+                // Two values of opposite signs, as large as makes Q6_K limit its quants or not.
+                13 => match i % 16 {
+                    3 => base,
+                    7 => -base * 31.5 / (32.0 + 0.1 * (self.below(23) as f32 - 11.0)),
+                    _ => base * 0.9 * (2.0 * self.unit() - 1.0),
+                },
                 _ => f32::from_bits(self.bits()),
             } * scale;
             if value.is_finite() { value } else { 1.0 }

@@ -12,7 +12,7 @@
 //! 3. Those get another one, and so on. Between rounds a sub-block is its quants and its two sums;
 //!    the terms of the sums follow from the quants.
 
-use super::symmetric::signed_extreme;
+use super::symmetric::{bounds, signed_extreme};
 use super::{Float, Int, Isa, MAX_LANES, Mask, TAME, load};
 use crate::search::{GROUP_MAX_EPS, Q3_ROUNDS, ROUND_MAGIC};
 
@@ -225,7 +225,7 @@ impl<S: Isa> Start<S> {
     #[inline(always)]
     fn new<const N: usize>(isa: S, x: &[S::F; N]) -> Self {
         let zero = isa.splat(0.0);
-        let (extreme, magnitude) = signed_extreme(isa, x);
+        let (extreme, magnitude) = signed_extreme(isa, x, bounds(x));
         let mut start = Self {
             extreme,
             inverse: isa.splat(-4.0) / extreme,

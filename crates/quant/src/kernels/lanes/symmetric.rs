@@ -3,14 +3,24 @@
 use super::{Float, Isa, Mask};
 use crate::search::GROUP_MAX_EPS;
 
-/// The signed value of largest magnitude and that magnitude, in each lane.
+/// The smallest and the largest value in each lane.
 #[inline(always)]
-pub(super) fn signed_extreme<S: Isa, const N: usize>(isa: S, x: &[S::F; N]) -> (S::F, S::F) {
+pub(super) fn bounds<F: Float, const N: usize>(x: &[F; N]) -> (F, F) {
     let (mut min, mut max) = (x[0], x[0]);
     for &v in &x[1..] {
         min = min.min(v);
         max = max.max(v);
     }
+    (min, max)
+}
+
+/// The signed value of largest magnitude and that magnitude, in each lane.
+#[inline(always)]
+pub(super) fn signed_extreme<S: Isa, const N: usize>(
+    isa: S,
+    x: &[S::F; N],
+    (min, max): (S::F, S::F),
+) -> (S::F, S::F) {
     let opposite = isa.splat(0.0) - min;
     // Of two values with one magnitude the first one counts, and of zeros none.
     if opposite.eq(max).any() {
@@ -39,7 +49,8 @@ fn first_extreme<S: Isa, const N: usize>(isa: S, x: &[S::F; N]) -> (S::F, S::F) 
 #[inline(always)]
 pub(crate) fn fit_signed<S: Isa, const N: usize, const HALF: i32>(isa: S, x: &[S::F; N]) -> S::F {
     let zero = isa.splat(0.0);
-    let (extreme, magnitude) = signed_extreme(isa, x);
+    let (min, max) = bounds(x);
+    let (extreme, magnitude) = signed_extreme(isa, x, (min, max));
     let empty = magnitude.lt(isa.splat(GROUP_MAX_EPS));
     let (mut weights, mut weighted) = ([zero; N], [zero; N]);
     for i in 0..N {
@@ -52,7 +63,9 @@ pub(crate) fn fit_signed<S: Isa, const N: usize, const HALF: i32>(isa: S, x: &[S
         weighted: &weighted,
     };
     let half = HALF as f32;
-    let [(sum_lx, sum_l2)] = values.project::<S, HALF, 1, false>(isa, [isa.splat(-half) / extreme]);
+    let under_limit = isa.splat((half - 0.5).next_down());
+    let [(sum_lx, sum_l2)] =
+        values.project::<S, HALF, 1, false, true>(isa, [isa.splat(-half) / extreme]);
     let scale = zero.or_else(sum_l2.eq(zero), sum_lx / sum_l2);
     let mut best = Best {
         scale,
@@ -65,11 +78,17 @@ pub(crate) fn fit_signed<S: Isa, const N: usize, const HALF: i32>(isa: S, x: &[S
         for (inverse, step) in inverses.iter_mut().zip(steps) {
             *inverse = isa.splat(-(half + 0.1 * step)) / extreme;
         }
-        // Up to step 4 the extreme value stays above `-HALF - 0.5`: nothing to limit.
-        let sums = if i < 4 {
-            values.project::<S, HALF, TOGETHER, false>(isa, inverses)
-        } else {
-            values.project::<S, HALF, TOGETHER, true>(isa, inverses)
+        // Up to step 4 the extreme value stays above `-HALF - 0.5`. `HALF - 0.5` would be rounded
+        // to `HALF`; hardly any sub-block gets there in the early steps, where it takes a value
+        // nearly as large as the extreme one, and of the other sign.
+        let widest = inverses[TOGETHER - 1];
+        let highest = (widest * min).max(widest * max);
+        let high = under_limit.lt(highest).any();
+        let sums = match (i < 4, high) {
+            (true, false) => values.project::<S, HALF, TOGETHER, false, false>(isa, inverses),
+            (true, true) => values.project::<S, HALF, TOGETHER, false, true>(isa, inverses),
+            (false, false) => values.project::<S, HALF, TOGETHER, true, false>(isa, inverses),
+            (false, true) => values.project::<S, HALF, TOGETHER, true, true>(isa, inverses),
         };
         for sums in sums {
             best.update(isa, sums);
@@ -117,9 +136,16 @@ struct Values<'a, F, const N: usize> {
 
 impl<F: Float, const N: usize> Values<'_, F, N> {
     /// For each of `C` rounding steps: the weighted projection of the values on their quants, and
-    /// the quants' weighted norm. `LOW` says whether a value may lie below `-HALF`.
+    /// the quants' weighted norm. `LOW` says whether a quant may lie below `-HALF`, `HIGH`
+    /// whether one may lie above `HALF - 1`.
     #[inline(always)]
-    fn project<S: Isa<F = F, M = F::Mask>, const HALF: i32, const C: usize, const LOW: bool>(
+    fn project<
+        S: Isa<F = F, M = F::Mask>,
+        const HALF: i32,
+        const C: usize,
+        const LOW: bool,
+        const HIGH: bool,
+    >(
         &self,
         isa: S,
         inverses: [F; C],
@@ -128,7 +154,10 @@ impl<F: Float, const N: usize> Values<'_, F, N> {
         let mut sums = [(isa.splat(0.0), isa.splat(0.0)); C];
         for i in 0..N {
             for (sums, inverse) in sums.iter_mut().zip(inverses) {
-                let mut l = (inverse * self.x[i]).round().at_most(highest);
+                let mut l = (inverse * self.x[i]).round();
+                if HIGH {
+                    l = l.at_most(highest);
+                }
                 if LOW {
                     l = l.max(lowest);
                 }
