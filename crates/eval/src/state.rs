@@ -310,6 +310,7 @@ fn read_record(bytes: &[u8]) -> Option<Keyed<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aeolus_testkit::full_disk::FullDisk;
     use serde_json::json;
 
     fn description(n_ctx: u32) -> Description {
@@ -427,7 +428,7 @@ mod tests {
         // The last bytes of the headers are the same: near the end, all of the new one is there.
         for room in 0..header {
             std::fs::write(&path, &old).unwrap();
-            let full = fault::full::Full::after(dir.path(), room);
+            let full = FullDisk::after(dir.path(), room as u64);
             State::open(&path, &description(8)).unwrap_err();
             drop(full);
             let state = State::open(&path, &description(8)).unwrap();
@@ -446,7 +447,7 @@ mod tests {
         for point in 0..20 {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("state");
-            let full = fault::full::Full::after(folder.path(), whole.len() * point / 20);
+            let full = FullDisk::after(folder.path(), (whole.len() * point / 20) as u64);
             let mut kept = 0;
             let end = State::open(&path, &description(8)).and_then(|mut state| {
                 (0..9).try_for_each(|window| {

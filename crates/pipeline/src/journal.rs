@@ -261,10 +261,13 @@ impl Journal {
     fn append(&mut self, text: &str) -> Result<(), std::io::Error> {
         self.file.seek(SeekFrom::End(0))?;
         #[cfg(test)]
-        if let Err(error) = crate::fault::strike(&self.path, text.len()) {
-            // A disk that fills up takes what fits.
-            self.file.write_all(&text.as_bytes()[..text.len() / 2])?;
-            return Err(error);
+        {
+            let fits = aeolus_testkit::full_disk::fits(&self.path, text.len());
+            if fits < text.len() {
+                // As a disk does: what fits is written.
+                self.file.write_all(&text.as_bytes()[..fits])?;
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
         }
         self.file.write_all(text.as_bytes())?;
         self.file.sync_data()
@@ -368,7 +371,7 @@ mod tests {
         drop(journal);
         let bytes = std::fs::read(&path).unwrap();
         // No room at all: whatever had to be written would fail, and nothing has to be.
-        let _full = crate::fault::Full::after(dir.path(), 0);
+        let _full = aeolus_testkit::full_disk::FullDisk::after(dir.path(), 0);
         for torn in [&b""[..], b"7", b"70001 abc\n", &[0; 99], &[0xff; 9]] {
             for kept in 0..=all.len() {
                 std::fs::write(&path, [&bytes, torn].concat()).unwrap();

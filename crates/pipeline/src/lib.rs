@@ -30,8 +30,6 @@
 
 mod blocks;
 mod error;
-#[cfg(test)]
-mod fault;
 mod forge;
 mod journal;
 mod output;

@@ -203,14 +203,18 @@ impl PartialFile {
 
     fn resize(&self, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
-        crate::fault::strike(&self.partial, 1)?;
+        if aeolus_testkit::full_disk::fits(&self.partial, 1) == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.file.set_len(bytes)
     }
 
     /// Writes `bytes` at `offset` bytes from the start of the file.
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
         #[cfg(test)]
-        crate::fault::strike(&self.partial, bytes.len()).map_err(|e| self.wrong(e))?;
+        if aeolus_testkit::full_disk::fits(&self.partial, bytes.len()) < bytes.len() {
+            return Err(self.wrong(io::ErrorKind::StorageFull.into()));
+        }
         aeolus_source::write_at(&self.file, bytes, offset).map_err(|e| self.wrong(e))
     }
 

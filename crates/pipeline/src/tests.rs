@@ -1,12 +1,12 @@
 //! Whole runs: continued, started over, on disks that fill up.
 
-use crate::fault::Full;
 use crate::journal::journal_path;
 use crate::partial::partial_path;
 use crate::{Cancel, Error, Event, Format, Options, Output, Progress, Written, run};
 use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions};
 use aeolus_recipe::FileType;
 use aeolus_source::{SUMS, Sums};
+use aeolus_testkit::full_disk::FullDisk;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -212,7 +212,7 @@ fn a_continuation_that_cannot_write_keeps_what_it_came_for() {
     let before = journals(dir.path());
     // The sizes of three files are set twice each: the disk refuses at one of these moments.
     for room in 0..6 {
-        let full = Full::after(dir.path(), room);
+        let full = FullDisk::after(dir.path(), room);
         let told = Told::default();
         let error = forge(&source, dir.path(), &told).unwrap_err().to_string();
         assert!(error.contains("cannot write"), "{error}");
@@ -427,7 +427,7 @@ fn a_disk_that_fills_up_anywhere_costs_nothing_that_was_recorded() {
     let mut resumed = 0;
     for point in 0..20 {
         let dir = tempfile::tempdir().unwrap();
-        let full = Full::after(dir.path(), all * point / 20);
+        let full = FullDisk::after(dir.path(), all * point / 20);
         let told = Told::default();
         let error = forge(&source, dir.path(), &told).unwrap_err().to_string();
         assert!(error.contains(": cannot write"), "{error}");
@@ -455,7 +455,7 @@ fn a_journal_that_cannot_be_written_ends_the_run_and_costs_its_last_record() {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal_path(&partial_path(&dir.path().join("Q8_0.gguf")));
         // Its head has some 370 bytes, a record 74; one run makes a few.
-        let full = Full::after(&journal, 40 * point);
+        let full = FullDisk::after(&journal, 40 * point);
         let told = Told::default();
         match forge(&source, dir.path(), &told) {
             Err(error) => {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::distribution::compare;
-use crate::fault;
 use crate::windows::Cut;
+use aeolus_testkit::full_disk::FullDisk;
 use std::path::PathBuf;
 
 const VOCAB: usize = 41;
@@ -271,7 +271,7 @@ fn a_disk_that_fills_up_anywhere_costs_one_window() {
         for point in 0..20 {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("base");
-            let full = fault::full::Full::after(dir.path(), reference.len() * point / 20);
+            let full = FullDisk::after(dir.path(), (reference.len() * point / 20) as u64);
             let mut kept = 0;
             let end = Writer::create(&path, format, &windows, &facts()).and_then(|mut writer| {
                 for window in 0..4 {
