@@ -1,8 +1,9 @@
-//! A bound on the memory of work that cannot bound itself.
+//! A bound on the memory and the time of work that cannot bound itself.
 //!
 //! A chat template is a program from outside. The engine counts its steps and what they make, but
-//! one step is not counted: the sum of two lists whose items are sums of lists, and so on, is made
-//! at once however long it is. So the process watches itself while a template runs.
+//! two things come at once, however long they are: the sum of two lists whose items are sums of
+//! lists, and so on; and the text, or the comparison, of a list that holds one list many times. So
+//! the process watches itself while a template runs.
 
 use crate::output::say;
 use std::process::exit;
@@ -13,27 +14,33 @@ use std::time::Duration;
 /// How far resident memory may grow while a template runs.
 const MAX_GROWTH: u64 = 48 << 20;
 const INTERVAL: Duration = Duration::from_millis(2);
+/// Intervals that a template may run: a second, of which the longest in use take some milliseconds.
+/// A process that is stopped or waits for a processor sees fewer of them than the clock does.
+const MAX_INTERVALS: u32 = 500;
 /// As for every refusal.
 const EXIT_CODE: i32 = 2;
 
-/// Runs `work`, the rendering of a template of `file`. If it takes too much memory, the process
-/// ends with a message: there is no other way to stop it. Only Linux tells how much is taken.
+/// Runs `work`, the rendering of a template of `file`. If it takes too much memory or time, the
+/// process ends with a message: there is no other way to stop it. Only Linux tells how much memory
+/// is taken.
 pub fn template<T>(file: impl std::fmt::Display + Sync, work: impl FnOnce() -> T) -> T {
-    let Some(before) = resident_bytes() else {
-        return work();
-    };
+    let before = resident_bytes();
     let (done, is_done) = channel::<()>();
     thread::scope(|scope| {
         let file = &file;
         scope.spawn(move || {
+            let mut intervals = 0;
             while is_done.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                let bytes = resident_bytes().unwrap_or(0);
-                if bytes > before.saturating_add(MAX_GROWTH) {
-                    say(format_args!(
-                        "error: {file}: chat template: it takes more than {MAX_GROWTH} bytes of \
-                         memory"
-                    ));
-                    exit(EXIT_CODE);
+                intervals += 1;
+                let growth = resident_bytes().zip(before);
+                if growth.is_some_and(|(now, before)| now > before.saturating_add(MAX_GROWTH)) {
+                    refuse(file, format_args!("more than {MAX_GROWTH} bytes of memory"));
+                }
+                if intervals > MAX_INTERVALS {
+                    refuse(
+                        file,
+                        format_args!("more than {:?}", INTERVAL * MAX_INTERVALS),
+                    );
                 }
             }
         });
@@ -41,6 +48,13 @@ pub fn template<T>(file: impl std::fmt::Display + Sync, work: impl FnOnce() -> T
         drop(done);
         out
     })
+}
+
+fn refuse(file: impl std::fmt::Display, taken: std::fmt::Arguments<'_>) -> ! {
+    say(format_args!(
+        "error: {file}: chat template: it takes {taken}"
+    ));
+    exit(EXIT_CODE)
 }
 
 /// Resident memory of this process.

@@ -245,6 +245,10 @@ fn bombs() -> Vec<Case> {
     ]
 }
 
+/// Two lists that hold one list twice, which holds one list twice, and so on.
+const LISTS: &str = "{% set ns = namespace(a=[1], b=[1]) %}{% for i in range(39) %}\
+    {% set ns.a = [ns.a, ns.a] %}{% set ns.b = [ns.b, ns.b] %}{% endfor %}";
+
 fn templates() -> Vec<Case> {
     let mut cases = Vec::new();
     let nested = |open: &str, close: &str, n: usize| open.repeat(n) + "x" + &close.repeat(n);
@@ -303,6 +307,26 @@ fn templates() -> Vec<Case> {
             "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}\
              {% endfor %}{{ ns.x|join('xxxxxxxxxxxxxxxx') }}"
                 .to_owned(),
+        ),
+        (
+            "a template that writes one list many times",
+            LISTS.to_owned() + "{{ ns.a }}",
+        ),
+        (
+            "a template that turns one list many times into text",
+            LISTS.to_owned() + "{{ ns.a|string|length }}",
+        ),
+        (
+            "a template that compares one list many times",
+            LISTS.to_owned() + "{{ ns.a == ns.b }}",
+        ),
+        (
+            "a template that looks for one list many times",
+            LISTS.to_owned() + "{{ ns.a in [ns.b] }}",
+        ),
+        (
+            "a template that names one list many times",
+            LISTS.to_owned() + "{{ {ns.a: 1} }}",
         ),
         (
             "a template of 100,000 brackets",
