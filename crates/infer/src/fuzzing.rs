@@ -1,11 +1,16 @@
 //! What the fuzz targets of this crate do with their bytes.
 
+mod watch;
+
+pub use watch::start as watch_templates;
+
 use crate::chat::{ChatTemplate, Message};
 use crate::{CacheType, EncodeOptions, Model, Numeric, Runtime, StreamDecoder, Tokenizer};
 use aeolus_gguf::{GgufFile, Header, Limits, Parse};
 use aeolus_quant::{decode_rows, is_decodable};
 use std::io::Write;
 use std::sync::OnceLock;
+use watch::watched;
 
 /// Weights that are decoded of one tensor, at most.
 const MAX_WEIGHTS: u64 = 1 << 20;
@@ -48,7 +53,7 @@ pub fn load(data: &[u8]) {
         }
         stream.finish();
         if let Ok(Some(template)) = ChatTemplate::from_metadata(file.metadata(), tokenizer) {
-            let _ = template.tokens(&messages(), tokenizer);
+            let _ = watched(|| template.tokens(&messages(), tokenizer));
         }
     }
     let Ok(model) = Model::from_file(file) else {
@@ -72,7 +77,7 @@ pub fn template(data: &[u8]) {
     let Ok(template) = ChatTemplate::new(source, "<s>", "</s>") else {
         return;
     };
-    if let Err(error) = template.render(&messages(), true) {
+    if let Err(error) = watched(|| template.render(&messages(), true)) {
         assert!(!error.to_string().is_empty());
     }
 }

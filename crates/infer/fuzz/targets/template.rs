@@ -1,3 +1,6 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| aeolus_infer::fuzzing::template(data));
+libfuzzer_sys::fuzz_target!(
+    init: aeolus_infer::fuzzing::watch_templates(),
+    |data: &[u8]| aeolus_infer::fuzzing::template(data)
+);

@@ -19,6 +19,8 @@ pub struct Slice {
     pub megabytes: u64,
     /// Inputs that it left in the crashes' folder.
     pub findings: u64,
+    /// 1 if the program ended itself, at an input that its watch is for.
+    pub ended: u64,
 }
 
 /// The slices of one target, in the order in which they were run.
@@ -34,6 +36,7 @@ pub struct Total {
     pub executions: u64,
     pub megabytes: u64,
     pub findings: u64,
+    pub ended: u64,
 }
 
 impl Total {
@@ -43,6 +46,7 @@ impl Total {
             executions: sum.executions + slice.executions,
             megabytes: sum.megabytes.max(slice.megabytes),
             findings: sum.findings + slice.findings,
+            ended: sum.ended + slice.ended,
         })
     }
 
@@ -111,6 +115,7 @@ fn to_json(slice: &Slice) -> Value {
         "executions": slice.executions,
         "megabytes": slice.megabytes,
         "findings": slice.findings,
+        "ended": slice.ended,
     })
 }
 
@@ -125,6 +130,8 @@ fn parse(bytes: &[u8]) -> Result<Vec<Slice>> {
             executions: number("executions")?,
             megabytes: number("megabytes")?,
             findings: number("findings")?,
+            // Not in ledgers from before there was a watch.
+            ended: number("ended").unwrap_or(0),
         })
     };
     let slices: Option<Vec<Slice>> = all.iter().map(slice).collect();
@@ -161,6 +168,7 @@ mod tests {
             executions: 100,
             megabytes: seconds as u64,
             findings,
+            ended: 0,
         }
     }
 

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use ledger::{Ledger, Slice};
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use wait4::Wait4;
@@ -49,6 +50,10 @@ const SUSPECT_SECONDS: u32 = 4;
 const TIMEOUT_SECONDS: u32 = 60;
 /// Processor seconds of a whole run from which on an input is a finding.
 const SLOW_SECONDS: f64 = 3.0;
+
+/// What a target says before it ends itself at an input whose end only the program can make, as it
+/// does (see the watch of crates/infer/src/fuzzing).
+const WATCHED: &str = "ended by its watch";
 
 /// Crates with targets.
 const CRATES: [&str; 5] = ["gguf", "infer", "checkpoint", "hub", "eval"];
@@ -219,6 +224,9 @@ fn fuzz(name: &str, files: &Files, args: &Args) -> Result<bool> {
         edges.map_or("-".into(), |edges| edges.to_string()),
         total.findings,
     );
+    if total.ended > 0 {
+        eprintln!("{name}: ended itself {} times by its watch", total.ended);
+    }
     Ok(is_clean)
 }
 
@@ -270,7 +278,8 @@ fn run_slice(
             }
         }
     }
-    if findings == 0 && !run.status.success() && !timed_out(&run.status) {
+    let ended = run.status.signal() == Some(9) && text.lines().any(|line| line == WATCHED);
+    if findings == 0 && !run.status.success() && !timed_out(&run.status) && !ended {
         // One that left no file, or one that was known before: it is none of this machine's haste.
         findings = 1;
     }
@@ -284,9 +293,10 @@ fn run_slice(
     let slice = Slice {
         build: build.into(),
         seconds: (run.rusage.utime + run.rusage.stime).as_secs_f64(),
-        executions: number(&text, "stat::number_of_executed_units:"),
+        executions: number(&text, "stat::number_of_executed_units:").max(executed(&text)),
         megabytes: number(&text, "stat::peak_rss_mb:"),
         findings,
+        ended: ended.into(),
     };
     Ok((slice, edges(&text)))
 }
@@ -328,6 +338,15 @@ fn number(text: &str, name: &str) -> u64 {
     found.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 
+/// The last input whose number libFuzzer names: all that is known of a run that was killed.
+fn executed(text: &str) -> u64 {
+    let mut numbers = text.lines().rev().filter_map(|line| {
+        let (number, _) = line.strip_prefix('#')?.split_once('\t')?;
+        number.parse().ok()
+    });
+    numbers.next().unwrap_or(0)
+}
+
 /// The last number of edges that libFuzzer names.
 fn edges(text: &str) -> Option<u64> {
     let (_, last) = text.rsplit_once(" cov: ")?;
@@ -357,6 +376,7 @@ mod tests {
         assert_eq!(number(TEXT, "stat::peak_rss_mb:"), 41);
         assert_eq!(number("", "stat::peak_rss_mb:"), 0);
         assert_eq!(edges(TEXT), Some(355));
+        assert_eq!((executed(TEXT), executed("#x\t")), (9, 0));
         assert_eq!(edges("nothing"), None);
         assert!(!ending(TEXT).contains("NEW"));
         assert!(ending(TEXT).contains("Done 9 runs"));

@@ -1,0 +1,61 @@
+//! An end for templates that take too much, as the program makes one.
+//!
+//! Lists that hold one list many times are written and compared at once, however long they are
+//! (docs/security.md). The program watches itself while a template runs and ends; so does a fuzz
+//! target. It says so before, for `xtask fuzz` to know that nothing was found.
+
+use rustix::process::{Signal, getpid, kill_process};
+use rustix::time::{ClockId, clock_gettime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// How far resident memory may grow while a template runs.
+const MAX_GROWTH: u64 = 48 << 20;
+/// Processor time that a template may take.
+const MAX_TIME: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// Templates begun and ended: odd while one runs.
+static BEGUN_AND_ENDED: AtomicU64 = AtomicU64::new(0);
+
+/// Runs `work`, the rendering of a template. Where [`start`] was called, the process ends if it
+/// takes too much.
+pub(super) fn watched<T>(work: impl FnOnce() -> T) -> T {
+    BEGUN_AND_ENDED.fetch_add(1, Ordering::Relaxed);
+    let out = work();
+    BEGUN_AND_ENDED.fetch_add(1, Ordering::Relaxed);
+    out
+}
+
+/// Begins to watch. For a process that renders one template at a time.
+pub fn start() {
+    thread::spawn(|| {
+        let (mut seen, mut since, mut before) = (0, Duration::ZERO, 0);
+        loop {
+            thread::sleep(INTERVAL);
+            let now = BEGUN_AND_ENDED.load(Ordering::Relaxed);
+            if now.is_multiple_of(2) || now != seen {
+                (seen, since, before) = (now, processor_time(), resident_bytes());
+            } else if processor_time() - since > MAX_TIME
+                || resident_bytes() > before.saturating_add(MAX_GROWTH)
+            {
+                eprintln!("ended by its watch");
+                let _ = kill_process(getpid(), Signal::KILL);
+            }
+        }
+    });
+}
+
+/// Processor time of the process.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Resident memory of the process; 0 where it is not told.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}
