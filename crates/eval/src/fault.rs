@@ -7,13 +7,9 @@ use std::path::Path;
 /// Writes all of `bytes` at the file's position. The path is for tests.
 pub(crate) fn write_all(file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(test)]
-    {
-        let fits = aeolus_testkit::full_disk::fits(path, bytes.len());
-        if fits < bytes.len() {
-            // As a disk does: what fits is written.
-            file.write_all(&bytes[..fits])?;
-            return Err(io::ErrorKind::StorageFull.into());
-        }
+    if let Some(torn) = aeolus_testkit::full_disk::torn(path, bytes) {
+        file.write_all(torn)?;
+        return Err(io::ErrorKind::StorageFull.into());
     }
     let _ = path;
     file.write_all(bytes)

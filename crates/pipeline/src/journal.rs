@@ -261,13 +261,9 @@ impl Journal {
     fn append(&mut self, text: &str) -> Result<(), std::io::Error> {
         self.file.seek(SeekFrom::End(0))?;
         #[cfg(test)]
-        {
-            let fits = aeolus_testkit::full_disk::fits(&self.path, text.len());
-            if fits < text.len() {
-                // As a disk does: what fits is written.
-                self.file.write_all(&text.as_bytes()[..fits])?;
-                return Err(std::io::ErrorKind::StorageFull.into());
-            }
+        if let Some(torn) = aeolus_testkit::full_disk::torn(&self.path, text.as_bytes()) {
+            self.file.write_all(torn)?;
+            return Err(std::io::ErrorKind::StorageFull.into());
         }
         self.file.write_all(text.as_bytes())?;
         self.file.sync_data()

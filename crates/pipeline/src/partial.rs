@@ -203,7 +203,7 @@ impl PartialFile {
 
     fn resize(&self, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
-        if aeolus_testkit::full_disk::fits(&self.partial, 1) == 0 {
+        if aeolus_testkit::full_disk::torn(&self.partial, &[0]).is_some() {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.file.set_len(bytes)
@@ -212,7 +212,8 @@ impl PartialFile {
     /// Writes `bytes` at `offset` bytes from the start of the file.
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
         #[cfg(test)]
-        if aeolus_testkit::full_disk::fits(&self.partial, bytes.len()) < bytes.len() {
+        if let Some(torn) = aeolus_testkit::full_disk::torn(&self.partial, bytes) {
+            aeolus_source::write_at(&self.file, torn, offset).map_err(|e| self.wrong(e))?;
             return Err(self.wrong(io::ErrorKind::StorageFull.into()));
         }
         aeolus_source::write_at(&self.file, bytes, offset).map_err(|e| self.wrong(e))

@@ -1,12 +1,12 @@
 //! A disk that fills up: what the code under test asks before it writes, in its own tests.
 //!
-//! Code that promises something about full disks passes the size of each write through [`fits`]
-//! where it is compiled for tests, writes that much and fails; a test says with [`FullDisk`] when.
+//! Code that promises something about full disks asks [`torn`] before each write where it is compiled
+//! for tests, writes what fits, as a disk does, and fails; a test says with [`FullDisk`] when.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Folders and the bytes that can still be written there.
+/// Folders and files, and the bytes that can still be written there.
 static FULL: Mutex<Vec<(PathBuf, u64)>> = Mutex::new(Vec::new());
 
 fn full() -> MutexGuard<'static, Vec<(PathBuf, u64)>> {
@@ -30,14 +30,12 @@ impl Drop for FullDisk {
     }
 }
 
-/// How many of `bytes` bytes a write to `path` may still write: all of them where nothing is full.
-/// They count as written.
-pub fn fits(path: &Path, bytes: usize) -> usize {
+/// What of `bytes` still fits where a write to `path` does not fit as a whole; `None` where it does.
+/// What fits counts as written.
+pub fn torn<'a>(path: &Path, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let mut all = full();
-    let Some((_, room)) = all.iter_mut().find(|(folder, _)| path.starts_with(folder)) else {
-        return bytes;
-    };
-    let fits = usize::try_from(*room).map_or(bytes, |room| room.min(bytes));
+    let (_, room) = all.iter_mut().find(|(full, _)| path.starts_with(full))?;
+    let fits = usize::try_from(*room).map_or(bytes.len(), |room| room.min(bytes.len()));
     *room -= fits as u64;
-    fits
+    (fits < bytes.len()).then(|| &bytes[..fits])
 }
