@@ -46,6 +46,7 @@ impl Random {
         };
         let base = self.normal();
         let mut level = 1.0;
+        let step = self.below(23) as f32 - 11.0;
         std::array::from_fn(|i| {
             if i % 16 == 0 {
                 level = [1.0, 1.0, 0.0, 1e-7, 1e-3, 30.0][self.below(6) as usize];
@@ -66,7 +67,7 @@ impl Random {
                 // Two values of opposite signs, as large as makes Q6_K limit its quants or not.
                 13 => match i % 16 {
                     3 => base,
-                    7 => -base * 31.5 / (32.0 + 0.1 * (self.below(23) as f32 - 11.0)),
+                    7 => -base * 31.5 / (32.0 + 0.1 * step),
                     _ => base * 0.9 * (2.0 * self.unit() - 1.0),
                 },
                 _ => f32::from_bits(self.bits()),

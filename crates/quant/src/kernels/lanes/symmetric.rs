@@ -78,9 +78,9 @@ pub(crate) fn fit_signed<S: Isa, const N: usize, const HALF: i32>(isa: S, x: &[S
         for (inverse, step) in inverses.iter_mut().zip(steps) {
             *inverse = isa.splat(-(half + 0.1 * step)) / extreme;
         }
-        // Up to step 4 the extreme value stays above `-HALF - 0.5`. `HALF - 0.5` would be rounded
-        // to `HALF`; hardly any sub-block gets there in the early steps, where it takes a value
-        // nearly as large as the extreme one, and of the other sign.
+        // Up to step 4 the extreme value stays above `-HALF - 0.5`: no lower limit is needed. An upper
+        // one is where `HALF - 0.5` is reached, which takes a value nearly as large as the extreme
+        // one and of the other sign: the more so, the earlier the step.
         let widest = inverses[TOGETHER - 1];
         let highest = (widest * min).max(widest * max);
         let high = under_limit.lt(highest).any();
