@@ -6,17 +6,13 @@
 //! the process watches itself while a template runs.
 
 use crate::output::say;
+use aeolus_infer::chat::{MAX_GROWTH, MAX_TIME};
 use std::process::exit;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-/// How far resident memory may grow while a template runs.
-const MAX_GROWTH: u64 = 48 << 20;
 const INTERVAL: Duration = Duration::from_millis(2);
-/// Intervals that a template may run: a second, of which the longest in use take some milliseconds.
-/// A process that is stopped or waits for a processor sees fewer of them than the clock does.
-const MAX_INTERVALS: u32 = 500;
 /// As for every refusal.
 const EXIT_CODE: i32 = 2;
 
@@ -29,18 +25,16 @@ pub fn template<T>(file: impl std::fmt::Display + Sync, work: impl FnOnce() -> T
     thread::scope(|scope| {
         let file = &file;
         scope.spawn(move || {
-            let mut intervals = 0;
+            // Time is counted in intervals: a clock would go on while the process is stopped.
+            let mut watched = Duration::ZERO;
             while is_done.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                intervals += 1;
+                watched += INTERVAL;
                 let growth = resident_bytes().zip(before);
                 if growth.is_some_and(|(now, before)| now > before.saturating_add(MAX_GROWTH)) {
                     refuse(file, format_args!("more than {MAX_GROWTH} bytes of memory"));
                 }
-                if intervals > MAX_INTERVALS {
-                    refuse(
-                        file,
-                        format_args!("more than {:?}", INTERVAL * MAX_INTERVALS),
-                    );
+                if watched > MAX_TIME {
+                    refuse(file, format_args!("more than {} s", MAX_TIME.as_secs()));
                 }
             }
         });

@@ -100,10 +100,10 @@ pub fn converse(conversation: &Conversation<'_>) -> Result<ExitCode> {
             }
             _ => messages.push(Message::new("user", line)),
         }
-        let ids = guard::template(loaded.path.display(), || {
-            template.tokens(&messages, &loaded.tokenizer)
+        let prompt = guard::template(loaded.path.display(), || {
+            template.prompt(&messages, &loaded.tokenizer)
         });
-        let ids = ids.with_context(named)?;
+        let ids = prompt.with_context(named)?.tokens(&loaded.tokenizer);
         answering.begin();
         let flow = || match answering.stopped() {
             true => ControlFlow::Break(()),

@@ -6,13 +6,15 @@
 //!
 //! A template is a program from outside. It runs without any way out of its sandbox, with a
 //! budget of instructions and memory ([`FUEL`]) and a limit on its size ([`MAX_SOURCE_BYTES`]),
-//! so that a hostile one ends with an error.
+//! so that a hostile one ends with an error. Lists that hold one list many times are beyond that
+//! budget: they are added up, written and compared at once, however long they are. Whoever renders
+//! a stranger's template bounds it from outside, by [`MAX_GROWTH`] and [`MAX_TIME`].
 
 mod budget;
 mod functions;
 mod methods;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aeolus_gguf::Metadata;
 use minijinja::syntax::SyntaxConfig;
@@ -24,6 +26,10 @@ use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Instructions a rendering may take; also bounds what it may allocate, to 64 bytes each.
 pub const FUEL: u64 = 2_000_000;
+/// How far the process's memory may grow while a template runs, in bytes.
+pub const MAX_GROWTH: u64 = 48 << 20;
+/// How long a template may run. The longest in use take some milliseconds.
+pub const MAX_TIME: Duration = Duration::from_secs(1);
 /// Longest template, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 1 << 20;
 /// Most words and signs of a template, text and string literals included: what bounds how deep its
@@ -50,6 +56,34 @@ impl Message {
             role: role.into(),
             content: content.into(),
         }
+    }
+}
+
+/// A conversation as a template writes it.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    text: String,
+    /// Marks what is no control token.
+    shield: char,
+}
+
+impl Prompt {
+    /// The conversation as tokens of the tokenizer that it was made for.
+    pub fn tokens(&self, tokenizer: &Tokenizer) -> Vec<u32> {
+        let encode = |add_special| {
+            let options = EncodeOptions {
+                add_special,
+                parse_special: true,
+            };
+            tokenizer.encode_shielded(&self.text, options, Some(self.shield))
+        };
+        // A template may write the beginning token itself: two of them would be one too many.
+        let plain = encode(false);
+        let begins = plain.first().copied();
+        if begins.is_some() && begins == tokenizer.vocabulary().bos {
+            return plain;
+        }
+        encode(true)
     }
 }
 
@@ -121,13 +155,13 @@ impl ChatTemplate {
         Self::new(source, text(vocabulary.bos), text(vocabulary.eos)).map(Some)
     }
 
-    /// The conversation as tokens, up to where the assistant is to speak. Control tokens are those
-    /// that the template writes: one that is spelled out in a message is text there, so that no
-    /// message can end its own turn.
+    /// The conversation, up to where the assistant is to speak, for the tokenizer. Control tokens
+    /// are those that the template writes: one that is spelled out in a message is text there, so
+    /// that no message can end its own turn.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`].
-    pub fn tokens(&self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    pub fn prompt(&self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Prompt> {
         let Some(shield) = free_character(messages) else {
             return Err(Error::Template(
                 "the messages contain every private-use character".to_owned(),
@@ -141,20 +175,7 @@ impl ChatTemplate {
             })
             .collect();
         let text = self.render(&shielded, true)?;
-        let encode = |add_special| {
-            let options = EncodeOptions {
-                add_special,
-                parse_special: true,
-            };
-            tokenizer.encode_shielded(&text, options, Some(shield))
-        };
-        // A template may write the beginning token itself: two of them would be one too many.
-        let plain = encode(false);
-        let begins = plain.first().copied();
-        if begins.is_some() && begins == tokenizer.vocabulary().bos {
-            return Ok(plain);
-        }
-        Ok(encode(true))
+        Ok(Prompt { text, shield })
     }
 
     /// The conversation as text. With `add_generation_prompt` it ends where the assistant is to

@@ -44,7 +44,10 @@ fn no_message_ends_its_own_turn() {
     let template = ChatTemplate::new(ZEPHYR, "<s>", "</s>").unwrap();
     let tokens = |content: &str| {
         let said = [Message::new("user", content)];
-        template.tokens(&said, &tokenizer).unwrap()
+        template
+            .prompt(&said, &tokenizer)
+            .unwrap()
+            .tokens(&tokenizer)
     };
     let count = |ids: &[u32], id: u32| ids.iter().filter(|i| **i == id).count();
     let honest = tokens("Who are you?");
@@ -65,10 +68,10 @@ fn no_message_ends_its_own_turn() {
 
     // A template that writes the beginning token itself.
     let own = ChatTemplate::new("{{ bos_token }}{{ messages[0].content }}", "<s>", "</s>");
-    let ids = own
+    let prompt = own
         .unwrap()
-        .tokens(&[Message::new("user", "a")], &tokenizer);
-    assert_eq!(count(&ids.unwrap(), 1), 1);
+        .prompt(&[Message::new("user", "a")], &tokenizer);
+    assert_eq!(count(&prompt.unwrap().tokens(&tokenizer), 1), 1);
 }
 
 #[test]
