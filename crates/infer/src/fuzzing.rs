@@ -1,7 +1,10 @@
 //! What the fuzz targets of this crate do with their bytes.
 
+// Plain tests replay inputs without it: they render several templates at a time.
+#[cfg(feature = "fuzzing")]
 mod watch;
 
+#[cfg(feature = "fuzzing")]
 pub use watch::start as watch_templates;
 
 use crate::chat::{ChatTemplate, Message};
@@ -10,6 +13,7 @@ use aeolus_gguf::{GgufFile, Header, Limits, Parse};
 use aeolus_quant::{decode_rows, is_decodable};
 use std::io::Write;
 use std::sync::OnceLock;
+#[cfg(feature = "fuzzing")]
 use watch::watched;
 
 /// Weights that are decoded of one tensor, at most.
@@ -52,8 +56,10 @@ pub fn load(data: &[u8]) {
             stream.push(&tokenizer.token_bytes(id, true).expect("ids of its own"));
         }
         stream.finish();
-        if let Ok(Some(template)) = ChatTemplate::from_metadata(file.metadata(), tokenizer) {
-            let _ = watched(|| template.tokens(&messages(), tokenizer));
+        if let Ok(Some(template)) = ChatTemplate::from_metadata(file.metadata(), tokenizer)
+            && let Ok(prompt) = watched(|| template.prompt(&messages(), tokenizer))
+        {
+            prompt.tokens(tokenizer);
         }
     }
     let Ok(model) = Model::from_file(file) else {
@@ -67,6 +73,11 @@ pub fn load(data: &[u8]) {
     let last = model.vocab() as u32 - 1;
     let _ = runtime.forward(&model, &[0, last], &mut cache, 0..2);
     let _ = runtime.forward(&model, &[last.wrapping_add(1)], &mut cache, 0..1);
+}
+
+#[cfg(not(feature = "fuzzing"))]
+fn watched<T>(work: impl FnOnce() -> T) -> T {
+    work()
 }
 
 /// Text as a chat template.

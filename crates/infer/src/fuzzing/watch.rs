@@ -1,19 +1,14 @@
-//! An end for templates that take too much, as the program makes one.
+//! An end for templates that take too much, by the limits at which the program makes one.
 //!
-//! Lists that hold one list many times are written and compared at once, however long they are
-//! (docs/security.md). The program watches itself while a template runs and ends; so does a fuzz
-//! target. It says so before, for `xtask fuzz` to know that nothing was found.
+//! What the engine cannot bound (see [`crate::chat`]) ends the program while it watches itself; so
+//! does a fuzz target, or no run of it would come to an end. It says so before, for `xtask fuzz`.
 
-use rustix::process::{Signal, getpid, kill_process};
+use crate::chat::{MAX_GROWTH, MAX_TIME};
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How far resident memory may grow while a template runs.
-const MAX_GROWTH: u64 = 48 << 20;
-/// Processor time that a template may take.
-const MAX_TIME: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Templates begun and ended: odd while one runs.
@@ -41,7 +36,8 @@ pub fn start() {
                 || resident_bytes() > before.saturating_add(MAX_GROWTH)
             {
                 eprintln!("ended by its watch");
-                let _ = kill_process(getpid(), Signal::KILL);
+                // Not an exit: at this signal libFuzzer keeps the input and says how far it came.
+                std::process::abort();
             }
         }
     });

@@ -19,7 +19,7 @@ pub struct Slice {
     pub megabytes: u64,
     /// Inputs that it left in the crashes' folder.
     pub findings: u64,
-    /// 1 if the program ended itself, at an input that its watch is for.
+    /// Inputs at which the program ended itself, as its watch has it.
     pub ended: u64,
 }
 
@@ -131,7 +131,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Slice>> {
             megabytes: number("megabytes")?,
             findings: number("findings")?,
             // Not in ledgers from before there was a watch.
-            ended: number("ended").unwrap_or(0),
+            ended: value.get("ended").map_or(Some(0), Value::as_u64)?,
         })
     };
     let slices: Option<Vec<Slice>> = all.iter().map(slice).collect();
@@ -168,7 +168,7 @@ mod tests {
             executions: 100,
             megabytes: seconds as u64,
             findings,
-            ended: 0,
+            ended: findings,
         }
     }
 
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(again.slices, ledger.slices);
         let total = again.total();
         assert_eq!((total.seconds, total.executions), (11.75, 300));
-        assert_eq!((total.megabytes, total.findings), (8, 1));
+        assert_eq!((total.megabytes, total.findings, total.ended), (8, 1, 1));
         assert_eq!(again.since_finding().seconds, 2.0);
         assert_eq!(again.of_build("a").seconds, 9.75);
         assert_eq!(again.of_build("c"), Total::default());
@@ -200,6 +200,16 @@ mod tests {
         for damaged in ["", "{}", "[{}]", "[{\"build\": \"a\", \"seconds\": \"1\"}]"] {
             std::fs::write(&path, damaged).unwrap();
             assert!(Ledger::open(&path).is_err(), "{damaged}");
+        }
+        // One from before inputs could end the program is whole.
+        let before = r#"[{"build":"a","seconds":1.5,"executions":2,"megabytes":3,"findings":0"#;
+        for (rest, is_whole) in [
+            ("}]", true),
+            (r#","ended":2}]"#, true),
+            (r#","ended":""}]"#, false),
+        ] {
+            std::fs::write(&path, [before, rest].concat()).unwrap();
+            assert_eq!(Ledger::open(&path).is_ok(), is_whole, "{rest}");
         }
     }
 }

@@ -14,7 +14,6 @@ use anyhow::{Context, Result, bail};
 use ledger::{Ledger, Slice};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use wait4::Wait4;
@@ -51,8 +50,8 @@ const TIMEOUT_SECONDS: u32 = 60;
 /// Processor seconds of a whole run from which on an input is a finding.
 const SLOW_SECONDS: f64 = 3.0;
 
-/// What a target says before it ends itself at an input whose end only the program can make, as it
-/// does (see the watch of crates/infer/src/fuzzing).
+/// What a target says before it ends itself at an input that only the end of the program can end (see
+/// the watch of crates/infer/src/fuzzing).
 const WATCHED: &str = "ended by its watch";
 
 /// Crates with targets.
@@ -80,6 +79,8 @@ struct Files {
     /// Words of the format, if the target has such a file.
     dictionary: PathBuf,
     ledger: PathBuf,
+    /// Inputs at which the target ended itself.
+    ended: PathBuf,
     /// What libFuzzer said in the last slice.
     log: PathBuf,
 }
@@ -94,6 +95,7 @@ impl Files {
             crashes: target.folder.join("crashes").join(name),
             dictionary: target.folder.join("dictionaries").join(name),
             ledger: built.join("ledger").join(format!("{name}.json")),
+            ended: built.join("ended").join(name),
             log: built.join("log").join(name),
         }
     }
@@ -119,9 +121,9 @@ pub fn run(args: &Args) -> Result<()> {
     let built = root.join("target/fuzz");
     println!(
         "| target | processor seconds | since the last finding | of this build | executions \
-         | per second | peak MB | corpus | edges | findings |"
+         | per second | peak MB | corpus | edges | ended | findings |"
     );
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     let mut all_clean = true;
     for target in chosen {
         build(target, &built, &host)?;
@@ -185,10 +187,12 @@ fn build(target: &Target, built: &Path, host: &str) -> Result<()> {
 
 /// Fuzzes a target up to the seconds asked for and prints its row; false if it found something.
 fn fuzz(name: &str, files: &Files, args: &Args) -> Result<bool> {
-    for folder in [&files.ledger, &files.log] {
-        std::fs::create_dir_all(folder.parent().context("no parent")?)?;
+    for file in [&files.ledger, &files.log] {
+        std::fs::create_dir_all(file.parent().context("no parent")?)?;
     }
-    std::fs::create_dir_all(&files.corpus)?;
+    for folder in [&files.corpus, &files.ended] {
+        std::fs::create_dir_all(folder)?;
+    }
     if args.fresh && files.ledger.exists() {
         std::fs::remove_file(&files.ledger)?;
     }
@@ -213,7 +217,7 @@ fn fuzz(name: &str, files: &Files, args: &Args) -> Result<bool> {
     }
     let (total, after) = (ledger.total(), ledger.since_finding());
     println!(
-        "| {name} | {:.0} | {:.0} | {:.0} | {} | {:.0} | {} | {} | {} | {} |",
+        "| {name} | {:.0} | {:.0} | {:.0} | {} | {:.0} | {} | {} | {} | {} | {} |",
         total.seconds,
         after.seconds,
         ledger.of_build(&build).seconds,
@@ -222,11 +226,9 @@ fn fuzz(name: &str, files: &Files, args: &Args) -> Result<bool> {
         total.megabytes,
         inside(&files.corpus)?.len(),
         edges.map_or("-".into(), |edges| edges.to_string()),
+        total.ended,
         total.findings,
     );
-    if total.ended > 0 {
-        eprintln!("{name}: ended itself {} times by its watch", total.ended);
-    }
     Ok(is_clean)
 }
 
@@ -260,8 +262,21 @@ fn run_slice(
         .with_context(|| format!("{name} does not start"))?
         .wait4()?;
     let text = String::from_utf8_lossy(&std::fs::read(&files.log)?).into_owned();
-    let mut findings = 0;
+    let (mut findings, mut ended) = (0, 0);
     for path in inside(&files.crashes)?.difference(&known) {
+        if text.lines().any(|line| line == WATCHED)
+            && let Some(input) = ended_at(path)
+        {
+            let kept = files.ended.join(input);
+            eprintln!("{name}: ended itself at {}", kept.display());
+            std::fs::rename(path, kept)?;
+            // If it was in the corpus, every run would end there.
+            if std::fs::remove_file(files.corpus.join(input)).is_err() && !text.contains("INITED") {
+                bail!("{name}: one of its seeds ends it");
+            }
+            ended += 1;
+            continue;
+        }
         let seconds = if is_suspect(path) {
             Some(seconds_alone(files, path)?)
         } else {
@@ -278,8 +293,7 @@ fn run_slice(
             }
         }
     }
-    let ended = run.status.signal() == Some(9) && text.lines().any(|line| line == WATCHED);
-    if findings == 0 && !run.status.success() && !timed_out(&run.status) && !ended {
+    if findings + ended == 0 && !run.status.success() && !timed_out(&run.status) {
         // One that left no file, or one that was known before: it is none of this machine's haste.
         findings = 1;
     }
@@ -293,10 +307,10 @@ fn run_slice(
     let slice = Slice {
         build: build.into(),
         seconds: (run.rusage.utime + run.rusage.stime).as_secs_f64(),
-        executions: number(&text, "stat::number_of_executed_units:").max(executed(&text)),
+        executions: number(&text, "stat::number_of_executed_units:"),
         megabytes: number(&text, "stat::peak_rss_mb:"),
         findings,
-        ended: ended.into(),
+        ended,
     };
     Ok((slice, edges(&text)))
 }
@@ -338,13 +352,9 @@ fn number(text: &str, name: &str) -> u64 {
     found.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 
-/// The last input whose number libFuzzer names: all that is known of a run that was killed.
-fn executed(text: &str) -> u64 {
-    let mut numbers = text.lines().rev().filter_map(|line| {
-        let (number, _) = line.strip_prefix('#')?.split_once('\t')?;
-        number.parse().ok()
-    });
-    numbers.next().unwrap_or(0)
+/// The digest of an input that libFuzzer kept at a signal: its name in a corpus.
+fn ended_at(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.strip_prefix("crash-")
 }
 
 /// The last number of edges that libFuzzer names.
@@ -376,7 +386,6 @@ mod tests {
         assert_eq!(number(TEXT, "stat::peak_rss_mb:"), 41);
         assert_eq!(number("", "stat::peak_rss_mb:"), 0);
         assert_eq!(edges(TEXT), Some(355));
-        assert_eq!((executed(TEXT), executed("#x\t")), (9, 0));
         assert_eq!(edges("nothing"), None);
         assert!(!ending(TEXT).contains("NEW"));
         assert!(ending(TEXT).contains("Done 9 runs"));
@@ -390,7 +399,9 @@ mod tests {
             ("crash-00", false),
             ("oom-00", false),
         ] {
-            assert_eq!(is_suspect(&Path::new("crashes").join(name)), suspect);
+            let path = Path::new("crashes").join(name);
+            assert_eq!(is_suspect(&path), suspect);
+            assert_eq!(ended_at(&path), (name == "crash-00").then_some("00"));
         }
     }
 }
