@@ -3,15 +3,17 @@
 //! What the engine cannot bound (see [`crate::chat`]) ends the program while it watches itself; so
 //! does a fuzz target, or no run of it would come to an end. It says so before, for `xtask fuzz`.
 
-use crate::chat::MAX_TIME;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How far memory may grow, in bytes. More than in the program: what the engine's budget allows is
-/// still to be run here, so that only what it cannot bound is ended.
+// Both limits are wider than the program's: what the engine's budget allows is to be run to its end
+// here, with all checks on, so that only what it cannot bound is ended.
+/// How far memory may grow, in bytes.
 const MAX_GROWTH: u64 = 512 << 20;
+/// Processor time that a template may take; `xtask fuzz` calls three seconds a finding.
+const MAX_TIME: Duration = Duration::from_millis(2500);
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Templates begun and ended: odd while one runs.
