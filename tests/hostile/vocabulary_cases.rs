@@ -381,6 +381,37 @@ fn templates() -> Vec<Case> {
         let spoilt = good().set(TEMPLATE, string(&template));
         cases.push(case(name, spoilt, CHAT, &["chat template"]));
     }
+    // What such lists need a stack for: all of it, and then much of the budget's lists are dropped.
+    for (name, last) in [
+        (
+            "a template that drops lists in lists",
+            "{{ raise_exception('no') }}",
+        ),
+        (
+            "a template that writes lists in lists",
+            "{{ ns.a }}{{ raise_exception('no') }}",
+        ),
+        (
+            "a template that dumps lists in lists",
+            "{{ ns.a|tojson }}{{ raise_exception('no') }}",
+        ),
+        (
+            "a template that compares lists in lists",
+            "{{ ns.a == ns.b }}{{ raise_exception('no') }}",
+        ),
+    ] {
+        for (many, times) in [(1, 90_000), (2000, 300)] {
+            let (open, close) = ("[".repeat(many), "]".repeat(many));
+            let template = format!(
+                "{{% set ns = namespace(a=1, b=1) %}}{{% for i in range({times}) %}}\
+                 {{% set ns.a = {open}ns.a{close} %}}{{% set ns.b = {open}ns.b{close} %}}\
+                 {{% endfor %}}{last}"
+            );
+            let spoilt = good().set(TEMPLATE, string(&template));
+            let name = format!("{name}, {} deep", many * times);
+            cases.push(case(&name, spoilt, CHAT, &["chat template"]));
+        }
+    }
     // Comparing takes no memory, only time.
     for (name, comparison) in [
         (

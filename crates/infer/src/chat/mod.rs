@@ -37,6 +37,10 @@ pub const MAX_SOURCE_BYTES: usize = 1 << 20;
 pub const MAX_SOURCE_TOKENS: usize = 16_384;
 /// Stack for compiling a template, in bytes: some thousands for each of its words and signs.
 const COMPILE_STACK: usize = 64 << 20;
+/// Stack for rendering, in bytes, of which only what is used is taken: a list within a list, and so
+/// on, is written, compared and dropped one call deeper for each, and [`FUEL`] pays for hundreds of
+/// thousands. It is much more than [`MAX_GROWTH`], which ends what goes deeper still.
+const RENDER_STACK: usize = 512 << 20;
 /// Name of the one template in the environment, shown in its errors.
 const NAME: &str = "chat_template";
 
@@ -188,14 +192,16 @@ impl ChatTemplate {
             .environment
             .get_template(NAME)
             .map_err(template_error)?;
-        template
-            .render(context! {
-                messages => Value::from(Serde(messages)),
-                add_generation_prompt,
-                bos_token => self.bos.as_str(),
-                eos_token => self.eos.as_str(),
-            })
-            .map_err(template_error)
+        with_stack(RENDER_STACK, || {
+            template
+                .render(context! {
+                    messages => Value::from(Serde(messages)),
+                    add_generation_prompt,
+                    bos_token => self.bos.as_str(),
+                    eos_token => self.eos.as_str(),
+                })
+                .map_err(template_error)
+        })?
     }
 }
 
@@ -208,15 +214,23 @@ fn free_character(messages: &[Message]) -> Option<char> {
 /// Adds the template to its environment. The engine's parser goes one call deeper for each of a row
 /// of signs, which no caller's stack has to have room for.
 fn compile(environment: &mut Environment<'static>, source: String) -> Result<()> {
+    let compiled = with_stack(COMPILE_STACK, || {
+        environment.add_template_owned(NAME, source)
+    })?;
+    compiled.map_err(template_error)
+}
+
+/// Runs the engine on a thread with a stack of so many bytes.
+fn with_stack<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
     let ended = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(COMPILE_STACK);
-        let compiling = thread.spawn_scoped(scope, || environment.add_template_owned(NAME, source));
-        compiling.map(std::thread::ScopedJoinHandle::join)
+        let thread = std::thread::Builder::new().stack_size(bytes);
+        let working = thread.spawn_scoped(scope, work);
+        working.map(std::thread::ScopedJoinHandle::join)
     });
     match ended {
-        Ok(Ok(compiled)) => compiled.map_err(template_error),
-        Ok(Err(_)) => Err(Error::Template("the engine failed to compile it".into())),
-        Err(error) => Err(Error::Template(format!("no thread to compile it: {error}"))),
+        Ok(Ok(out)) => Ok(out),
+        Ok(Err(_)) => Err(Error::Template("the engine failed".into())),
+        Err(error) => Err(Error::Template(format!("no thread to run it on: {error}"))),
     }
 }
 
