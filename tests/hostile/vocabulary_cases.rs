@@ -400,7 +400,7 @@ fn templates() -> Vec<Case> {
             "{{ ns.a == ns.b }}{{ raise_exception('no') }}",
         ),
     ] {
-        for (many, times) in [(1, 90_000), (2000, 300)] {
+        for (many, times) in [(1, 40_000), (2000, 300)] {
             let (open, close) = ("[".repeat(many), "]".repeat(many));
             let template = format!(
                 "{{% set ns = namespace(a=1, b=1) %}}{{% for i in range({times}) %}}\
