@@ -1,6 +1,6 @@
 //! Quality as a user measures it: against another framework's figures, itself, and damage.
 
-use crate::support::{aeolus, arg, command, fails, fixture, json_fixture, names, ok};
+use crate::support::{aeolus, arg, command, fails, fixture, json_fixture, names, ok, refusal};
 use aeolus_gguf::GgufFile;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -240,6 +240,73 @@ fn a_base_of_another_version_is_not_taken_for_this_ones() {
     );
     assert_eq!(again, figures);
     assert!(state.exists() && !base.exists());
+}
+
+/// A file that is written to while it is measured, and one of which a single weight is another, in
+/// the middle of a tensor, at the old time: results of it are never taken for the other's.
+#[test]
+fn results_are_those_of_the_very_bytes() {
+    let out = table("Q8_0");
+    let (path, text) = (out.path().join("notus-mini.Q8_0.gguf"), heldout());
+    let state = out.path().join("state");
+    let args = [
+        &["perplexity", arg(&path), "-f", arg(&text), "-c", "64"][..],
+        &["--chunks", "200", "--json", "-t", "1"],
+    ]
+    .concat();
+    let with_state = [&args[..], &["--state", arg(&state)]].concat();
+    let figures = |run: std::process::Output| {
+        assert!(run.status.success(), "{run:?}");
+        let value: Value = serde_json::from_slice(&run.stdout).unwrap();
+        let told = String::from_utf8(run.stderr).unwrap();
+        (value["ppl"].clone(), told)
+    };
+    let (whole, _) = figures(aeolus(&args));
+
+    let size = || std::fs::metadata(&state).map_or(0, |meta| meta.len());
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    let before = file.metadata().unwrap().modified().unwrap();
+    let mut child = command()
+        .args(&with_state)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while size() < 1000 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let message = refusal(child.wait_with_output().unwrap());
+    assert!(
+        message.contains(arg(&path)) && message.contains("changed while it was being read"),
+        "{message}"
+    );
+    file.set_modified(before).unwrap();
+
+    let bytes = std::fs::read(&path).unwrap();
+    let gguf = GgufFile::open(&path).unwrap();
+    let tensor = gguf.tensor("blk.0.ffn_down.weight").unwrap();
+    let blocks = gguf.tensor_bytes(tensor).len() / 34;
+    // A quant, behind the scale of its block.
+    let place = gguf.place(tensor).range.start + blocks / 4 * 34 + 5;
+    drop(gguf);
+    let mut other = bytes.clone();
+    other[place] ^= 0x40;
+    std::fs::write(&path, &other).unwrap();
+    file.set_modified(before).unwrap();
+    let (changed, told) = figures(aeolus(&with_state));
+    assert!(
+        told.contains("state: has results of other models only"),
+        "{told}"
+    );
+    assert_ne!(changed, whole);
+
+    std::fs::write(&path, &bytes).unwrap();
+    let kept = size();
+    let (again, told) = figures(aeolus(&with_state));
+    assert!(!told.contains("note:"), "{told}");
+    assert_eq!(again, whole);
+    assert!(size() > kept, "the windows that were missing are new");
 }
 
 #[test]

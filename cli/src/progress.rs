@@ -145,6 +145,13 @@ impl aeolus_eval::Progress for WindowBar {
                     path.display()
                 ));
             }),
+            aeolus_eval::Event::NothingKnown { path } => self.bar.suspend(|| {
+                say(format_args!(
+                    "note: {}: has results of other models only, or of files that changed since: \
+                     all is computed anew",
+                    path.display()
+                ));
+            }),
             aeolus_eval::Event::Started { total, known } => {
                 self.bar.set_length(total as u64);
                 self.bar.set_position(known as u64);

@@ -104,11 +104,11 @@ pub fn compare(
         Some(path) => State::open(path, &description)?,
         None => State::in_memory(),
     };
-    state.tell(progress);
     let known: usize = models
         .iter()
         .map(|m| state.known(fingerprint::key(m.fingerprint()), windows.len()))
         .sum();
+    state.tell(progress, known);
 
     let total = windows.len() * models.len();
     let started = |total: usize| progress.event(Event::Started { total, known });

@@ -8,6 +8,7 @@ use crate::scorer::{Numeric, Scorer};
 use aeolus_infer::{CacheType, Runtime, Tokenizer};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// A model, its tokenizer, and the threads it runs on.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct Model<'r> {
     runtime: &'r Runtime,
     model: aeolus_infer::Model,
     tokenizer: Tokenizer,
-    fingerprint: String,
+    fingerprint: OnceLock<String>,
 }
 
 /// Threads and rounding.
@@ -59,7 +60,7 @@ impl<'r> Model<'r> {
             path: path.into(),
             name,
             runtime,
-            fingerprint: fingerprint(model.file()),
+            fingerprint: OnceLock::new(),
             model,
             tokenizer,
         })
@@ -81,9 +82,11 @@ impl<'r> Model<'r> {
         &self.tokenizer
     }
 
-    /// What tells it from other files: [`fingerprint`](crate::fingerprint()).
+    /// What tells it from other files: [`fingerprint`](crate::fingerprint()). The first call reads
+    /// all weights.
     pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        self.fingerprint
+            .get_or_init(|| self.runtime.install(|| fingerprint(self.model.file())))
     }
 
     /// Weights of its matrices and vectors.
@@ -122,7 +125,7 @@ impl<'r> Model<'r> {
         BaseFacts {
             vocab: self.vocab(),
             vocabulary: Some(vocabulary_digest(&self.tokenizer.vocabulary().pieces)),
-            fingerprint: Some(self.fingerprint.clone()),
+            fingerprint: Some(self.fingerprint().to_owned()),
             numeric: Some(self.numeric()),
         }
     }
@@ -190,6 +193,11 @@ impl Scorer for Model<'_> {
 
     fn context(&self) -> usize {
         self.model.hyper().context
+    }
+
+    fn verify_unchanged(&self) -> Result<(), Error> {
+        let mut maps = self.model.file().maps().iter();
+        Ok(maps.try_for_each(|map| map.verify_unchanged())?)
     }
 
     fn windows(

@@ -50,6 +50,7 @@ pub(crate) fn pass<T: Send>(
             let result = score(now[i], logits);
             *results[i].lock().unwrap_or_else(|e| e.into_inner()) = Some(result);
         })?;
+        model.verify_unchanged()?;
         let mut running = None;
         for (window, result) in now.iter().zip(results) {
             let result = result.into_inner().unwrap_or_else(|e| e.into_inner());

@@ -83,8 +83,8 @@ pub fn scored_bytes(windows: &Windows, bytes: impl Fn(&[u32]) -> u64) -> u64 {
 /// results in `state`. `text_bytes` are those of the scored tokens.
 ///
 /// # Errors
-/// [`Error::NonFinite`], [`Error::TokenRange`], [`Error::Model`], [`Error::Cancelled`]; and
-/// [`Error::Io`] from the state.
+/// [`Error::NonFinite`], [`Error::TokenRange`], [`Error::Model`], [`Error::Cancelled`];
+/// [`Error::Source`] if the model's file changed meanwhile; [`Error::Io`] from the state.
 pub fn perplexity(
     job: Job<'_>,
     model: &dyn Scorer,
@@ -92,15 +92,16 @@ pub fn perplexity(
     text_bytes: u64,
     state: &mut State,
 ) -> Result<Perplexity, Error> {
-    state.tell(job.progress);
     let key = fingerprint::key(fingerprint);
     let count = job.windows.len();
     let todo: Vec<usize> = (0..count)
         .filter(|w| state.get(key, *w).is_none())
         .collect();
+    let known = count - todo.len();
+    state.tell(job.progress, known);
     job.progress.event(Event::Started {
         total: count,
-        known: count - todo.len(),
+        known,
     });
     job.progress.event(Event::Model { name: model.name() });
     let mut running = Sums::default();

@@ -20,6 +20,11 @@ pub enum Event<'a> {
         /// Why, in words.
         why: &'a str,
     },
+    /// What is kept is of other models, or of these before their files changed.
+    NothingKnown {
+        /// The file.
+        path: &'a Path,
+    },
     /// The run's size is known.
     Started {
         /// Windows to compute, all models together; or questions.

@@ -21,6 +21,13 @@ pub trait Scorer: Sync {
     /// Longest sequence it was made for, in tokens.
     fn context(&self) -> usize;
 
+    /// Checks that what it computes with is what it was opened with. Asked after computing, before
+    /// a result is kept.
+    ///
+    /// # Errors
+    /// [`Error::Source`] for the first file that changed.
+    fn verify_unchanged(&self) -> Result<(), Error>;
+
     /// Logits of independent windows at the positions `outputs` of each: `visit` gets the number
     /// of a window and its logits `[outputs, vocab]`, from any thread and in any order.
     ///

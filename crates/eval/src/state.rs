@@ -136,11 +136,17 @@ impl State {
         })
     }
 
-    /// Tells, once, that results of an earlier run were of no use.
-    pub(crate) fn tell(&mut self, progress: &dyn Progress) {
-        if let (Some(why), Some(file)) = (self.started_over.take(), &self.file) {
-            let (path, why) = (file.path.as_path(), why.as_str());
+    /// Tells, once, that results of an earlier run were of no use; `known` are of use now.
+    pub(crate) fn tell(&mut self, progress: &dyn Progress, known: usize) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        let path = file.path.as_path();
+        if let Some(why) = self.started_over.take() {
+            let why = why.as_str();
             progress.event(Event::StartedOver { path, why });
+        } else if known == 0 && !self.records.is_empty() {
+            progress.event(Event::NothingKnown { path });
         }
     }
 
@@ -199,11 +205,15 @@ fn read_header<'a>(
     let rest = bytes
         .strip_prefix(MAGIC)
         .ok_or_else(|| bad("it does not begin with its magic number"))?;
-    let (text, rest) = rest
-        .split_first_chunk::<4>()
-        .filter(|(n, _)| u32::from_le_bytes(**n) as usize <= MAX_DESCRIPTION_BYTES)
-        .and_then(|(n, rest)| rest.split_at_checked(u32::from_le_bytes(*n) as usize))
-        .ok_or_else(|| bad("it ends within its header"))?;
+    let short = || bad("it ends within its header");
+    let (text_bytes, rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+    let text_bytes = u32::from_le_bytes(*text_bytes) as usize;
+    if text_bytes > MAX_DESCRIPTION_BYTES {
+        return Err(bad(&format!(
+            "its description has {text_bytes} bytes, at most {MAX_DESCRIPTION_BYTES} were expected"
+        )));
+    }
+    let (text, rest) = rest.split_at_checked(text_bytes).ok_or_else(short)?;
     let found: Description =
         serde_json::from_slice(text).map_err(|e| bad(&format!("its description: {e}")))?;
     let names = expected.keys().chain(found.keys());
@@ -397,8 +407,8 @@ mod tests {
             let mut state = State::open(&path, &description(8)).unwrap();
             assert_eq!(state.known(7, 9), 0);
             let told = Told(Vec::new().into());
-            state.tell(&told);
-            state.tell(&told);
+            state.tell(&told, 0);
+            state.tell(&told, 0);
             let told = told.0.into_inner();
             assert_eq!(told.len(), 1, "{told:?}");
             let why = format!("its program was {}", version.unwrap_or("unknown"));
@@ -407,7 +417,9 @@ mod tests {
             drop(state);
             let mut state = State::open(&path, &description(8)).unwrap();
             assert_eq!(state.known(7, 9), 1);
-            state.tell(&Told(Vec::new().into()));
+            let told = Told(Vec::new().into());
+            state.tell(&told, 1);
+            assert_eq!(told.0.into_inner(), [""; 0]);
         }
     }
 

@@ -19,6 +19,8 @@ struct Fake {
     computed: Mutex<Vec<u32>>,
     cancel_after: Option<(usize, &'static Cancel)>,
     nan_at: Option<(u32, usize)>,
+    /// Windows after which its file is another.
+    changes_after: Option<usize>,
 }
 
 impl Fake {
@@ -28,6 +30,7 @@ impl Fake {
             computed: Mutex::default(),
             cancel_after: None,
             nan_at: None,
+            changes_after: None,
         }
     }
 
@@ -49,6 +52,17 @@ impl Scorer for Fake {
     }
     fn context(&self) -> usize {
         64
+    }
+    fn verify_unchanged(&self) -> Result<(), Error> {
+        let computed = self.computed.lock().unwrap().len();
+        match self.changes_after {
+            Some(count) if computed > count => Err(aeolus_source::Error::Changed {
+                path: "fake.gguf".into(),
+                what: "its modification time differs".into(),
+            }
+            .into()),
+            _ => Ok(()),
+        }
     }
     fn windows(
         &self,
@@ -287,6 +301,43 @@ fn an_interrupted_run_goes_on_and_gives_the_same_bits() {
     let again = divergence(job(&windows, &cancel), None, &model, "f", 50, &mut state);
     assert_eq!(again.unwrap(), whole);
     assert!(model.computed.into_inner().unwrap().is_empty());
+}
+
+#[test]
+fn nothing_is_kept_of_a_model_whose_file_changed() {
+    let (windows, cancel) = (windows(), Cancel::new());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let description = describe("perplexity", &windows, "exact", None);
+    let run = |model: &Fake| {
+        let mut state = State::open(&path, &description).unwrap();
+        let found = perplexity(job(&windows, &cancel), model, "f", 50, &mut state);
+        (
+            found,
+            state.known(crate::fingerprint::key("f"), windows.len()),
+        )
+    };
+    let changing = Fake {
+        changes_after: Some(3),
+        ..Fake::new(0.3)
+    };
+    let (found, kept) = run(&changing);
+    let message = found.unwrap_err().to_string();
+    assert!(message.contains("fake.gguf: "), "{message}");
+    let computed = changing.computed.into_inner().unwrap().len();
+    assert!(
+        kept > 0 && kept <= 3 && kept < computed,
+        "{kept} of {computed}"
+    );
+    let model = Fake::new(0.3);
+    let whole = perplexity(
+        job(&windows, &cancel),
+        &model,
+        "f",
+        50,
+        &mut State::in_memory(),
+    );
+    assert_eq!(run(&model).0.unwrap(), whole.unwrap());
 }
 
 #[test]

@@ -51,6 +51,11 @@ impl Runtime {
         self.compute.kernels.name()
     }
 
+    /// Runs other work on its threads: what `rayon` splits in it is theirs.
+    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(work)
+    }
+
     /// [`Model::forward`] on all threads.
     ///
     /// # Errors

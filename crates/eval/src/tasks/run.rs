@@ -75,7 +75,8 @@ pub fn describe(numeric: &str) -> Description {
 ///
 /// # Errors
 /// A message if a subject has too few questions for its shots, or none is left to ask;
-/// [`Error::Model`], [`Error::NonFinite`], [`Error::Cancelled`]; [`Error::Io`] from the state.
+/// [`Error::Model`], [`Error::NonFinite`], [`Error::Cancelled`]; [`Error::Source`] if the model's
+/// file changed; [`Error::Io`] from the state.
 pub fn run(
     asked: Asked<'_>,
     questions: &[Question],
@@ -93,10 +94,11 @@ pub fn run(
         .iter()
         .map(|question| key(asked, question, before(question)))
         .collect();
-    state.tell(progress);
+    let known = keys.iter().filter(|key| state.known(**key, 1) > 0).count();
+    state.tell(progress, known);
     progress.event(Event::Started {
         total: questions.len(),
-        known: keys.iter().filter(|key| state.known(**key, 1) > 0).count(),
+        known,
     });
     let name = asked.model.name();
     progress.event(Event::Model { name });
@@ -164,6 +166,7 @@ fn ask(asked: Asked<'_>, question: &Question, shots: &str) -> Result<[f64; 4], E
     let model = asked.model;
     let prompts = Prompts::new(question, shots, asked.encode, model.context());
     let endings = model.endings(&prompts.sequences, &prompts.starts)?;
+    model.verify_unchanged()?;
     let sums: Vec<f64> = endings.iter().map(|e| e.iter().sum()).collect();
     let over = |lengths: Vec<usize>| -> Vec<f64> {
         let pairs = sums.iter().zip(lengths);

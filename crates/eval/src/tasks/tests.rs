@@ -151,6 +151,9 @@ impl Scorer for Table {
     fn context(&self) -> usize {
         self.context
     }
+    fn verify_unchanged(&self) -> Result<(), Error> {
+        Ok(())
+    }
     fn windows(
         &self,
         _: &[Vec<u32>],
