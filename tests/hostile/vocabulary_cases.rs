@@ -385,22 +385,27 @@ fn templates() -> Vec<Case> {
     for (name, last) in [
         (
             "a template that drops lists in lists",
-            "{{ raise_exception('no') }}",
+            "{{ raise_exception('reached') }}",
         ),
         (
             "a template that writes lists in lists",
-            "{{ ns.a }}{{ raise_exception('no') }}",
+            "{{ ns.a }}{{ raise_exception('reached') }}",
         ),
         (
             "a template that dumps lists in lists",
-            "{{ ns.a|tojson }}{{ raise_exception('no') }}",
+            "{{ ns.a|tojson }}{{ raise_exception('reached') }}",
         ),
         (
             "a template that compares lists in lists",
-            "{{ ns.a == ns.b }}{{ raise_exception('no') }}",
+            "{{ ns.a == ns.b }}{{ raise_exception('reached') }}",
         ),
     ] {
-        for (many, times) in [(1, 40_000), (2000, 300)] {
+        // The last ones may also end by their memory.
+        for (many, times, end) in [
+            (1, 40_000, "reached"),
+            (70, 2000, "reached"),
+            (70, 4300, "chat template"),
+        ] {
             let (open, close) = ("[".repeat(many), "]".repeat(many));
             let template = format!(
                 "{{% set ns = namespace(a=1, b=1) %}}{{% for i in range({times}) %}}\
@@ -409,9 +414,16 @@ fn templates() -> Vec<Case> {
             );
             let spoilt = good().set(TEMPLATE, string(&template));
             let name = format!("{name}, {} deep", many * times);
-            cases.push(case(&name, spoilt, CHAT, &["chat template"]));
+            cases.push(case(&name, spoilt, CHAT, &["chat template", end]));
         }
     }
+    let wordy = good().set(TEMPLATE, string("{{ 'x' * 30000000 }}"));
+    cases.push(case(
+        "a template that writes 30 MB",
+        wordy,
+        CHAT,
+        &["chat template", "writes 30000000 bytes"],
+    ));
     // Comparing takes no memory, only time.
     for (name, comparison) in [
         (

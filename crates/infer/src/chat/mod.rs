@@ -25,7 +25,12 @@ use crate::error::{Error, Result};
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Instructions a rendering may take; also bounds what it may allocate, to 64 bytes each.
-pub const FUEL: u64 = 2_000_000;
+pub const FUEL: u64 = 1_000_000;
+/// What a template may write, in bytes, beside [`MAX_TEXT_FACTOR`] times the messages' text. Templates
+/// in use write some thousands.
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
+/// How often a template may write what was said.
+pub const MAX_TEXT_FACTOR: usize = 8;
 /// How far the process's memory may grow while a template runs, in bytes.
 pub const MAX_GROWTH: u64 = 48 << 20;
 /// How long a template may run. The longest in use take some milliseconds.
@@ -38,8 +43,8 @@ pub const MAX_SOURCE_TOKENS: usize = 16_384;
 /// Stack for compiling a template, in bytes: some thousands for each of its words and signs.
 const COMPILE_STACK: usize = 64 << 20;
 /// Stack for rendering, in bytes, of which only what is used is taken: a list within a list, and so
-/// on, is written, compared and dropped one call deeper for each, and [`FUEL`] pays for hundreds of
-/// thousands. It is much more than [`MAX_GROWTH`], which ends what goes deeper still.
+/// on, is written, compared and dropped one call deeper for each. [`FUEL`] pays for 670,000, which
+/// take less than half of it.
 const RENDER_STACK: usize = 512 << 20;
 /// Name of the one template in the environment, shown in its errors.
 const NAME: &str = "chat_template";
@@ -186,13 +191,14 @@ impl ChatTemplate {
     /// speak. The text contains control tokens by name: encode it with `parse_special`.
     ///
     /// # Errors
-    /// [`Error::Template`] if the template rejects the conversation, fails, or takes too long.
+    /// [`Error::Template`] if the template rejects the conversation, fails, takes too long, or writes
+    /// more than [`MAX_TEXT_BYTES`] and [`MAX_TEXT_FACTOR`] times the messages.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
         let template = self
             .environment
             .get_template(NAME)
             .map_err(template_error)?;
-        with_stack(RENDER_STACK, || {
+        let text = with_stack(RENDER_STACK, || {
             template
                 .render(context! {
                     messages => Value::from(Serde(messages)),
@@ -201,7 +207,20 @@ impl ChatTemplate {
                     eos_token => self.eos.as_str(),
                 })
                 .map_err(template_error)
-        })?
+        })??;
+        // Its tokens take many times the memory and are as much work as it is long.
+        let said: usize = messages
+            .iter()
+            .map(|m| m.role.len() + m.content.len())
+            .sum();
+        let most = MAX_TEXT_BYTES.saturating_add(said.saturating_mul(MAX_TEXT_FACTOR));
+        match text.len() <= most {
+            true => Ok(text),
+            false => Err(Error::Template(format!(
+                "it writes {} bytes for messages of {said}, at most {most} are supported",
+                text.len()
+            ))),
+        }
     }
 }
 

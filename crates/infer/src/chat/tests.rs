@@ -150,6 +150,60 @@ fn hostile_templates_end() {
     }
 }
 
+#[test]
+fn a_template_writes_some_times_what_was_said() {
+    let say = |bytes: usize| [Message::new("", "x".repeat(bytes))];
+    let times = |n: usize| format!("{{{{ messages[0].content * {n} }}}}");
+    let text = render(&times(8), &say(1 << 20)).unwrap();
+    assert_eq!(text.len(), 8 << 20);
+    assert_eq!(render(&times(9), &say(1 << 20)).unwrap().len(), 9 << 20);
+    let error = render(&times(10), &say(1 << 20)).unwrap_err().to_string();
+    assert!(
+        error.contains("writes 10485760 bytes for messages of 1048576"),
+        "{error}"
+    );
+    let error = render("{{ 'x' * 1048577 }}", &[]).unwrap_err().to_string();
+    assert!(error.contains("at most 1048576"), "{error}");
+}
+
+/// Lists in lists, as deep as the budget pays for: what is one call deeper for each of them has
+/// stack enough, on any caller's thread.
+#[test]
+fn the_deepest_lists_do_not_exhaust_the_stack() {
+    const NESTED: usize = 70;
+    // The engine's prices, in its units: 64 for an instruction, 32 for a place in a list.
+    let round = (NESTED * 96 + 12 * 64) as u64;
+    let (open, close) = ("[".repeat(NESTED), "]".repeat(NESTED));
+    let render = |lists: u64, last: &str| {
+        let rounds = FUEL * 64 * 96 / 100 / round / lists;
+        let mut source = String::from("{% set ns = namespace(a=1, b=1) %}");
+        source += &format!("{{% for i in range({rounds}) %}}{{% set ns.a = {open}ns.a{close} %}}");
+        if lists == 2 {
+            source += &format!("{{% set ns.b = {open}ns.b{close} %}}");
+        }
+        source += &format!("{{% endfor %}}{last}");
+        let depth = rounds as usize * NESTED;
+        let small = std::thread::Builder::new().stack_size(1 << 20);
+        let rendered = small.spawn(move || super::tests::render(&source, &[]));
+        (depth, rendered.unwrap().join().unwrap())
+    };
+    // What is made is charged once it is there; this one tells that the lists were.
+    let (depth, error) = render(1, "{{ raise_exception('no') }}");
+    assert!(depth > 500_000, "{depth}");
+    assert!(error.unwrap_err().to_string().contains("no"));
+    for (lists, last, says) in [
+        (1, "{{ ns.a|tojson|length }}", "fuel"),
+        (1, "{{ ns.a|string|length }}", "fuel"),
+        (1, "{{ ns.a }}", "fuel"),
+        (2, "{{ ns.a == ns.b }}{{ raise_exception('no') }}", "no"),
+        (2, "{{ ns.a < ns.b }}{{ raise_exception('no') }}", "no"),
+        (2, "{{ {ns.a: 1}[ns.b] }}{{ raise_exception('no') }}", "no"),
+    ] {
+        let error = render(lists, last).1.unwrap_err().to_string();
+        assert!(error.contains(says), "{last}: {error}");
+    }
+}
+
 /// What these make is far longer than what they are made of, and was made before it was counted.
 #[test]
 fn functions_ask_before_they_make_what_is_huge() {

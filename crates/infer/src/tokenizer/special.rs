@@ -2,11 +2,23 @@
 
 use super::vocab::{TokenKind, Vocabulary};
 
-/// Tokens that are matched as a whole before merging, by their first byte.
+/// Tokens that are matched as a whole before merging.
 #[derive(Debug)]
 pub(super) struct SpecialTokens {
-    /// First byte -> ids, longest piece first.
-    by_first_byte: Vec<Vec<u32>>,
+    all: Pieces,
+    user_defined: Pieces,
+}
+
+/// Pieces of which the longest that a text begins with is found in steps that grow with the
+/// logarithm of their number: there may be a million, made to begin alike.
+#[derive(Debug)]
+struct Pieces {
+    /// In the order of their bytes, without repetitions.
+    ids: Vec<u32>,
+    /// For each of them the place of the longest other one that it begins with.
+    beginnings: Vec<Option<u32>>,
+    /// What any of them begins with.
+    first_bytes: [bool; 256],
 }
 
 /// A stretch of the input.
@@ -16,22 +28,67 @@ pub(super) enum Fragment<'t> {
     Token(u32),
 }
 
+impl Pieces {
+    fn new(vocabulary: &Vocabulary, wanted: impl Fn(TokenKind) -> bool) -> Self {
+        let piece = |id: u32| vocabulary.pieces[id as usize].as_bytes();
+        let kinds = vocabulary.kinds.iter().zip(0..);
+        let mut ids: Vec<u32> = kinds
+            .filter(|(kind, id)| wanted(**kind) && !piece(*id).is_empty())
+            .map(|(_, id)| id)
+            .collect();
+        // The first of those that are spelled alike stays.
+        ids.sort_by_key(|id| piece(*id));
+        ids.dedup_by_key(|id| piece(*id));
+        let mut first_bytes = [false; 256];
+        let mut beginnings = Vec::with_capacity(ids.len());
+        // What the last piece begins with, itself included, shortest first.
+        let mut open: Vec<u32> = Vec::new();
+        for (place, &id) in (0..).zip(&ids) {
+            let piece_of = |place: &u32| piece(ids[*place as usize]);
+            while open
+                .last()
+                .is_some_and(|o| !piece(id).starts_with(piece_of(o)))
+            {
+                open.pop();
+            }
+            beginnings.push(open.last().copied());
+            open.push(place);
+            first_bytes[piece(id)[0] as usize] = true;
+        }
+        Self {
+            ids,
+            beginnings,
+            first_bytes,
+        }
+    }
+
+    /// The longest of them that `text`, which is not empty, begins with.
+    fn longest_at(&self, vocabulary: &Vocabulary, text: &[u8]) -> Option<u32> {
+        if !self.first_bytes[text[0] as usize] {
+            return None;
+        }
+        let piece = |id: u32| vocabulary.pieces[id as usize].as_bytes();
+        // All that the text begins with are at most the text, and the longest of them is the last
+        // of these, or what that one begins with: what lies between them in this order begins
+        // with it, too.
+        let after = self.ids.partition_point(|id| piece(*id) <= text);
+        let mut place = after.checked_sub(1)?;
+        while !text.starts_with(piece(self.ids[place])) {
+            place = self.beginnings[place]? as usize;
+        }
+        Some(self.ids[place])
+    }
+}
+
 impl SpecialTokens {
     pub(super) fn new(vocabulary: &Vocabulary) -> Self {
-        let mut by_first_byte = vec![Vec::new(); 256];
-        for (id, (piece, kind)) in vocabulary.pieces.iter().zip(&vocabulary.kinds).enumerate() {
-            let special = matches!(
-                kind,
-                TokenKind::Control | TokenKind::Unknown | TokenKind::UserDefined
-            );
-            if let (true, Some(&first)) = (special, piece.as_bytes().first()) {
-                by_first_byte[first as usize].push(id as u32);
-            }
+        use TokenKind::{Control, Unknown, UserDefined};
+        Self {
+            all: Pieces::new(vocabulary, |kind| {
+                matches!(kind, Control | Unknown | UserDefined)
+            }),
+            user_defined: Pieces::new(vocabulary, |kind| kind == UserDefined),
         }
-        for ids in &mut by_first_byte {
-            ids.sort_by_key(|&id| std::cmp::Reverse(vocabulary.pieces[id as usize].len()));
-        }
-        Self { by_first_byte }
     }
 
     /// Cuts `text` at the special tokens in it, leftmost and longest first. User-defined tokens
@@ -44,6 +101,10 @@ impl SpecialTokens {
         shield: Option<char>,
         mut emit: impl FnMut(Fragment<'t>),
     ) {
+        let pieces = match parse_control {
+            true => &self.all,
+            false => &self.user_defined,
+        };
         let bytes = text.as_bytes();
         let mut buffer = [0; 4];
         let shield = shield.map(|c| c.encode_utf8(&mut buffer).as_bytes());
@@ -55,13 +116,8 @@ impl SpecialTokens {
                 at += usize::from(at < bytes.len());
                 continue;
             }
-            let found = self.by_first_byte[bytes[at] as usize].iter().find(|&&id| {
-                let wanted =
-                    parse_control || vocabulary.kinds[id as usize] == TokenKind::UserDefined;
-                wanted && bytes[at..].starts_with(vocabulary.pieces[id as usize].as_bytes())
-            });
-            match found {
-                Some(&id) => {
+            match pieces.longest_at(vocabulary, &bytes[at..]) {
+                Some(id) => {
                     if start < at {
                         emit(Fragment::Text(&text[start..at]));
                     }

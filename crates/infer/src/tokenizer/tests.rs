@@ -127,6 +127,89 @@ fn small(pieces: &[(&str, f32, TokenKind)]) -> Vocabulary {
     }
 }
 
+/// Against the plain way: every token tried at every place, the longest first.
+#[test]
+fn special_tokens_are_the_longest_at_the_leftmost_place() {
+    use TokenKind::{Control, Unknown, UserDefined};
+    let mut seed = 7_u32;
+    let mut random = |below: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) % below
+    };
+    let mut found = 0;
+    for _ in 0..200 {
+        let mut word = |longest: u32| -> String {
+            let letters = random(longest + 1);
+            (0..letters)
+                .map(|_| ['a', 'b', '\u{e9}'][random(3) as usize])
+                .collect()
+        };
+        let words: Vec<String> = (0..12).map(|_| word(5)).collect();
+        let kinds = [Control, UserDefined, Control, Unknown];
+        let pieces: Vec<_> = words
+            .iter()
+            .zip(kinds.iter().cycle())
+            .map(|(word, kind)| (word.as_str(), 0.0, *kind))
+            .collect();
+        let vocabulary = small(&pieces);
+        let special = SpecialTokens::new(&vocabulary);
+        for parse_control in [false, true] {
+            let text = word(40);
+            let mut fragments = Vec::new();
+            special.split(&vocabulary, &text, parse_control, None, |f| {
+                fragments.push(f)
+            });
+            let (mut expected, mut start, mut at) = (Vec::new(), 0, 0);
+            while at < text.len() {
+                let of_use = (0..words.len()).filter(|i| {
+                    let wanted = parse_control || pieces[*i].2 == UserDefined;
+                    wanted && !words[*i].is_empty() && text[at..].starts_with(&words[*i])
+                });
+                // Of equal ones the first.
+                let longest = of_use.rev().max_by_key(|i| words[*i].len());
+                match longest {
+                    Some(i) => {
+                        if start < at {
+                            expected.push(Fragment::Text(&text[start..at]));
+                        }
+                        expected.push(Fragment::Token(i as u32));
+                        at += words[i].len();
+                        start = at;
+                        found += 1;
+                    }
+                    None => at += text[at..].chars().next().map_or(1, char::len_utf8),
+                }
+            }
+            if start < text.len() {
+                expected.push(Fragment::Text(&text[start..]));
+            }
+            assert_eq!(fragments, expected, "{words:?} in {text:?}");
+        }
+    }
+    assert!(found > 1000, "{found}");
+}
+
+/// Half a million tokens that begin alike, none of which is in a long text that begins like them
+/// everywhere: were each tried at each place, this test would not end.
+#[test]
+fn special_tokens_that_begin_alike_do_not_multiply_the_time() {
+    let words: Vec<String> = (0..1 << 19).map(|i| format!("e{i}")).collect();
+    let pieces: Vec<_> = words
+        .iter()
+        .map(|word| (word.as_str(), 0.0, TokenKind::Control))
+        .collect();
+    let vocabulary = small(&pieces);
+    let special = SpecialTokens::new(&vocabulary);
+    let text = "e".repeat(4 << 20) + "e524287";
+    let mut fragments = Vec::new();
+    special.split(&vocabulary, &text, true, None, |f| fragments.push(f));
+    let last = text.len() - 7;
+    assert_eq!(
+        fragments,
+        [Fragment::Text(&text[..last]), Fragment::Token(524_287)]
+    );
+}
+
 #[test]
 fn merging_follows_scores_then_position() {
     use TokenKind::{Normal, Unknown, Unused, UserDefined};
@@ -177,6 +260,7 @@ fn contradictions_are_errors() {
     let many = vec![("", 0.0, Normal); MAX_TOKENS + 1];
     let cases = [
         small(&[(&long, 0.0, Normal)]),
+        small(&[(&long, 0.0, TokenKind::Control)]),
         short_scores,
         bad_id,
         small(&many),

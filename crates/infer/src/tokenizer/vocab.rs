@@ -46,7 +46,7 @@ pub struct Vocabulary {
 
 /// Most tokens a vocabulary may have.
 pub const MAX_TOKENS: usize = 1 << 20;
-/// Longest mergeable piece, in bytes.
+/// Longest piece, in bytes.
 pub const MAX_PIECE_BYTES: usize = 512;
 /// Most bytes of text in all pieces together.
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
@@ -156,10 +156,9 @@ impl Vocabulary {
         same_length("tokenizer.ggml.scores", self.scores.len(), n)?;
         same_length("tokenizer.ggml.token_type", self.kinds.len(), n)?;
         let mut text_bytes = 0_usize;
-        for (id, (piece, kind)) in self.pieces.iter().zip(&self.kinds).enumerate() {
+        for (id, piece) in self.pieces.iter().enumerate() {
             text_bytes = text_bytes.saturating_add(piece.len());
-            let mergeable = matches!(kind, TokenKind::Normal | TokenKind::Unused);
-            if mergeable && piece.len() > MAX_PIECE_BYTES {
+            if piece.len() > MAX_PIECE_BYTES {
                 return Err(Error::Vocabulary(format!(
                     "token {id} has {} bytes, at most {MAX_PIECE_BYTES} are supported",
                     piece.len()
