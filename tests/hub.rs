@@ -1,5 +1,7 @@
 //! The Hub from the command line: the real binary against a test Hub on loopback.
 
+#[cfg(unix)]
+mod disk;
 mod everywhere;
 #[cfg(target_os = "linux")]
 mod large;
@@ -449,13 +451,13 @@ fn stuck(scene: &Scene) -> Vec<u8> {
     bytes
 }
 
-/// Bytes that the journals of unfinished files promise.
-fn noted(scene: &Scene) -> u64 {
+/// Bytes that the journals of a folder's unfinished files promise.
+fn noted(folder: &Path) -> u64 {
     let range = |line: &str| {
         let (first, end) = line.split_once('-')?;
         Some(end.parse::<u64>().ok()? - first.parse::<u64>().ok()?)
     };
-    std::fs::read_dir(scene.blobs("test/slow"))
+    std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .map(|entry| entry.unwrap().path())
@@ -477,7 +479,7 @@ fn fetch_until_stuck(scene: &Scene) -> Child {
         .spawn()
         .unwrap();
     let start = Instant::now();
-    while noted(scene) < 8 << 20 {
+    while noted(&scene.blobs("test/slow")) < 8 << 20 {
         if start.elapsed() > Duration::from_secs(60) {
             child.kill().unwrap();
             let output = child.wait_with_output().unwrap();

@@ -14,12 +14,13 @@
 //! The Python client's own partial downloads (`OBJECT_ID.RANDOM.incomplete`) are left alone: they
 //! are one process's and vanish with it.
 
-use crate::listing::{Entry, Listing};
+use crate::http::MAX_VALUES;
+use crate::listing::{Entry, Listing, MAX_PAGE};
 use crate::{Error, RepoRef, name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +51,12 @@ struct TreeEntry {
 }
 
 const TREE_VERSION: u32 = 1;
+
+/// The largest `refs/REVISION` that is read, in bytes: a commit and what an editor puts after it.
+const MAX_REF: u64 = 1 << 10;
+/// The largest `trees/COMMIT.json` that is read, in bytes. One that is larger, or holds more values
+/// than a page of the Hub's list, is asked for anew instead.
+const MAX_TREE: u64 = MAX_PAGE as u64;
 
 /// Links made by this process, to name them apart.
 static LINKS: AtomicU64 = AtomicU64::new(0);
@@ -90,8 +97,8 @@ impl RepoCache {
         if name::is_commit(revision) {
             return Some(revision.to_owned());
         }
-        let text = fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
-        let commit = text.trim();
+        let text = read_small(&self.folder.join("refs").join(revision), MAX_REF)?;
+        let commit = std::str::from_utf8(&text).ok()?.trim();
         name::is_commit(commit).then(|| commit.to_owned())
     }
 
@@ -115,9 +122,12 @@ impl RepoCache {
         Ok(Listing { commit, files })
     }
 
-    /// The tree of a commit, if it was kept.
+    /// The tree of a commit, if it was kept and can be right.
     pub fn tree(&self, commit: &str) -> Option<Listing> {
-        let text = fs::read(self.tree_path(commit)).ok()?;
+        let text = read_small(&self.tree_path(commit), MAX_TREE)?;
+        if aeolus_source::count_json_values(&text) > MAX_VALUES {
+            return None;
+        }
         let tree: Tree = serde_json::from_slice(&text).ok()?;
         if tree.format_version != TREE_VERSION {
             return None;
@@ -297,6 +307,20 @@ pub(crate) fn inside(root: &Path, path: &str) -> Result<PathBuf, Error> {
     Ok(place)
 }
 
+/// The bytes of a small file; `None` if there is none, it cannot be read, is no regular file or has
+/// more than `limit` bytes.
+pub(crate) fn read_small(path: &Path, limit: u64) -> Option<Vec<u8>> {
+    // Opening a pipe would wait for somebody to write.
+    if !fs::metadata(path).is_ok_and(|f| f.is_file() && f.len() <= limit) {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    // It may have grown meanwhile, and some files have more bytes than they say.
+    let mut file = fs::File::open(path).ok()?.take(limit.saturating_add(1));
+    file.read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= limit).then_some(bytes)
+}
+
 /// Writes a small file so that it is there whole or not at all.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -369,6 +393,55 @@ mod tests {
             .replace("x/y", "../y");
         fs::write(cache.tree_path(&commit), hostile).unwrap();
         assert_eq!(cache.tree(&commit), None);
+    }
+
+    #[test]
+    fn entries_beyond_a_limit_are_as_good_as_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = cache(dir.path());
+        let commit = "1".repeat(40);
+        cache.keep_ref("main", &commit).unwrap();
+        let path = cache.folder.join("refs/main");
+        let padded =
+            |text: &str, bytes: u64| text.to_owned() + &" ".repeat(bytes as usize - text.len());
+        fs::write(&path, padded(&commit, MAX_REF)).unwrap();
+        assert_eq!(cache.commit("main").as_ref(), Some(&commit));
+        fs::write(&path, padded(&commit, MAX_REF + 1)).unwrap();
+        assert_eq!(cache.commit("main"), None);
+        cache.keep_ref("main", &commit).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), commit, "mended");
+
+        let entry = format!(r#"{{"size":5,"blob_id":"{}"}}"#, "a".repeat(40));
+        let tree = |more: &str| format!(r#"{{"format_version":1,"files":{{"x":{entry}}}{more}}}"#);
+        let path = cache.tree_path(&commit);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // Blanks mean nothing, and neither do members that nobody knows.
+        for (bytes, good) in [(MAX_TREE, true), (MAX_TREE + 1, false)] {
+            fs::write(&path, padded(&tree(""), bytes)).unwrap();
+            assert_eq!(cache.tree(&commit).is_some(), good, "{bytes} bytes");
+        }
+        // Seven values besides those of the list.
+        for (items, good) in [(MAX_VALUES - 7, true), (MAX_VALUES - 6, false)] {
+            let list = vec!["0"; items].join(",");
+            let text = tree(&format!(r#","more":[{list}]"#));
+            fs::write(&path, text).unwrap();
+            assert_eq!(cache.tree(&commit).is_some(), good, "{items} items");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert_eq!(read_small(&pipe, 100), None);
+        assert_eq!(read_small(dir.path(), 1 << 20), None);
+        assert_eq!(read_small(Path::new("/dev/zero"), 100), None);
+        // It says that it has no bytes, and has some.
+        #[cfg(target_os = "linux")]
+        assert_eq!(read_small(Path::new("/proc/self/status"), 10), None);
     }
 
     #[cfg(unix)]

@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 
 /// Most redirects that one request follows.
 const MAX_REDIRECTS: usize = 10;
-/// Most values of a JSON answer: a page of a file list has some ten thousand.
-const MAX_VALUES: usize = 1 << 18;
+/// Most values of a JSON answer, or of a file list that was kept: a page has some ten thousand.
+pub(crate) const MAX_VALUES: usize = 1 << 18;
+/// Longest answer to a refused request that is read for its reason, in bytes.
+const MAX_REASON: usize = 64 << 10;
 /// How often a sender looks whether its bytes move.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -421,7 +423,7 @@ impl Response<'_> {
         let headers = self.inner.headers().clone();
         let status = self.status();
         let detail = text(&headers, "x-error-message").or_else(|| {
-            let body = self.bytes(64 << 10).ok()?;
+            let body = self.bytes(MAX_REASON).ok()?;
             let body: serde_json::Value = serde_json::from_slice(&body).ok()?;
             body["error"].as_str().map(str::to_owned)
         });

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Longest page of a tree that is read, in bytes.
-const MAX_PAGE: usize = 32 << 20;
+pub(crate) const MAX_PAGE: usize = 32 << 20;
 /// Most pages.
 const MAX_PAGES: usize = 10_000;
 
@@ -47,37 +47,52 @@ impl Listing {
             .into_iter()
             .chain(about.repo.split('/'))
             .chain(["tree", commit]);
-        let mut next = Some(http.url(words));
-        if let Some(url) = &mut next {
-            url.set_query(Some("recursive=true"));
-        }
-        let mut files = BTreeMap::new();
-        for _ in 0..MAX_PAGES {
-            let Some(url) = next.take() else {
-                return Ok(Self {
-                    commit: commit.to_owned(),
-                    files,
-                });
-            };
-            let (page, after) = Attempts::new(&http.network).run(about, progress, || {
+        let mut first = http.url(words);
+        first.set_query(Some("recursive=true"));
+        let files = all_pages(about.repo, first, |url| {
+            Attempts::new(&http.network).run(about, progress, || {
                 let mut response = http.send(Call::get(url.clone()))?;
-                let after = next_page(&response, &url)?;
+                let after = next_page(&response, url)?;
                 let value = response.json(MAX_PAGE)?;
                 let page = entries(&value)
                     .ok_or_else(|| response.bad("the file list has another form than the Hub's"))?;
                 Ok((page, after))
-            })?;
-            for (path, entry) in page {
-                name::check_path(&path)?;
-                files.insert(path, entry);
-            }
-            next = after;
-        }
-        Err(Error::BadAnswer {
-            url: about.repo.to_owned(),
-            what: format!("a file list of more than {MAX_PAGES} pages"),
+            })
+        })?;
+        Ok(Self {
+            commit: commit.to_owned(),
+            files,
         })
     }
+}
+
+/// What a page lists, and where the next one is.
+type Page = (Vec<(String, Entry)>, Option<Url>);
+
+/// The files of all pages, from the first on; `ask` gets one of them.
+fn all_pages(
+    repo: &str,
+    first: Url,
+    mut ask: impl FnMut(&Url) -> Result<Page, Error>,
+) -> Result<BTreeMap<String, Entry>, Error> {
+    let (mut files, mut pages, mut next) = (BTreeMap::new(), 0, Some(first));
+    while let Some(url) = next {
+        // A list may lead back to its own beginning.
+        if pages == MAX_PAGES {
+            return Err(Error::BadAnswer {
+                url: repo.to_owned(),
+                what: format!("a file list of more than {MAX_PAGES} pages"),
+            });
+        }
+        pages += 1;
+        let (page, after) = ask(&url)?;
+        for (path, entry) in page {
+            name::check_path(&path)?;
+            files.insert(path, entry);
+        }
+        next = after;
+    }
+    Ok(files)
 }
 
 /// The address in `Link: <...>; rel="next"`.
@@ -170,6 +185,32 @@ mod tests {
                 }
             )
         );
+    }
+
+    #[test]
+    fn a_list_ends_or_is_refused() {
+        let home = Url::parse("http://hub/tree").unwrap();
+        for (last, good) in [(MAX_PAGES, true), (usize::MAX, false)] {
+            let mut asked = 0;
+            let list = all_pages("o/n", home.clone(), |url| {
+                asked += 1;
+                let entry = Entry {
+                    bytes: 1,
+                    blob: "a".repeat(40),
+                    sha256: None,
+                };
+                let page = vec![(asked.to_string(), entry)];
+                Ok((page, (asked < last).then(|| url.clone())))
+            });
+            assert_eq!(asked, MAX_PAGES);
+            match list {
+                Ok(files) => assert!(good && files.len() == MAX_PAGES),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(!good && text.contains("more than 10000 pages"), "{text}");
+                }
+            }
+        }
     }
 
     #[test]

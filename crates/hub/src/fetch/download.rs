@@ -197,8 +197,9 @@ impl Download {
             return Ok(Opened::Finished(job));
         }
         for path in [&names.partial, &names.journal] {
-            // Nothing of ours is a link: one that lies here would lead the bytes elsewhere.
-            if fs::symlink_metadata(path).is_ok_and(|f| f.is_symlink()) {
+            // Nothing of ours is a link, which would lead the bytes elsewhere, or a pipe, which would
+            // take them and wait.
+            if fs::symlink_metadata(path).is_ok_and(|f| !f.is_file()) {
                 fs::remove_file(path).map_err(Error::io("remove", path))?;
             }
         }

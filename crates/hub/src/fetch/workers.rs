@@ -193,11 +193,17 @@ impl Crew<'_> {
             claim.moved = false;
             let pulled = self.pull(download, &mut claim);
             // Whatever happened, what was written counts.
-            claim.save(download)?;
+            let saved = claim.save(download);
+            let failure = match pulled {
+                // On a full disk neither the file nor its journal can be written: the file is named.
+                Err(Failure::Local(cause)) => return Err(cause),
+                pulled => pulled.err(),
+            };
+            saved?;
             if claim.moved {
                 attempts.progress();
             }
-            let Err(failure) = pulled else { continue };
+            let Some(failure) = failure else { continue };
             match attempts.failed(failure) {
                 Ok((wait, why)) => {
                     let path = &download.job.path;

@@ -6,6 +6,7 @@
 
 mod faults;
 mod fetch;
+mod limits;
 #[cfg(unix)]
 mod process;
 mod publish;

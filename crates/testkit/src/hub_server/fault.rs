@@ -1,6 +1,6 @@
 //! What can be made to go wrong, and for which requests.
 
-use super::Site;
+use super::{Content, Site};
 
 /// A fault, applied to the next matching requests.
 #[derive(Clone, Debug)]
@@ -71,6 +71,8 @@ impl Fault {
 pub enum Action {
     /// Answer with this status and these headers instead.
     Status(u16, Vec<(&'static str, String)>),
+    /// Answer with this status and this body instead.
+    Answer(u16, Content),
     /// Close the connection after this many bytes of the answer's body.
     CutAfter(u64),
     /// Fall silent after this many bytes of the answer's body, the connection open.

@@ -258,6 +258,7 @@ fn serve(shared: &Shared, site: Site, stream: TcpStream) -> io::Result<()> {
                 .fold(Response::new(*status), |r, (name, value)| {
                     r.header(name, value.as_str())
                 }),
+            Some(Action::Answer(status, body)) => Response::new(*status).content(body.clone()),
             _ => match site {
                 Site::Hub => super::read::answer(shared, &mut request, &mut stream)?,
                 Site::Store => super::publish::store(shared, &mut request, &mut stream)?,
