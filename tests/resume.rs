@@ -208,27 +208,193 @@ fn a_real_disk_that_fills_up_is_told_of_and_gone_on_from() {
 
 #[test]
 fn a_target_that_cannot_be_written_is_named() {
-    let Some(disk) = Mount::new("size=1m,ro") else {
+    // Room enough: a file system without it is refused for that first.
+    let Some(disk) = Mount::new("size=200m,ro") else {
         return;
     };
     let model = fixture("notus-mini");
-    for out in [disk.0.clone(), disk.0.join("sub")] {
-        let run = start(&model, &out, None).wait_with_output().unwrap();
-        let message = refusal(run);
-        // A file system without room is refused for that first.
-        let known = message.contains("Read-only file system") || message.contains("are free");
-        assert!(known && message.contains(arg(&disk.0)), "{message}");
+    let single = disk.0.join("x.gguf");
+    let table = ["table", arg(&model), "-o"];
+    let convert = ["convert", arg(&model), "--type", "f16", "-o"];
+    for (args, out) in [
+        (&table[..], &disk.0),
+        (&table, &disk.0.join("sub")),
+        (&convert, &single),
+    ] {
+        let message = refusal(aeolus([args, &[arg(out)]].concat()));
+        let path = message.split_once(": cannot write: Read-only file system");
+        let path = path.unwrap_or_else(|| panic!("{message}")).0;
+        assert!(path.contains(arg(out)), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
     }
-    let small = disk.0.join("x.gguf");
-    let message = refusal(aeolus([
-        "convert",
-        arg(&model),
-        "--type",
-        "f16",
-        "-o",
-        arg(&small),
-    ]));
-    assert!(message.contains(arg(&disk.0)), "{message}");
+    assert!(names(&disk.0).is_empty());
+}
+
+/// Runs until something is recorded of an output, on one core and slowly, and kills the run.
+fn kill_midway(args: &[&str], out: &Path) {
+    let recorded = || {
+        let names = if out.is_dir() { names(out) } else { Vec::new() };
+        let mut journals = names.iter().filter(|name| name.ends_with(".journal"));
+        journals.any(|name| {
+            let text = std::fs::read_to_string(out.join(name)).unwrap_or_default();
+            // A first record may be of the header alone, which is not worth going on from.
+            let records = text.split_once("\n\n").map_or("", |(_, records)| records);
+            records.matches('\n').count() > 1
+        })
+    };
+    for _ in 0..50 {
+        let mut slow = command();
+        slow.args(args)
+            .args(["-t", "1"])
+            .env("AEOLUS_CPU", "scalar");
+        let mut child = slow.stderr(Stdio::piped()).spawn().unwrap();
+        while child.try_wait().unwrap().is_none() && !recorded() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        let run = child.wait_with_output().unwrap();
+        if run.status.code().is_none() && names(out).iter().all(|name| is_unfinished(name)) {
+            return;
+        }
+        // It was through before it was seen to record.
+        for name in names(out) {
+            std::fs::remove_file(out.join(name)).unwrap();
+        }
+    }
+    panic!("no run was killed between two records");
+}
+
+/// What a run of these arguments says, and makes.
+fn run_to(out: &Path, args: &[&str]) -> String {
+    let run = aeolus(args);
+    let told = String::from_utf8(run.stderr).unwrap();
+    assert!(run.status.success(), "{told}");
+    assert!(!names(out).iter().any(|name| is_unfinished(name)));
+    told
+}
+
+fn assert_same(a: &Path, b: &Path) {
+    assert_eq!(names(a), names(b));
+    for name in names(a) {
+        let (x, y) = (std::fs::read(a.join(&name)), std::fs::read(b.join(&name)));
+        assert!(x.unwrap() == y.unwrap(), "{name} differs");
+    }
+}
+
+#[test]
+fn another_recipe_or_version_starts_over_and_says_so() {
+    let model = fixture("notus-mini");
+    let dir = tempfile::tempdir().unwrap();
+    let quantize = |out: &Path, recipe: &[&str]| -> Vec<String> {
+        let base = [
+            "quantize",
+            arg(&model),
+            "--type",
+            "Q4_K_M",
+            "-q",
+            "-o",
+            arg(out),
+        ];
+        base.iter()
+            .chain(recipe)
+            .map(|arg| (*arg).to_owned())
+            .collect()
+    };
+    let run = |out: &Path, recipe: &[&str]| {
+        let args = quantize(out, recipe);
+        run_to(out, &args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let kill = |out: &Path| {
+        let args = quantize(out, &[]);
+        kill_midway(&args.iter().map(String::as_str).collect::<Vec<_>>(), out);
+    };
+    let (whole, out) = (dir.path().join("whole"), dir.path().join("out"));
+    let clear = || {
+        for folder in [&whole, &out] {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    };
+    let resumed = "are there from an earlier run";
+    for recipe in [
+        &["--recipe", "current"][..],
+        &["--tensor-type", "ffn_down=Q8_0"],
+        &["--output-type", "Q8_0"],
+    ] {
+        clear();
+        run(&whole, recipe);
+        kill(&out);
+        let told = run(&out, recipe);
+        let why = "notus-mini.Q4_K_M.gguf.partial: started over: it was of another recipe";
+        assert!(told.contains(why) && !told.contains(resumed), "{told}");
+        assert_same(&out, &whole);
+    }
+    for version in [None, Some("0.0.1")] {
+        clear();
+        run(&whole, &[]);
+        kill(&out);
+        let journal = out.join("notus-mini.Q4_K_M.gguf.partial.journal");
+        let text = std::fs::read_to_string(&journal).unwrap();
+        let own = concat!("program: ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!(text.matches(own).count(), 1, "{text}");
+        if let Some(version) = version {
+            let text = text.replace(own, &format!("program: {version}\n"));
+            std::fs::write(&journal, text).unwrap();
+        }
+        let told = run(&out, &[]);
+        match version {
+            // The same command as it was: all that tells in the other case is the version.
+            None => assert!(told.contains(resumed) && !told.contains("over"), "{told}"),
+            Some(version) => {
+                let why = format!("started over: its program was {version}, now it is ");
+                assert!(told.contains(&why) && !told.contains(resumed), "{told}");
+            }
+        }
+        assert_same(&out, &whole);
+    }
+}
+
+#[test]
+fn descriptions_of_states_and_bases_end_somewhere() {
+    const MOST: usize = 64 << 10;
+    let dir = tempfile::tempdir().unwrap();
+    let (model, text) = (fixture("notus-mini"), fixture("text/heldout.txt"));
+    let quantize = ["quantize", arg(&model), "--type", "Q4_0", "-q", "-o"];
+    ok([&quantize[..], &[arg(dir.path())]].concat());
+    let q4 = dir.path().join("notus-mini.Q4_0.gguf");
+    let (state, base) = (dir.path().join("state"), dir.path().join("base"));
+    let cut = [
+        "-f",
+        arg(&text),
+        "-c",
+        "64",
+        "--chunks",
+        "2",
+        "--json",
+        "-q",
+    ];
+    let save = ["compare", arg(&q4), arg(&q4), "--save-base", arg(&base)];
+    ok([&save[..], &cut].concat());
+    let with_base = [&["compare", arg(&base), arg(&q4)][..], &cut].concat();
+    let with_state = [&["perplexity", arg(&q4), "--state", arg(&state)][..], &cut].concat();
+    ok(&with_state);
+    for (args, path) in [(with_state, &state), (with_base, &base)] {
+        let bytes = std::fs::read(path).unwrap();
+        let (head, rest) = bytes.split_at(12);
+        let length = u32::from_le_bytes(head[8..].try_into().unwrap()) as usize;
+        let (description, rest) = rest.split_at(length);
+        // Blanks mean nothing in it.
+        let padded = |to: usize| {
+            let blanks = vec![b' '; to - length];
+            let head = [&head[..8], &(to as u32).to_le_bytes()].concat();
+            [&head, description, &blanks, rest].concat()
+        };
+        std::fs::write(path, padded(MOST)).unwrap();
+        ok(&args);
+        std::fs::write(path, padded(MOST + 1)).unwrap();
+        let message = refusal(aeolus(&args));
+        let cause = message.contains("its description has 65537 bytes");
+        assert!(cause && message.contains(arg(path)), "{message}");
+    }
 }
 
 #[test]

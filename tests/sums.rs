@@ -1,6 +1,7 @@
 //! Lists of digests that were there before, and lists of strangers.
 
-use crate::support::{aeolus, arg, command, fails, fixture, names, ok, sha256};
+use crate::resume::Mount;
+use crate::support::{aeolus, arg, command, fails, fixture, names, ok, refusal, sha256};
 use std::path::Path;
 
 fn quantize(out: &Path, more: &[&str]) -> std::process::Output {
@@ -56,6 +57,43 @@ fn a_list_that_cannot_be_added_to_ends_a_run_before_it_begins() {
         assert_eq!(names(out.path()), ["SHA256SUMS"], "nothing was begun");
         assert!(std::fs::read(&list).unwrap() == bytes);
     }
+}
+
+#[test]
+fn a_disk_that_fills_up_under_the_list_leaves_the_old_one_and_the_outputs() {
+    let Some(disk) = Mount::new("size=64m") else {
+        return;
+    };
+    let whole = tempfile::tempdir().unwrap();
+    assert!(quantize(whole.path(), &["-q"]).status.success());
+    let made = std::fs::read(whole.path().join(Q4)).unwrap();
+    let out = disk.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    let list = out.join("SHA256SUMS");
+    let theirs = format!("{}  a\n", "0".repeat(64)).repeat(15_000);
+    std::fs::write(&list, &theirs).unwrap();
+    // Room for the output and what belongs to it while it grows, not for a second list.
+    let filler = disk.path().join("filler");
+    let free = aeolus_source::available_bytes(disk.path()).unwrap();
+    let room = made.len() as u64 + (512 << 10);
+    std::fs::write(&filler, vec![0; (free - room) as usize]).unwrap();
+    let message = refusal(quantize(&out, &[]));
+    let told = format!("{}: cannot write: No space left on device", list.display());
+    assert!(message.contains(&told), "{message}");
+    assert!(std::fs::read_to_string(&list).unwrap() == theirs);
+    assert!(std::fs::read(out.join(Q4)).unwrap() == made);
+    let journal = format!("{Q4}.partial.journal");
+    assert_eq!(names(&out), ["SHA256SUMS", Q4, &journal]);
+    // Once there is room the same command lists it, without making it anew.
+    std::fs::remove_file(&filler).unwrap();
+    let run = quantize(&out, &[]);
+    let told = String::from_utf8(run.stderr).unwrap();
+    assert!(run.status.success(), "{told}");
+    assert!(told.contains("are there from an earlier run"), "{told}");
+    let expected = format!("{theirs}{}  {Q4}\n", sha256(&made));
+    assert!(std::fs::read_to_string(&list).unwrap() == expected);
+    assert_eq!(names(&out), ["SHA256SUMS", Q4]);
+    assert!(std::fs::read(out.join(Q4)).unwrap() == made);
 }
 
 #[cfg(target_os = "linux")]

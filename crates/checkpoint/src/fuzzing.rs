@@ -1,9 +1,16 @@
 //! What the fuzz targets of this crate do with their bytes.
 
 use crate::config::Config;
+use crate::files::Folder;
 use crate::json::Object;
-use crate::{Error, Limits, layout, safetensors, shards, tokenizer};
+use crate::metadata::{self, MERGES_KEY};
+use crate::{
+    Error, Limits, OpenOptions, TokenizerFacts, TokenizerMode, check_name, gguf_source, layout,
+    safetensors, shards, tokenizer,
+};
+use aeolus_gguf::{Endian, Header, HeaderSpec, Layout, Metadata, Parse};
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
 
 fn path() -> &'static Path {
@@ -85,6 +92,116 @@ pub fn tokenizer_json(data: &[u8]) {
     tokenizer::read_json(path(), data);
 }
 
+/// Files that may lie beside tokenizer.model, apart by bytes that no text has; the first byte of each
+/// says which one it is.
+pub fn side_files(data: &[u8]) {
+    const NAMES: [&str; 7] = [
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "generation_config.json",
+        "chat_template.jinja",
+        "chat_template.json",
+        "tokenizer.json",
+    ];
+    let files = data.split(|byte| *byte == 0xff);
+    let files: Vec<(&str, &[u8])> = files
+        .filter_map(|file| file.split_first())
+        .map(|(which, bytes)| (NAMES[usize::from(*which) % NAMES.len()], bytes))
+        .collect();
+    let read = |path: &Path, _limit: u64| {
+        let found = files.iter().find(|(name, _)| path.ends_with(name));
+        Ok(found.map(|(_, bytes)| bytes.to_vec()))
+    };
+    let folder = Folder {
+        path: path(),
+        limits: &Limits::default(),
+        read: &read,
+    };
+    let mut all = Metadata::new();
+    told(metadata::sampling(&folder, &mut all));
+    if let Some(tokenizer) = told(tokenizer::beside_four(&folder)) {
+        let facts = TokenizerFacts::of(&tokenizer.metadata);
+        assert_eq!((&*facts.model, facts.tokens), ("llama", 8));
+        for id in [facts.bos, facts.eos, facts.unknown, facts.padding] {
+            assert!(id.is_none_or(|id| id < 8), "{facts:?}");
+        }
+        for (key, value) in tokenizer.metadata.iter() {
+            all.insert(key.to_owned(), value.clone());
+        }
+        if let Some(merges) = tokenizer.merges {
+            all.insert(MERGES_KEY, merges);
+        }
+    }
+    assert!(same(&written(&all), &all));
+}
+
+/// A GGUF file as what a model is made from, with its tokenizer and without.
+pub fn gguf_source(data: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(data).expect("room for it");
+    for mode in [TokenizerMode::Required, TokenizerMode::Skip] {
+        let options = OpenOptions {
+            tokenizer: mode,
+            limits: Limits {
+                // What the tensors' names take is no matter of the parser.
+                layers: 64,
+                ..Limits::default()
+            },
+            ..OpenOptions::default()
+        };
+        let Some(checkpoint) = told(gguf_source::open(file.path(), &options)) else {
+            continue;
+        };
+        assert!(check_name(&checkpoint.name).is_ok(), "{}", checkpoint.name);
+        for tensor in &checkpoint.tensors {
+            let blocks = tensor.shape.elems() / tensor.ty.block_elems() as u64;
+            let bytes = tensor.bytes().len() as u64;
+            assert_eq!(bytes, blocks * tensor.ty.block_bytes() as u64);
+        }
+        checkpoint.verify_unchanged().expect("nobody wrote to it");
+        let tokens = match mode {
+            TokenizerMode::Required => checkpoint.hyper.vocab as usize,
+            TokenizerMode::Skip => 0,
+        };
+        assert_eq!(checkpoint.tokenizer.tokens, tokens);
+        let with_merges = checkpoint.output_metadata(7, true);
+        let has_merges = |metadata: &Metadata<'_>| metadata.get(MERGES_KEY).is_some();
+        assert_eq!(
+            has_merges(&with_merges),
+            checkpoint.merges.is_some() || has_merges(&checkpoint.metadata)
+        );
+        assert!(same(&written(&with_merges), &with_merges));
+    }
+}
+
+/// Metadata as it is read from a file in which it was written.
+fn written(metadata: &Metadata<'_>) -> Metadata<'static> {
+    let layout = Layout::new(HeaderSpec {
+        version: 3,
+        endian: Endian::Little,
+        metadata: metadata.borrowed(),
+        tensors: Vec::new(),
+    });
+    let layout = layout.expect("what small files hold can be written");
+    let bytes = layout.encode_header();
+    let header = Header::parse(
+        &bytes,
+        Some(layout.file_bytes()),
+        &aeolus_gguf::Limits::default(),
+    );
+    match header {
+        Ok(Parse::Done(header)) => header.metadata.into_owned(),
+        other => panic!("what was written is read: {other:?}"),
+    }
+}
+
+/// Whether two are the same. Numbers that are none differ from themselves, and so does
+/// what holds them.
+fn same(a: &Metadata<'_>, b: &Metadata<'_>) -> bool {
+    a == b || format!("{a:?}") == format!("{b:?}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +234,14 @@ mod tests {
     #[test]
     fn tokenizer_json_replays() {
         replay(env!("CARGO_MANIFEST_DIR"), "tokenizer_json", tokenizer_json);
+    }
+    #[test]
+    fn side_files_replays() {
+        replay(env!("CARGO_MANIFEST_DIR"), "side_files", side_files);
+    }
+
+    #[test]
+    fn gguf_source_replays() {
+        replay(env!("CARGO_MANIFEST_DIR"), "gguf_source", gguf_source);
     }
 }

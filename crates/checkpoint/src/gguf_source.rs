@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{Data, OpenOptions, QUANTIZATION_VERSION, Tensor, TokenizerMode};
 use crate::config::SizeKeys;
+use crate::error::Brief;
 use crate::folder::ROPE_FREQS;
 use crate::layout::{self, Biases, Presence};
 use crate::metadata::{FILE_TYPE_KEY, MERGES_KEY, NAME_KEY, QUANTIZATION_VERSION_KEY};
@@ -123,7 +124,8 @@ impl Reader<'_> {
             .map_err(|error| self.wrong(error))?
             .ok_or_else(|| self.error(ARCHITECTURE, "missing"))?;
         if architecture != "llama" {
-            let problem = format!("{architecture:?} is not supported, only llama is");
+            let found = Brief(architecture);
+            let problem = format!("\"{found}\" is not supported, only llama is");
             return Err(self.error(ARCHITECTURE, problem));
         }
         if let Some(experts) = self.u32("llama.expert_count")?.filter(|n| *n > 0) {

@@ -25,7 +25,8 @@ pub struct Limits {
     pub layers: u32,
     /// Any other dimension, also the rows of all heads together. Default 16,777,216.
     pub dimension: u32,
-    /// Bounds of the GGUF parser.
+    /// Bounds of the GGUF parser. Default its own, but for 4,096 key-value pairs: every output gets
+    /// them all, each compared with those before it.
     pub gguf: aeolus_gguf::Limits,
 }
 
@@ -42,7 +43,10 @@ impl Default for Limits {
             vocab: 1 << 20,
             layers: 4096,
             dimension: 1 << 24,
-            gguf: aeolus_gguf::Limits::default(),
+            gguf: aeolus_gguf::Limits {
+                metadata_count: 4096,
+                ..aeolus_gguf::Limits::default()
+            },
         }
     }
 }

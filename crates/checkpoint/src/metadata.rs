@@ -3,9 +3,10 @@
 //! docs/metadata.md lists every key with its source.
 
 use crate::config::{Config, RopeScaling};
+use crate::files::Folder;
 use crate::json::Object;
 use crate::model_name::{self, NameParts};
-use crate::{Error, Limits, files};
+use crate::{Error, Limits};
 use aeolus_gguf::Metadata;
 use std::path::Path;
 
@@ -28,11 +29,7 @@ pub(crate) fn model(
     let mut metadata = Metadata::new();
     metadata.insert("general.architecture", config.hyper.architecture.clone());
     metadata.insert("general.type", "model");
-    sampling(
-        &folder.join("generation_config.json"),
-        limits,
-        &mut metadata,
-    )?;
+    sampling(&Folder::new(folder, limits), &mut metadata)?;
     let name = name.map_or_else(|| model_name::title(folder_name), str::to_owned);
     metadata.insert(NAME_KEY, name);
     let parts = NameParts::of(folder_name, params);
@@ -108,11 +105,12 @@ fn architecture(config: &Config, metadata: &mut Metadata<'static>) {
 }
 
 /// The recommended sampling of generation_config.json, where it recommends any.
-fn sampling(path: &Path, limits: &Limits, metadata: &mut Metadata<'static>) -> Result<(), Error> {
-    let Some(value) = files::read_value(path, limits.config_bytes, limits)? else {
+pub(crate) fn sampling(folder: &Folder<'_>, metadata: &mut Metadata<'static>) -> Result<(), Error> {
+    let (path, value) = folder.value("generation_config.json", folder.limits.config_bytes)?;
+    let Some(value) = value else {
         return Ok(());
     };
-    let o = Object::new(path, &value)?;
+    let o = Object::new(&path, &value)?;
     let mut put = |key: &str, value: Option<aeolus_gguf::Value<'static>>| {
         if let Some(value) = value {
             metadata.insert(format!("general.sampling.{key}"), value);

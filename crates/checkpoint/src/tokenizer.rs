@@ -11,6 +11,7 @@ mod sentencepiece;
 mod special;
 mod vocab;
 
+use crate::files::Folder;
 use crate::json::{Keyed, Object};
 use crate::{Error, Limits, files};
 use aeolus_gguf::{Array, Metadata};
@@ -21,6 +22,9 @@ use serde_json::Value;
 use special::SpecialTokens;
 use std::path::Path;
 use vocab::Vocab;
+
+const MODEL: &str = "tokenizer.model";
+const JSON: &str = "tokenizer.json";
 
 /// The tokenizer of a checkpoint folder.
 #[derive(Debug)]
@@ -98,20 +102,26 @@ pub(crate) fn read(
     config_ids: &[(&'static str, u32)],
     limits: &Limits,
 ) -> Result<Tokenizer, Error> {
-    let model_path = folder.join("tokenizer.model");
-    let json_path = folder.join("tokenizer.json");
-    let Some(bytes) = files::read(&model_path, limits.tokenizer_bytes)? else {
-        return Err(missing(folder, &json_path));
+    let path = folder.join(MODEL);
+    let Some(bytes) = files::read(&path, limits.tokenizer_bytes)? else {
+        return Err(missing(folder, &folder.join(JSON)));
     };
-    let model = Model::parse(&model_path, &bytes, limits.vocab)?;
-    let json: Option<Keyed<TokenizerJson>> = files::read_json(&json_path, limits.tokenizer_bytes)?;
+    let model = Model::parse(&path, &bytes, limits.vocab)?;
+    beside(&Folder::new(folder, limits), &model, vocab_size, config_ids)
+}
+
+/// Reads the files beside a model.
+fn beside(
+    folder: &Folder<'_>,
+    model: &Model<'_>,
+    vocab_size: u32,
+    config_ids: &[(&'static str, u32)],
+) -> Result<Tokenizer, Error> {
+    let limits = folder.limits;
+    let (json_path, json) = folder.json::<Keyed<TokenizerJson>>(JSON, limits.tokenizer_bytes)?;
     let mut json = json.map(|json| json.0);
 
-    let value = |name: &str| -> Result<_, Error> {
-        let path = folder.join(name);
-        let value = files::read_value(&path, limits.tokenizer_config_bytes, limits)?;
-        Ok((path, value))
-    };
+    let value = |name| folder.value(name, limits.tokenizer_config_bytes);
     let (config_path, config) = value("tokenizer_config.json")?;
     let (map_path, map) = value("special_tokens_map.json")?;
     let (added_path, added) = value("added_tokens.json")?;
@@ -119,7 +129,7 @@ pub(crate) fn read(
     let map = object(&map_path, map.as_ref())?;
     let added = object(&added_path, added.as_ref())?;
 
-    let mut vocab = Vocab::new(&model_path, &model, vocab_size)?;
+    let mut vocab = Vocab::new(&folder.path.join(MODEL), model, vocab_size)?;
     if let Some(added) = &added {
         vocab.add_tokens(added)?;
     }
@@ -140,7 +150,7 @@ pub(crate) fn read(
         special.read_added(config)?;
     }
     special.find_ids(json.as_ref(), |text| vocab.special_id(text));
-    check_config_ids(folder, vocab.len(), config_ids)?;
+    check_config_ids(folder.path, vocab.len(), config_ids)?;
     special.add_ids(config_ids);
     special.add_ids(&model.token_ids);
 
@@ -160,7 +170,7 @@ pub(crate) fn read(
         metadata.insert("tokenizer.ggml.remove_extra_whitespaces", true);
     }
     special.write(&mut metadata);
-    if let Some(template) = ChatTemplate::read(folder, config.as_ref(), limits)? {
+    if let Some(template) = ChatTemplate::read(folder, config.as_ref())? {
         template.write(&mut metadata);
     }
     Ok(Tokenizer {
@@ -181,6 +191,29 @@ pub(crate) fn vocabulary(
     let mut metadata = Metadata::new();
     vocab.write(&mut metadata);
     Ok(metadata)
+}
+
+/// Reads the files beside a model of four pieces, for a vocabulary of some more.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn beside_four(folder: &Folder<'_>) -> Result<Tokenizer, Error> {
+    use sentencepiece::{Piece, PieceType};
+    let piece = |text, kind| Piece {
+        text,
+        score: 0.0,
+        kind,
+    };
+    let model = Model {
+        pieces: vec![
+            piece("<unk>", PieceType::Unknown),
+            piece("<s>", PieceType::Control),
+            piece("</s>", PieceType::Control),
+            piece("\u{2581}a", PieceType::Normal),
+        ],
+        token_ids: vec![("bos", 1), ("eos", 2)],
+        add_dummy_prefix: true,
+        remove_extra_whitespaces: false,
+    };
+    beside(folder, &model, 8, &[("pad", 2)])
 }
 
 /// Reads the bytes of tokenizer.json and does all that is done with them, beside a vocabulary of

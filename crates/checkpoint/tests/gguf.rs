@@ -318,6 +318,32 @@ fn files_that_contradict_themselves() {
 }
 
 #[test]
+fn refusals_cut_and_escape_what_they_quote() {
+    let name = format!("\u{1b}]0;{}", "x".repeat(1 << 20));
+    let error = open_with(&OpenOptions::default(), |m, _| {
+        m.insert("general.architecture", name);
+    });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("only llama is"));
+    assert!(error.len() < 1024 && !error.contains('\u{1b}'), "{error}");
+}
+
+#[test]
+fn keys_are_counted_since_each_output_gets_them_all() {
+    let open = |keys: usize| {
+        open_with(&OpenOptions::default(), |m, _| {
+            for i in m.len()..keys {
+                m.insert(format!("key.{i}"), 0u32);
+            }
+        })
+    };
+    let most = open(4096).unwrap();
+    assert_eq!(most.output_metadata(7, true).len(), 4096);
+    let error = open(4097).unwrap_err().to_string();
+    assert!(error.contains("4097") && error.contains("4096"), "{error}");
+}
+
+#[test]
 fn vocabularies_and_block_formats_are_checked() {
     let error = |change: fn(&mut Metadata<'static>, &mut Vec<TensorSpec>)| {
         open_with(&OpenOptions::default(), change)

@@ -63,7 +63,7 @@ impl Identity {
         Self(values)
     }
 
-    fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         let mut text = format!("{MAGIC}\n");
         for (name, value) in &self.0 {
             let _ = writeln!(text, "{name}: {}", value.escape_debug());
@@ -73,42 +73,62 @@ impl Identity {
     }
 
     /// Why a journal with this head is of another run, in words; `None` if it is not.
-    fn difference(&self, head: &str) -> Option<String> {
-        let own = self.head();
-        if head == own {
+    fn difference(&self, head: &[u8]) -> Option<String> {
+        if head == self.head().as_bytes() {
             return None;
         }
-        let Some(found) = head.strip_prefix(MAGIC) else {
+        if !head.starts_with(MAGIC.as_bytes()) {
             return Some("its journal is none of this program's".into());
-        };
-        let found: Vec<(&str, &str)> = found
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .collect();
-        let values = |name: &str| -> Vec<&str> {
-            let named = found.iter().filter(|(n, _)| *n == name);
-            named.map(|(_, value)| *value).collect()
-        };
+        }
         let mut names: Vec<&str> = self.0.iter().map(|(name, _)| *name).collect();
         names.dedup();
         for name in names {
             let own = self.0.iter().filter(|(n, _)| *n == name);
-            let own: Vec<String> = own.map(|(_, v)| v.escape_debug().to_string()).collect();
-            let found = values(name);
-            let differing = (0..own.len().max(found.len()))
-                .find(|&i| own.get(i).map(String::as_str) != found.get(i).copied());
-            if let Some(i) = differing {
+            let mut own = own.map(|(_, value)| value.escape_debug().to_string());
+            // Nothing is gathered: there may be millions.
+            let mut found = values(head, name);
+            let differing = loop {
+                match (own.next(), found.next()) {
+                    (None, None) => break None,
+                    (own, found) if own.as_deref().map(str::as_bytes) == found => {}
+                    both => break Some(both),
+                }
+            };
+            if let Some((own, found)) = differing {
                 if name == "output" {
                     return Some("it was of another recipe, name or container".into());
                 }
-                let none = "none";
-                let found = found.get(i).unwrap_or(&none);
-                let own = own.get(i).map_or(none, String::as_str);
+                let found = found.map_or("none".into(), brief);
+                let own = own.as_deref().unwrap_or("none");
                 return Some(format!("its {name} was {found}, now it is {own}"));
             }
         }
         Some("its journal is of another form".into())
     }
+}
+
+/// The values that a head has of a name.
+fn values<'a>(head: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let lines = head.split(|byte| *byte == b'\n');
+    lines.filter_map(move |line| line.strip_prefix(name.as_bytes())?.strip_prefix(b": "))
+}
+
+/// A value from a journal as messages show it: cut, and without control characters, which a journal
+/// that this program wrote has none of.
+fn brief(value: &[u8]) -> String {
+    const SHOWN_BYTES: usize = 400;
+    let end = value.len().min(SHOWN_BYTES);
+    let mut text = String::new();
+    for c in String::from_utf8_lossy(&value[..end]).chars() {
+        match c.is_control() {
+            true => text.extend(c.escape_default()),
+            false => text.push(c),
+        }
+    }
+    if end < value.len() {
+        text += "...";
+    }
+    text
 }
 
 /// What a journal says.
@@ -151,33 +171,36 @@ pub(crate) fn read(path: &Path, identity: &Identity) -> Result<Found, Error> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(read)?;
     file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(read)?;
-    let text = String::from_utf8_lossy(&bytes);
-    if text.is_empty() {
-        return Ok(Found::Nothing);
+    Ok(found(&bytes, identity))
+}
+
+/// What the bytes of a journal say.
+pub(crate) fn found(bytes: &[u8], identity: &Identity) -> Found {
+    if bytes.is_empty() {
+        return Found::Nothing;
     }
-    let Some(end) = text.find("\n\n") else {
-        return Ok(Found::Other("its journal is torn".into()));
+    let Some(end) = bytes.windows(2).position(|pair| pair == b"\n\n") else {
+        return Found::Other("its journal is torn".into());
     };
-    let (head, rest) = text.split_at(end + 2);
+    let (head, rest) = bytes.split_at(end + 2);
     if let Some(difference) = identity.difference(head) {
-        return Ok(Found::Other(difference));
+        return Found::Other(difference);
     }
     let mut records: Vec<Record> = Vec::new();
     // A line without its end was being written.
-    for line in rest.split_inclusive('\n') {
-        let record = line.strip_suffix('\n').and_then(parse);
-        match record {
+    for line in rest.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\n").and_then(parse) {
             Some(record) if records.last().is_none_or(|r| r.bytes < record.bytes) => {
                 records.push(record);
             }
             _ => break,
         }
     }
-    Ok(Found::Records(records))
+    Found::Records(records)
 }
 
-fn parse(line: &str) -> Option<Record> {
-    let (bytes, digest) = line.split_once(' ')?;
+fn parse(line: &[u8]) -> Option<Record> {
+    let (bytes, digest) = std::str::from_utf8(line).ok()?.split_once(' ')?;
     let digits = digest.as_bytes();
     if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
@@ -272,7 +295,7 @@ impl Journal {
 
 /// Where `record` ends in the bytes of a journal with this head, or, without one, the head does;
 /// `None` if it is another's, or has no such record.
-fn good_end(bytes: &[u8], head: &str, record: Option<Record>) -> Option<usize> {
+pub(crate) fn good_end(bytes: &[u8], head: &str, record: Option<Record>) -> Option<usize> {
     let rest = bytes.strip_prefix(head.as_bytes())?;
     let mut end = head.len();
     let Some(record) = record else {
@@ -280,15 +303,14 @@ fn good_end(bytes: &[u8], head: &str, record: Option<Record>) -> Option<usize> {
     };
     for line in rest.split_inclusive(|byte| *byte == b'\n') {
         end += line.len();
-        let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
-        if parse(line)? == record {
+        if parse(line.strip_suffix(b"\n")?)? == record {
             return Some(end);
         }
     }
     None
 }
 
-fn line(record: &Record) -> String {
+pub(crate) fn line(record: &Record) -> String {
     format!("{} {}\n", record.bytes, hex(&record.sha256))
 }
 
@@ -394,5 +416,38 @@ mod tests {
         std::fs::write(&path, "precious\n\n").unwrap();
         let found = read(&path, &identity("")).unwrap();
         assert!(matches!(found, Found::Other(_)), "{found:?}");
+    }
+
+    fn difference(journal: &[u8], own: &Identity) -> String {
+        match found(journal, own) {
+            Found::Other(text) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_message_quotes_is_cut_and_escaped() {
+        let own = identity("b");
+        let head = own.head().replace("source: b", "source: \u{1b}]0;t\u{7}");
+        let text = difference(head.as_bytes(), &own);
+        assert_eq!(text, "its source was \\u{1b}]0;t\\u{7}, now it is b");
+        let long = own
+            .head()
+            .replace("source: b", &format!("source: {}", "x".repeat(1 << 20)));
+        let text = difference(long.as_bytes(), &own);
+        assert!(text.len() < 500 && text.contains("xx..., now"), "{text}");
+    }
+
+    #[test]
+    fn a_head_of_many_values_is_compared_once() {
+        let own = Identity::new((0..1000).map(|i| ("source", i.to_string())).collect());
+        let lines = "source: 0\n".repeat(1_000_000);
+        let text = difference(format!("{MAGIC}\n{lines}\n").as_bytes(), &own);
+        assert_eq!(text, "its source was 0, now it is 1");
+        // One more than its own is found after them.
+        let mut head = own.head();
+        head.insert_str(head.len() - 1, "source: more\n");
+        let text = difference(head.as_bytes(), &own);
+        assert_eq!(text, "its source was more, now it is none");
     }
 }

@@ -31,6 +31,10 @@
 mod blocks;
 mod error;
 mod forge;
+/// The bodies of the fuzz targets; see docs/security.md.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod output;
 mod partial;

@@ -4,7 +4,8 @@ use crate::journal::journal_path;
 use crate::partial::partial_path;
 use crate::{Cancel, Error, Event, Format, Options, Output, Progress, Written, run};
 use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions};
-use aeolus_recipe::FileType;
+use aeolus_gguf::TensorType;
+use aeolus_recipe::{FileType, Vintage};
 use aeolus_source::{SUMS, Sums};
 use aeolus_testkit::full_disk::FullDisk;
 use sha2::{Digest, Sha256};
@@ -39,10 +40,18 @@ fn copy_of_notus_mini(folder: &Path) -> PathBuf {
 }
 
 fn outputs(source: &Checkpoint, folder: &Path, types: &[FileType]) -> Vec<(PathBuf, Output)> {
+    mixed(source, folder, types, &aeolus_recipe::Options::default())
+}
+
+fn mixed(
+    source: &Checkpoint,
+    folder: &Path,
+    types: &[FileType],
+    recipe: &aeolus_recipe::Options,
+) -> Vec<(PathBuf, Output)> {
     let facts = Forecastable::from(source);
-    let recipe = aeolus_recipe::Options::default();
     let plan = |ty: &FileType| {
-        let output = Output::plan(&facts, *ty, &recipe, Format::default()).unwrap();
+        let output = Output::plan(&facts, *ty, recipe, Format::default()).unwrap();
         (folder.join(format!("{ty}.gguf")), output)
     };
     types.iter().map(plan).collect()
@@ -407,6 +416,93 @@ fn what_depends_on_something_else_is_started_over() {
     let why = "started over: its source was model-0000";
     assert_eq!(text.matches(why).count(), 3, "{text}");
     assert_same(&out, whole.path());
+}
+
+#[test]
+fn another_recipe_for_the_same_name_is_started_over() {
+    let source = notus_mini();
+    let other = |vintage, output_type| aeolus_recipe::Options {
+        vintage,
+        output_type,
+        ..aeolus_recipe::Options::default()
+    };
+    let forge = |folder: &Path, recipe: &aeolus_recipe::Options, told: &Told| {
+        let outputs = mixed(&source, folder, &[FileType::Q4_K_M], recipe);
+        run(&source, &outputs, &OPTIONS, told, &told.cancel)
+    };
+    let recipes = [
+        other(Vintage::V2023_11, None),
+        other(Vintage::Current, None),
+        other(Vintage::V2023_11, Some(TensorType::Q8_0)),
+    ];
+    for (first, then) in [(0, 1), (1, 0), (0, 2), (2, 0)] {
+        let whole = tempfile::tempdir().unwrap();
+        forge(whole.path(), &recipes[then], &Told::default()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let told = Told::until(10 << 20, dir.path());
+        forge(dir.path(), &recipes[first], &told).unwrap_err();
+        assert!(told.text().contains("kept 1"), "{}", told.text());
+        let told = Told::default();
+        forge(dir.path(), &recipes[then], &told).unwrap();
+        let text = told.text();
+        let why = "started over: it was of another recipe, name or container";
+        assert!(text.contains(why) && !text.contains("resumed"), "{text}");
+        assert_same(dir.path(), whole.path());
+    }
+}
+
+#[test]
+fn what_another_version_made_is_started_over() {
+    let source = notus_mini();
+    let whole = undisturbed(&source);
+    for own in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        forge(&source, dir.path(), &Told::until(10 << 20, dir.path())).unwrap_err();
+        // As if that version encoded otherwise: other bytes, of which the journals are right.
+        for ty in TYPES {
+            let partial = partial_path(&dir.path().join(format!("{ty}.gguf")));
+            let journal = journal_path(&partial);
+            let text = std::fs::read_to_string(&journal).unwrap();
+            let (head, records) = text.split_once("\n\n").unwrap();
+            let bytes: usize = records
+                .lines()
+                .last()
+                .unwrap()
+                .split_once(' ')
+                .unwrap()
+                .0
+                .parse()
+                .unwrap();
+            let mut made = std::fs::read(&partial).unwrap();
+            made[bytes - 1] ^= 0x5a;
+            std::fs::write(&partial, &made).unwrap();
+            let program = concat!("program: ", env!("CARGO_PKG_VERSION"), "\n");
+            assert!(head.contains(program), "{head}");
+            let head = match own {
+                true => head.to_owned(),
+                false => head.replacen(program, "program: 0.0.1\n", 1),
+            };
+            let digest = crate::journal::hex(&Sha256::digest(&made[..bytes]));
+            std::fs::write(&journal, format!("{head}\n\n{bytes} {digest}\n")).unwrap();
+        }
+        let told = Told::default();
+        forge(&source, dir.path(), &told).unwrap();
+        let text = told.text();
+        if own {
+            // Believed, as it must be: so nothing but the version tells in the other case.
+            assert_eq!(text.matches("resumed").count(), 3, "{text}");
+            let made = std::fs::read(dir.path().join("Q8_0.gguf")).unwrap();
+            assert!(made != std::fs::read(whole.path().join("Q8_0.gguf")).unwrap());
+            continue;
+        }
+        let why = concat!(
+            "started over: its program was 0.0.1, now it is ",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(text.matches(why).count(), 3, "{text}");
+        assert!(!text.contains("resumed"), "{text}");
+        assert_same(dir.path(), whole.path());
+    }
 }
 
 #[test]

@@ -33,6 +33,10 @@
 
 mod disk;
 mod error;
+/// The bodies of the fuzz targets; see docs/security.md.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod lost;
 mod map;

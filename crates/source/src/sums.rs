@@ -1,8 +1,9 @@
 //! `SHA256SUMS`: the digests of a folder's files, as coreutils write and check them.
 
 use crate::{Error, open_locked};
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io::{Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,7 @@ pub struct Sums {
     folder: PathBuf,
     /// No digest of a file that was written to after this is trusted.
     listed: Option<SystemTime>,
+    text: String,
     lines: Vec<Line>,
 }
 
@@ -33,11 +35,12 @@ pub struct Sum {
     pub sha256: String,
 }
 
-/// A line as it stands there, and what it says; `None` for somebody's words.
+/// Where a line stands, its end included, and what it says; `None` for somebody's words. A list may
+/// be a million empty lines: so they are small.
 #[derive(Clone, Debug)]
 struct Line {
-    text: String,
-    sum: Option<Sum>,
+    range: Range<usize>,
+    sum: Option<Box<Sum>>,
 }
 
 impl Sums {
@@ -66,15 +69,33 @@ impl Sums {
                 limit: MAX_BYTES,
             });
         }
-        let text = String::from_utf8(bytes).ok().filter(|t| !t.contains('\0'));
-        let text = text.ok_or(Error::NotText { path })?;
-        let lines: Vec<Line> = text.split_inclusive('\n').map(Line::parse).collect();
-        let stated = lines.iter().filter_map(Line::as_of).min();
-        Ok(Some(Self {
+        let sums = Self::parse(folder, bytes, listed);
+        sums.map(Some).ok_or(Error::NotText { path })
+    }
+
+    /// The list that the bytes of a file are, which is as old as `listed`; `None` if they are no
+    /// text.
+    pub(crate) fn parse(folder: &Path, bytes: Vec<u8>, listed: Option<SystemTime>) -> Option<Self> {
+        let text = String::from_utf8(bytes)
+            .ok()
+            .filter(|t| !t.contains('\0'))?;
+        let (mut lines, mut stated) = (Vec::new(), None);
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let end = start + line.len();
+            lines.push(Line {
+                range: start..end,
+                sum: Sum::parse(line).map(Box::new),
+            });
+            stated = [stated, as_of(line)].into_iter().flatten().min();
+            start = end;
+        }
+        Some(Self {
             folder: folder.into(),
             listed: listed.map(|listed| stated.map_or(listed, |stated| listed.min(stated))),
+            text,
             lines,
-        }))
+        })
     }
 
     /// Whether [`add`](Self::add) will be able to add files of these names to a folder's list: a
@@ -107,15 +128,25 @@ impl Sums {
         }
     }
 
+    /// Whether it is no newer than this.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn is_as_old_as(&self, time: SystemTime) -> bool {
+        self.listed.is_some_and(|listed| listed <= time)
+    }
+
     /// The files of the list, in its order.
     pub fn iter(&self) -> impl Iterator<Item = &Sum> {
-        self.lines.iter().filter_map(|line| line.sum.as_ref())
+        self.lines.iter().filter_map(|line| line.sum.as_deref())
+    }
+
+    fn text(&self, line: &Line) -> &str {
+        &self.text[line.range.clone()]
     }
 
     /// Lines that are neither digests, nor empty, nor comments (`#`).
     pub fn odd_lines(&self) -> usize {
         let odd = |line: &&Line| {
-            let text = line.text.trim();
+            let text = self.text(line).trim();
             line.sum.is_none() && !text.is_empty() && !text.starts_with('#')
         };
         self.lines.iter().filter(odd).count()
@@ -165,7 +196,7 @@ impl Sums {
     ) -> Result<(), Error> {
         let path = folder.join(SUMS);
         let partial = partial(folder);
-        let mut file = loop {
+        let file = loop {
             // `None` is for those who do not wait.
             if let Some(file) = open_locked(&partial, true)? {
                 break file;
@@ -183,10 +214,10 @@ impl Sums {
         let stale = old.as_ref().and_then(|old| old.stale(new));
         let written = file
             .set_len(0)
-            .and_then(|()| file.write_all(text.as_bytes()))
+            .and_then(|()| write(&file, &partial, text.as_bytes()))
             .and_then(|()| match stale {
                 // No reason to lose a job's end: what cannot be set can be said.
-                Some(time) => date(&file, time).or_else(|_| file.write_all(&as_of(time))),
+                Some(time) => date(&file, time).or_else(|_| write(&file, &partial, &said(time))),
                 None => Ok(()),
             })
             .and_then(|()| file.sync_all())
@@ -206,20 +237,17 @@ impl Sums {
         let mut done: Vec<&str> = Vec::new();
         let mut text = String::new();
         // Whether the new list is as old is found out anew.
-        for line in self.lines.iter().filter(|line| line.as_of().is_none()) {
-            let name = line.sum.as_ref().map(|sum| sum.name.as_str());
-            match new.iter().find(|new| Some(new.name.as_str()) == name) {
-                None => text += &line.text,
+        for line in &self.lines {
+            let (old, name) = (self.text(line), line.sum.as_ref().map(|sum| &sum.name));
+            match new.iter().find(|new| Some(&new.name) == name) {
+                None if as_of(old).is_some() => {}
+                None => text += old,
                 // A name that stands there twice would contradict itself now.
                 Some(new) if done.contains(&new.name.as_str()) => {}
                 Some(new) => {
                     done.push(&new.name);
                     text += &new.line();
-                    text += if line.text.ends_with("\r\n") {
-                        "\r\n"
-                    } else {
-                        "\n"
-                    };
+                    text += if old.ends_with("\r\n") { "\r\n" } else { "\n" };
                 }
             }
         }
@@ -247,6 +275,32 @@ impl Sums {
 }
 
 impl Sum {
+    /// What a line says, with its end or without.
+    fn parse(line: &str) -> Option<Self> {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let (escaped, rest) = match line.strip_prefix('\\') {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let (digest, name) = rest.split_once([' ', '\t'])?;
+        if digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        // One more blank, or a star for binary; what comes then is the name's, also a blank or a
+        // star. Some writers have one blank alone, some put "./" before names.
+        let name = name.strip_prefix([' ', '\t', '*']).unwrap_or(name);
+        let name = match escaped {
+            true => unescape(name),
+            false => name.into(),
+        };
+        let name = name.trim_start_matches("./");
+        (!name.is_empty()).then(|| Self {
+            name: name.into(),
+            sha256: digest.to_ascii_lowercase(),
+        })
+    }
+
     /// Its line, without an end.
     fn line(&self) -> String {
         if self.name.contains(['\\', '\n', '\r']) {
@@ -271,16 +325,28 @@ fn appended(mut text: String, new: &[Sum], old: Option<&Sums>) -> String {
 }
 
 /// What a list is with new digests; all there is, if there is no list.
-fn updated(old: Option<&Sums>, new: &[Sum]) -> String {
+pub(crate) fn updated(old: Option<&Sums>, new: &[Sum]) -> String {
     let text = old.map_or_else(String::new, |old| old.with(new));
     appended(text, new, old)
 }
 
 /// The comment with a time, which is rounded down: the older a list, the less it is trusted.
-fn as_of(time: SystemTime) -> Vec<u8> {
+fn said(time: SystemTime) -> Vec<u8> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs());
     format!("{AS_OF}{seconds}\n").into_bytes()
+}
+
+/// Writes to the file that is at `path`.
+fn write(mut file: &File, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    #[cfg(test)]
+    if let Some(torn) = aeolus_testkit::full_disk::torn(path, bytes) {
+        file.write_all(torn)?;
+        return Err(std::io::ErrorKind::StorageFull.into());
+    }
+    #[cfg(not(test))]
+    let _ = path;
+    file.write_all(bytes)
 }
 
 fn partial(folder: &Path) -> PathBuf {
@@ -313,35 +379,10 @@ fn changed(meta: &Metadata) -> Option<SystemTime> {
     meta.modified().ok()
 }
 
-impl Line {
-    /// A line with its end.
-    fn parse(line: &str) -> Self {
-        let text = line.to_owned();
-        let line = line.strip_suffix('\n').unwrap_or(line);
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        let (escaped, rest) = match line.strip_prefix('\\') {
-            Some(rest) => (true, rest),
-            None => (false, line),
-        };
-        let sum = rest.split_once([' ', '\t']).and_then(|(digest, name)| {
-            let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-            // One more blank, or a star for binary; some writers put "./" before names.
-            let name = name.trim_start_matches([' ', '\t']);
-            let name = name.strip_prefix('*').unwrap_or(name);
-            let name = name.strip_prefix("./").unwrap_or(name);
-            (hex && !name.is_empty()).then(|| Sum {
-                name: if escaped { unescape(name) } else { name.into() },
-                sha256: digest.to_ascii_lowercase(),
-            })
-        });
-        Self { text, sum }
-    }
-
-    /// How old it says that the list is.
-    fn as_of(&self) -> Option<SystemTime> {
-        let seconds = self.text.strip_prefix(AS_OF)?.trim_end().parse().ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-    }
+/// How old a line says that its list is.
+fn as_of(line: &str) -> Option<SystemTime> {
+    let seconds = line.strip_prefix(AS_OF)?.trim_end().parse().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
 fn unescape(name: &str) -> String {
@@ -364,6 +405,7 @@ fn unescape(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aeolus_testkit::full_disk::FullDisk;
     use std::time::Duration;
 
     fn sum(name: &str, digit: char) -> Sum {
@@ -556,6 +598,51 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_fills_up_leaves_the_list_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, a) = (dir.path(), dir.path().join("a"));
+        let new = [sum("b", '2'), sum("c", '3')];
+        // Dates cannot be kept, but in words.
+        let refuse = |_: &File, _| Err(std::io::ErrorKind::Unsupported.into());
+        let files = || std::fs::read_dir(folder).unwrap().count();
+        let list = || std::fs::read(folder.join(SUMS)).ok();
+        for stale in [false, true] {
+            if stale {
+                std::fs::write(&a, "abc").unwrap();
+                Sums::add(folder, &[sum("a", '1'), sum("b", '1')]).unwrap();
+                // Longer than the steps in which a file system counts.
+                std::thread::sleep(Duration::from_millis(100));
+                std::fs::write(&a, "abcd").unwrap();
+            }
+            let line = sum("a", '1').line().len() + 1;
+            // Three lines and how old the one of `a` is, or two lines.
+            let bytes = match stale {
+                true => 3 * line + said(SystemTime::now()).len(),
+                false => 2 * line,
+            };
+            let (before, old) = (files(), list());
+            assert_eq!(old.is_some(), stale);
+            for room in 0..bytes {
+                let full = FullDisk::after(folder, room as u64);
+                let error = Sums::add_with(folder, &new, refuse).unwrap_err();
+                drop(full);
+                let named = matches!(&error, Error::Io { path, .. } if path.ends_with(SUMS));
+                assert!(named, "{error}");
+                assert!(list() == old, "room for {room} bytes");
+                assert_eq!(files(), before, "room for {room} bytes");
+            }
+            let full = FullDisk::after(folder, bytes as u64);
+            Sums::add_with(folder, &new, refuse).unwrap();
+            drop(full);
+            assert_eq!(list().unwrap().len(), bytes);
+            let sums = Sums::read(folder).unwrap().unwrap();
+            assert_eq!(sums.get("b"), Some(new[0].sha256.as_str()));
+            assert!(sums.current("a").is_none());
+            std::fs::remove_file(folder.join(SUMS)).unwrap();
+        }
+    }
+
+    #[test]
     fn other_writers_forms_are_read() {
         let one = "1".repeat(64);
         for line in [
@@ -564,12 +651,30 @@ mod tests {
             format!("{one}\ta b.gguf"),
             format!("{one}  ./a b.gguf"),
         ] {
-            let sum = Line::parse(&line).sum.unwrap();
+            let sum = Sum::parse(&line).unwrap();
             assert_eq!(sum.name, "a b.gguf", "{line}");
         }
         for line in ["", "sha256  a", &one, &format!("{one}  ")] {
-            assert!(Line::parse(line).sum.is_none(), "{line}");
+            assert!(Sum::parse(line).is_none(), "{line}");
         }
+    }
+
+    #[test]
+    fn any_name_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["*a", " a", "  *a", "\ta", "a ", "a\r", "\\./a", "*", " "] {
+            Sums::add(dir.path(), &[sum("a", '1'), sum(name, '2')]).unwrap();
+            let sums = Sums::read(dir.path()).unwrap().unwrap();
+            assert!(sums.get("a").unwrap().starts_with('1'), "{name:?}");
+            assert_eq!(sums.get(name), Some(&*"2".repeat(64)), "{name:?}");
+            std::fs::remove_file(dir.path().join(SUMS)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_list_of_empty_lines_takes_little_memory() {
+        // As many lines as bytes: what is kept of each is all that such a list takes.
+        assert!(size_of::<Line>() * MAX_BYTES as usize <= 32 << 20);
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! The chat template: how a list of messages becomes one text.
 
+use crate::Error;
+use crate::files::Folder;
 use crate::json::{Object, describe};
-use crate::{Error, Limits, files};
 use aeolus_gguf::{Array, Metadata};
 use serde_json::Value;
-use std::path::Path;
+
+/// Templates of one tokenizer, far more than any has: each becomes a key, and each key is compared
+/// with all others.
+const MAX_TEMPLATES: usize = 256;
 
 /// One template, or several by name.
 #[derive(Debug, PartialEq)]
@@ -16,21 +20,20 @@ pub(super) enum ChatTemplate {
 impl ChatTemplate {
     /// From tokenizer_config.json, else chat_template.jinja, else chat_template.json.
     pub(super) fn read(
-        folder: &Path,
+        folder: &Folder<'_>,
         config: Option<&Object<'_>>,
-        limits: &Limits,
     ) -> Result<Option<Self>, Error> {
-        let limit = limits.tokenizer_config_bytes;
+        let limit = folder.limits.tokenizer_config_bytes;
         if let Some(config) = config
             && let Some(template) = Self::from_object(config)?
         {
             return Ok(Some(template));
         }
-        if let Some(text) = files::read_text(&folder.join("chat_template.jinja"), limit)? {
+        if let Some(text) = folder.text("chat_template.jinja", limit)? {
             return Ok(Some(Self::One(text)));
         }
-        let path = folder.join("chat_template.json");
-        match files::read_value(&path, limit, limits)? {
+        let (path, value) = folder.value("chat_template.json", limit)?;
+        match value {
             Some(value) => Self::from_object(&Object::new(&path, &value)?),
             None => Ok(None),
         }
@@ -41,6 +44,13 @@ impl ChatTemplate {
         match o.get(KEY) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(Self::One(text.clone()))),
+            Some(Value::Array(items)) if items.len() > MAX_TEMPLATES => {
+                let found = items.len();
+                Err(o.error(
+                    KEY,
+                    format!("expected at most {MAX_TEMPLATES} templates, found {found}"),
+                ))
+            }
             Some(Value::Array(items)) => {
                 let named = items.iter().map(|item| {
                     let name = item.get("name").and_then(Value::as_str)?;

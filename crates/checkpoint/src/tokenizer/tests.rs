@@ -623,3 +623,43 @@ fn no_tokenizer_says_what_was_looked_for_and_the_way_out() {
         "none"
     );
 }
+
+#[test]
+fn refusals_cut_and_escape_what_they_quote() {
+    let long = format!("\u{1b}]0;{}", "x".repeat(1 << 20));
+    for (name, file) in [
+        ("added_tokens.json", json!({ &long: 99 })),
+        (
+            "tokenizer_config.json",
+            json!({"added_tokens_decoder": {"99": {"content": long}}}),
+        ),
+        (
+            "tokenizer.json",
+            json!({"added_tokens": [{"id": 99, "content": long}]}),
+        ),
+    ] {
+        let file = file.to_string();
+        let files = [("tokenizer.model", &*model()), (name, file.as_bytes())];
+        let error = read_with(8, &[], &files).unwrap_err().to_string();
+        assert!(error.contains("has id 99"), "{name}");
+        assert!(error.len() < 1024 && !error.contains('\u{1b}'), "{error}");
+    }
+}
+
+#[test]
+fn templates_are_counted() {
+    let named = |count: usize| {
+        let templates = (0..count).map(|i| json!({"name": i.to_string(), "template": ""}));
+        let config = json!({"chat_template": templates.collect::<Vec<_>>()}).to_string();
+        let config = ("tokenizer_config.json", config.as_bytes());
+        read_with(8, &[], &[("tokenizer.model", &model()), config])
+    };
+    let most = named(256).unwrap();
+    let names = most.metadata.array("tokenizer.chat_templates").unwrap();
+    assert_eq!(names.unwrap().len(), 256);
+    let error = named(257).unwrap_err().to_string();
+    assert!(
+        error.contains("at most 256 templates, found 257"),
+        "{error}"
+    );
+}

@@ -3,6 +3,7 @@
 use super::hf::TokenizerJson;
 use super::sentencepiece::{Model, PieceType};
 use crate::Error;
+use crate::error::Brief;
 use crate::json::{Object, describe};
 use aeolus_gguf::{Array, Metadata};
 use std::path::Path;
@@ -72,7 +73,8 @@ impl Vocab {
     fn index(&self, id: u32, text: &str) -> Result<usize, String> {
         if id >= self.len() {
             return Err(format!(
-                "token {text:?} has id {id}, but vocab_size in config.json is {}",
+                "token \"{}\" has id {id}, but vocab_size in config.json is {}",
+                Brief(text),
                 self.len()
             ));
         }

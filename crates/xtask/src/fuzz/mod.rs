@@ -55,7 +55,15 @@ const SLOW_SECONDS: f64 = 3.0;
 const WATCHED: &str = "ended by its watch";
 
 /// Crates with targets.
-const CRATES: [&str; 5] = ["gguf", "infer", "checkpoint", "hub", "eval"];
+const CRATES: [&str; 7] = [
+    "source",
+    "gguf",
+    "infer",
+    "checkpoint",
+    "pipeline",
+    "hub",
+    "eval",
+];
 
 /// What libFuzzer reads: counters at edges, a table of them, compared numbers.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
