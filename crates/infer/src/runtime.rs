@@ -51,7 +51,7 @@ impl Runtime {
         self.compute.kernels.name()
     }
 
-    /// Runs other work on its threads: what `rayon` splits in it is theirs.
+    /// Runs other work on its threads: parallel iterators in it use them.
     pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.pool.install(work)
     }

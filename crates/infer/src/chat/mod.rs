@@ -26,8 +26,8 @@ use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Instructions a rendering may take; also bounds what it may allocate, to 64 bytes each.
 pub const FUEL: u64 = 1_000_000;
-/// What a template may write, in bytes, beside [`MAX_TEXT_FACTOR`] times the messages' text. Templates
-/// in use write some thousands.
+/// What a template may write, in bytes, beside [`MAX_TEXT_FACTOR`] times the messages' text.
+/// Templates in use write some thousands.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// How often a template may write what was said.
 pub const MAX_TEXT_FACTOR: usize = 8;

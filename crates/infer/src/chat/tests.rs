@@ -188,16 +188,28 @@ fn the_deepest_lists_do_not_exhaust_the_stack() {
         (depth, rendered.unwrap().join().unwrap())
     };
     // What is made is charged once it is there; this one tells that the lists were.
-    let (depth, error) = render(1, "{{ raise_exception('no') }}");
+    let (depth, error) = render(1, "{{ raise_exception('reached') }}");
     assert!(depth > 500_000, "{depth}");
-    assert!(error.unwrap_err().to_string().contains("no"));
+    assert!(error.unwrap_err().to_string().contains("reached"));
     for (lists, last, says) in [
         (1, "{{ ns.a|tojson|length }}", "fuel"),
         (1, "{{ ns.a|string|length }}", "fuel"),
         (1, "{{ ns.a }}", "fuel"),
-        (2, "{{ ns.a == ns.b }}{{ raise_exception('no') }}", "no"),
-        (2, "{{ ns.a < ns.b }}{{ raise_exception('no') }}", "no"),
-        (2, "{{ {ns.a: 1}[ns.b] }}{{ raise_exception('no') }}", "no"),
+        (
+            2,
+            "{{ ns.a == ns.b }}{{ raise_exception('reached') }}",
+            "reached",
+        ),
+        (
+            2,
+            "{{ ns.a < ns.b }}{{ raise_exception('reached') }}",
+            "reached",
+        ),
+        (
+            2,
+            "{{ {ns.a: 1}[ns.b] }}{{ raise_exception('reached') }}",
+            "reached",
+        ),
     ] {
         let error = render(lists, last).1.unwrap_err().to_string();
         assert!(error.contains(says), "{last}: {error}");
@@ -261,6 +273,28 @@ fn keys_of_formats_are_ascii_or_refused() {
                 "{source}: {error}"
             ),
         }
+    }
+}
+
+/// The engine's parser takes any expression for the name that `import` gives, and its compiler once
+/// panicked at it. There is nothing to import here.
+#[test]
+fn templates_have_no_others_beside_them() {
+    for source in [
+        "{% import 'x' as y|reverse %}",
+        "{% from 'x' import y %}",
+        "{% include 'x' %}",
+        "{% extends 'x' %}",
+        "{% block x %}{% endblock %}",
+    ] {
+        let error = ChatTemplate::new(source, "", "").unwrap_err().to_string();
+        assert!(error.contains("unknown statement"), "{source}: {error}");
+    }
+    for source in [
+        "{% set y|reverse = 1 %}",
+        "{% for y|reverse in [] %}{% endfor %}",
+    ] {
+        assert!(ChatTemplate::new(source, "", "").is_err(), "{source}");
     }
 }
 

@@ -9,8 +9,9 @@ pub(super) struct SpecialTokens {
     user_defined: Pieces,
 }
 
-/// Pieces of which the longest that a text begins with is found in steps that grow with the
-/// logarithm of their number: there may be a million, made to begin alike.
+/// Pieces of which the longest that a text begins with is found without trying each: there may be a
+/// million, made to begin alike. It takes as many steps as the logarithm of their number, and one for
+/// each that the nearest of them begins with, at most as many as a piece has bytes.
 #[derive(Debug)]
 struct Pieces {
     /// In the order of their bytes, without repetitions.
@@ -73,7 +74,9 @@ impl Pieces {
         // with it, too.
         let after = self.ids.partition_point(|id| piece(*id) <= text);
         let mut place = after.checked_sub(1)?;
-        while !text.starts_with(piece(self.ids[place])) {
+        let last = piece(self.ids[place]);
+        let common = last.iter().zip(text).take_while(|(a, b)| a == b).count();
+        while piece(self.ids[place]).len() > common {
             place = self.beginnings[place]? as usize;
         }
         Some(self.ids[place])

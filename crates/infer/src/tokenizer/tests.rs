@@ -210,6 +210,27 @@ fn special_tokens_that_begin_alike_do_not_multiply_the_time() {
     );
 }
 
+/// Each token begins with all that are shorter, and half the places begin with none but two.
+#[test]
+fn special_tokens_within_each_other_are_found() {
+    let words: Vec<String> = (2..=MAX_PIECE_BYTES).map(|n| "a".repeat(n)).collect();
+    let pieces: Vec<_> = words
+        .iter()
+        .map(|word| (word.as_str(), 0.0, TokenKind::UserDefined))
+        .collect();
+    let vocabulary = small(&pieces);
+    let special = SpecialTokens::new(&vocabulary);
+    let text = "aab".repeat(10_000) + &"a".repeat(700);
+    let mut ids = Vec::new();
+    special.split(&vocabulary, &text, false, None, |fragment| {
+        if let Fragment::Token(id) = fragment {
+            ids.push(words[id as usize].len());
+        }
+    });
+    assert_eq!(ids[..10_000], [2; 10_000]);
+    assert_eq!(ids[10_000..], [512, 188]);
+}
+
 #[test]
 fn merging_follows_scores_then_position() {
     use TokenKind::{Normal, Unknown, Unused, UserDefined};
