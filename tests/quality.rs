@@ -296,7 +296,7 @@ fn results_are_those_of_the_very_bytes() {
     file.set_modified(before).unwrap();
     let (changed, told) = figures(aeolus(&with_state));
     assert!(
-        told.contains("state: has results of other models only"),
+        told.contains("state: nothing in it is of this run"),
         "{told}"
     );
     assert_ne!(changed, whole);

@@ -147,8 +147,8 @@ impl aeolus_eval::Progress for WindowBar {
             }),
             aeolus_eval::Event::NothingKnown { path } => self.bar.suspend(|| {
                 say(format_args!(
-                    "note: {}: has results of other models only, or of files that changed since: \
-                     all is computed anew",
+                    "note: {}: nothing in it is of this run: it is of other models or questions, or \
+                     of files that changed since",
                     path.display()
                 ));
             }),

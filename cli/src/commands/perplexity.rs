@@ -75,7 +75,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         progress: &bar,
         cancel,
     };
-    let result = aeolus_eval::perplexity(job, &model, model.fingerprint(), bytes, &mut state);
+    // Results that are not kept need no mark, which takes reading the whole file.
+    let mark = args.cut.state().map_or("", |_| model.fingerprint());
+    let result = aeolus_eval::perplexity(job, &model, mark, bytes, &mut state);
     bar.clear();
     let found = args.cut.explain(result)?;
     print(args, &windows, &found, started.elapsed().as_secs_f64())?;

@@ -119,7 +119,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let model = runnable.load(&runtime)?;
     let asking = Asked {
         model: &model,
-        fingerprint: model.fingerprint(),
+        // Answers that are not kept need no mark, which takes reading the whole file.
+        fingerprint: args.state.as_ref().map_or("", |_| model.fingerprint()),
         encode: &|text| model.tokens(text),
     };
     let numeric = aeolus_eval::numeric_name(model.numeric());

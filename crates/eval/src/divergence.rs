@@ -178,7 +178,8 @@ impl Sums {
 ///
 /// # Errors
 /// [`Error::VocabularySize`], [`Error::NonFinite`], [`Error::TokenRange`], [`Error::Model`],
-/// [`Error::Cancelled`]; [`Error::Source`] if the model's file changed; [`Error::Format`] for a damaged base; [`Error::Io`] from the state.
+/// [`Error::Cancelled`]; [`Error::Source`] if the model's file changed; [`Error::Format`] for a
+/// damaged base; [`Error::Io`] from the state.
 ///
 /// # Panics
 /// If `base` is `None` and windows are missing.

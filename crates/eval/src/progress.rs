@@ -20,7 +20,7 @@ pub enum Event<'a> {
         /// Why, in words.
         why: &'a str,
     },
-    /// What is kept is of other models, or of these before their files changed.
+    /// What is kept is of other models or questions, or of these files before they changed.
     NothingKnown {
         /// The file.
         path: &'a Path,

@@ -59,6 +59,8 @@ pub struct State {
     file: Option<StateFile>,
     /// Why results that were there are gone, until it is told.
     started_over: Option<String>,
+    /// Whether the file had results, until an evaluation has told of them.
+    had_some: bool,
 }
 
 #[derive(Debug)]
@@ -126,6 +128,7 @@ impl State {
         file.seek(SeekFrom::Start(end as u64))
             .map_err(io("write"))?;
         Ok(Self {
+            had_some: !records.is_empty(),
             records,
             file: Some(StateFile {
                 file,
@@ -142,10 +145,11 @@ impl State {
             return;
         };
         let path = file.path.as_path();
+        let had_some = std::mem::take(&mut self.had_some);
         if let Some(why) = self.started_over.take() {
             let why = why.as_str();
             progress.event(Event::StartedOver { path, why });
-        } else if known == 0 && !self.records.is_empty() {
+        } else if known == 0 && had_some {
             progress.event(Event::NothingKnown { path });
         }
     }
