@@ -196,7 +196,7 @@ impl Download {
             job.link(commit)?;
             return Ok(Opened::Finished(job));
         }
-        for path in [&names.partial, &names.journal] {
+        for path in [&names.partial, &names.journal, &names.lock] {
             // Nothing of ours is a link, which would lead the bytes elsewhere, or a pipe, which would
             // take them and wait.
             if fs::symlink_metadata(path).is_ok_and(|f| !f.is_file()) {

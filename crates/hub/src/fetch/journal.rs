@@ -10,7 +10,7 @@
 use crate::Error;
 use crate::cache::read_small;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -23,21 +23,11 @@ const MAX_JOURNAL: u64 = 16 << 20;
 pub(super) struct Intervals(Vec<Range<u64>>);
 
 impl Intervals {
-    /// What lines `FIRST-END` say of a file of `bytes`, up to the first that says nothing.
-    pub fn of_lines<'a>(lines: impl Iterator<Item = &'a str>, bytes: u64) -> Self {
+    fn of(stretches: impl Iterator<Item = Range<u64>>) -> Self {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         let mut most = 1024;
-        for line in lines {
-            let Some((first, end)) = line.split_once('-') else {
-                break;
-            };
-            let (Ok(first), Ok(end)) = (first.parse(), end.parse()) else {
-                break;
-            };
-            if first > end || end > bytes {
-                break;
-            }
-            ranges.push(first..end);
+        for range in stretches {
+            ranges.push(range);
             // Lines that say the same again, or go on where others end, take no memory.
             if ranges.len() == most {
                 ranges = joined(ranges);
@@ -48,7 +38,7 @@ impl Intervals {
     }
 
     /// Adds one: a search and, for one that touches no other, a move of those behind it. Many at
-    /// once are [read](Self::of_lines) faster.
+    /// once are [read](said) faster.
     pub fn insert(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
@@ -88,6 +78,13 @@ impl Intervals {
     }
 }
 
+/// What a line `FIRST-END` says of a file of `bytes`; `None` if it says nothing.
+fn stretch(line: &str, bytes: u64) -> Option<Range<u64>> {
+    let (first, end) = line.split_once('-')?;
+    let (first, end) = (first.parse().ok()?, end.parse().ok()?);
+    (first <= end && end <= bytes).then_some(first..end)
+}
+
 /// The same bytes, as few stretches as possible, ascending.
 fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.retain(|range| !range.is_empty());
@@ -106,6 +103,8 @@ fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 pub(super) struct Journal {
     path: PathBuf,
     head: String,
+    /// Of the whole file.
+    bytes: u64,
     file: Option<File>,
 }
 
@@ -117,13 +116,9 @@ impl Journal {
             return Intervals::default();
         }
         let text = read_small(journal, MAX_JOURNAL).unwrap_or_default();
-        let mut lines = text
-            .split_inclusive(|byte| *byte == b'\n')
-            .map_while(|line| std::str::from_utf8(line.strip_suffix(b"\n")?).ok());
-        if lines.next() != Some(&head(object, bytes)) {
-            return Intervals::default();
-        }
-        Intervals::of_lines(lines, bytes)
+        found(&text, &head(object, bytes), bytes)
+            .unwrap_or_default()
+            .0
     }
 
     /// The journal of a file of which nothing is noted since it was opened.
@@ -131,6 +126,7 @@ impl Journal {
         Self {
             path: path.to_path_buf(),
             head: head(object, bytes),
+            bytes,
             file: None,
         }
     }
@@ -144,33 +140,57 @@ impl Journal {
         if let Some(file) = &mut self.file {
             // One write per line: a process that dies leaves whole lines and at most one torn.
             let line = format!("{}-{}\n", range.start, range.end);
-            file.write_all(line.as_bytes())
-                .map_err(|e| fail(&self.path, e))?;
+            if let Err(error) = file.write_all(line.as_bytes()) {
+                // A part of it may be there: the next one looks again.
+                self.file = None;
+                return Err(fail(&self.path, error));
+            }
         }
         Ok(())
     }
 
-    /// Opens it to go on behind its last whole line: what was written behind a line that a full disk
-    /// or a power cut tore would never count.
+    /// Opens it to go on behind the last line that counts: what was written behind one that a full
+    /// disk or a power cut tore would never count.
     fn open(&self) -> io::Result<File> {
+        let text = read_small(&self.path, MAX_JOURNAL).unwrap_or_default();
+        let (_, good) = found(&text, &self.head, self.bytes).unwrap_or_default();
         let mut options = File::options();
-        options.read(true).append(true).create(true);
-        let mut file = options.open(&self.path)?;
-        let mut end = file.metadata()?.len();
-        let mut tail = Vec::new();
-        // No line is longer than this.
-        file.seek(SeekFrom::Start(end.saturating_sub(4096)))?;
-        (&file).take(4096).read_to_end(&mut tail)?;
-        end -= match tail.iter().rposition(|byte| *byte == b'\n') {
-            Some(last) => tail.len() - last - 1,
-            None => tail.len(),
-        } as u64;
-        file.set_len(end)?;
-        if end == 0 {
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&self.path)?;
+        file.set_len(good as u64)?;
+        file.seek(SeekFrom::End(0))?;
+        if good == 0 {
             writeln!(file, "{}", self.head)?;
         }
         Ok(file)
     }
+}
+
+/// What a journal's text says, and the bytes up to the end of the last line that counts; `None` if
+/// it is of another object.
+fn found(text: &[u8], head: &str, bytes: u64) -> Option<(Intervals, usize)> {
+    let lines = text.strip_prefix(head.as_bytes())?.strip_prefix(b"\n")?;
+    let (done, good) = said(lines, bytes);
+    Some((done, text.len() - lines.len() + good))
+}
+
+/// What lines `FIRST-END` say of a file of `bytes`, up to the first that says nothing, and the bytes
+/// up to that.
+pub(super) fn said(lines: &[u8], bytes: u64) -> (Intervals, usize) {
+    let mut good = 0;
+    let stretches = lines
+        .split_inclusive(|byte| *byte == b'\n')
+        .map_while(|line| {
+            let text = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+            let stretch = stretch(text, bytes)?;
+            good += line.len();
+            Some(stretch)
+        });
+    let done = Intervals::of(stretches);
+    (done, good)
 }
 
 fn head(object: &str, bytes: u64) -> String {
@@ -231,7 +251,9 @@ mod tests {
         let (partial, path) = (dir.path().join("p"), dir.path().join("p.journal"));
         fs::write(&partial, [0; 100]).unwrap();
         let whole = format!("{}\n0-10\n", head("abc", 100));
-        for torn in ["", "5", "50-", "50-6", "\0\0\0"] {
+        let zeros = "\0".repeat(5000);
+        // The last ones have an end, as what went on behind a torn line once had.
+        for torn in ["", "5", "50-", "50-6", &zeros, "550-60\n70-80\n", "\n"] {
             fs::write(&path, format!("{whole}{torn}")).unwrap();
             let mut journal = Journal::new(&path, "abc", 100);
             journal.note(&(50..60)).unwrap();
@@ -283,15 +305,15 @@ mod tests {
                 one_by_one.insert(first..end);
                 text += &format!("{first}-{end}\n");
             }
-            assert_eq!(Intervals::of_lines(text.lines(), bytes), one_by_one);
+            assert_eq!(said(text.as_bytes(), bytes), (one_by_one, text.len()));
         }
         // Each line before all others: put in one after the other, they take minutes of moving.
         let lines = 600_000_u64;
-        let text: Vec<String> = (0..lines)
+        let text: String = (0..lines)
             .rev()
-            .map(|i| format!("{}-{}", 3 * i, 3 * i + 1))
+            .map(|i| format!("{}-{}\n", 3 * i, 3 * i + 1))
             .collect();
-        let done = Intervals::of_lines(text.iter().map(String::as_str), 3 * lines);
+        let (done, _) = said(text.as_bytes(), 3 * lines);
         assert_eq!((done.0.len() as u64, done.total()), (lines, lines));
         assert_eq!((done.0[0].clone(), done.prefix()), (0..1, 1));
     }

@@ -114,13 +114,13 @@ fn entries_of_the_cache_that_cannot_be_right_are_asked_for_anew() {
         "{}".into(),
     ] {
         fs::write(&tree, bad).unwrap();
+        // Without the network there is what was linked.
+        assert_good(&fetch(&offline).unwrap());
         server.clear_requests();
         assert_good(&fetch(&hub).unwrap());
         let requests = server.requests();
         let listed = requests.iter().filter(|r| r.target.contains("/tree/"));
         assert_eq!(listed.count(), 1, "{requests:?}");
-        // Without the network there is what was linked.
-        assert_good(&fetch(&offline).unwrap());
     }
     fs::write(&tree, &good).unwrap();
 
