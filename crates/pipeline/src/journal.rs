@@ -119,7 +119,13 @@ fn brief(value: &[u8]) -> String {
     const SHOWN_BYTES: usize = 400;
     let end = value.len().min(SHOWN_BYTES);
     let mut text = String::new();
-    for c in String::from_utf8_lossy(&value[..end]).chars() {
+    let shown = String::from_utf8_lossy(&value[..end]);
+    // A character that was cut through is left out.
+    let shown = match end < value.len() {
+        true => shown.trim_end_matches('\u{fffd}'),
+        false => &shown,
+    };
+    for c in shown.chars() {
         match c.is_control() {
             true => text.extend(c.escape_default()),
             false => text.push(c),
@@ -439,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_of_many_values_is_compared_once() {
+    fn values_of_one_name_are_compared_in_order() {
         let own = Identity::new((0..1000).map(|i| ("source", i.to_string())).collect());
         let lines = "source: 0\n".repeat(1_000_000);
         let text = difference(format!("{MAGIC}\n{lines}\n").as_bytes(), &own);

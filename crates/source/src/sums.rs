@@ -288,13 +288,17 @@ impl Sum {
             return None;
         }
         // One more blank, or a star for binary; what comes then is the name's, also a blank or a
-        // star. Some writers have one blank alone, some put "./" before names.
-        let name = name.strip_prefix([' ', '\t', '*']).unwrap_or(name);
+        // star. Some writers have one blank alone, some put "./" before names: the name of a whole
+        // list in the first form that begins with a blank or a star is read without it.
+        let name = name.strip_prefix([' ', '*']).unwrap_or(name);
         let name = match escaped {
-            true => unescape(name),
+            true => unescape(name)?,
             false => name.into(),
         };
-        let name = name.trim_start_matches("./");
+        let mut name = name.as_str();
+        while let Some(rest) = name.strip_prefix("./") {
+            name = rest.trim_start_matches('/');
+        }
         (!name.is_empty()).then(|| Self {
             name: name.into(),
             sha256: digest.to_ascii_lowercase(),
@@ -385,21 +389,22 @@ fn as_of(line: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-fn unescape(name: &str) -> String {
+/// A name without its escapes; `None` if one of them is nobody's.
+fn unescape(name: &str) -> Option<String> {
     let mut out = String::new();
     let mut chars = name.chars();
     while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('n') => out.push('\n'),
-                Some('r') => out.push('\r'),
-                Some(other) => out.push(other),
-                None => out.push('\\'),
+        out.push(match c {
+            '\\' => match chars.next()? {
+                'n' => '\n',
+                'r' => '\r',
+                '\\' => '\\',
+                _ => return None,
             },
-            c => out.push(c),
-        }
+            c => c,
+        });
     }
-    out
+    Some(out)
 }
 
 #[cfg(test)]
@@ -654,7 +659,10 @@ mod tests {
             let sum = Sum::parse(&line).unwrap();
             assert_eq!(sum.name, "a b.gguf", "{line}");
         }
-        for line in ["", "sha256  a", &one, &format!("{one}  ")] {
+        assert_eq!(Sum::parse(&format!("{one} \ta")).unwrap().name, "\ta");
+        assert_eq!(Sum::parse(&format!("{one}  .//./a")).unwrap().name, "a");
+        let odd = [format!("\\{one}  a\\b"), format!("\\{one}  a\\")];
+        for line in ["", "sha256  a", &one, &format!("{one}  "), &odd[0], &odd[1]] {
             assert!(Sum::parse(line).is_none(), "{line}");
         }
     }
