@@ -384,7 +384,7 @@ fn huge() -> Vec<Case> {
             "70,000 pairs that there is room for",
             vec![(0, many)],
             4 << 20,
-            &["metadata count", "65536"],
+            &["metadata count", "70000"],
         ),
     ]
 }

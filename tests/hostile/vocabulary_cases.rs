@@ -403,7 +403,7 @@ fn templates() -> Vec<Case> {
         // The last ones may also end by their memory.
         for (many, times, end) in [
             (1, 40_000, "reached"),
-            (70, 2000, "reached"),
+            (70, 600, "reached"),
             (70, 4300, "chat template"),
         ] {
             let (open, close) = ("[".repeat(many), "]".repeat(many));
@@ -417,12 +417,12 @@ fn templates() -> Vec<Case> {
             cases.push(case(&name, spoilt, CHAT, &["chat template", end]));
         }
     }
-    let wordy = good().set(TEMPLATE, string("{{ 'x' * 30000000 }}"));
+    let wordy = good().set(TEMPLATE, string("{{ 'x' * 8000000 }}"));
     cases.push(case(
-        "a template that writes 30 MB",
+        "a template that writes 8 MB",
         wordy,
         CHAT,
-        &["chat template", "writes 30000000 bytes"],
+        &["chat template", "writes 8000000 bytes"],
     ));
     // Comparing takes no memory, only time.
     for (name, comparison) in [
