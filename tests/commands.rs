@@ -1,7 +1,6 @@
 //! The command line as a user meets it: help, typos, pipes, exit codes.
 
-use crate::support::{aeolus, arg, command, fails, fixture, ok};
-use std::process::Stdio;
+use crate::support::{aeolus, arg, fails, fixture, ok, started};
 
 const COMMANDS: [&str; 17] = [
     "run",
@@ -120,12 +119,7 @@ fn a_reader_that_leaves_early_is_no_error() {
         vec!["inspect", arg(&file), "--keys"],
         vec!["inspect", arg(&file), "--json"],
     ] {
-        let mut child = command()
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = started(args);
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{:?}", output.status);
@@ -141,13 +135,7 @@ fn the_exit_code_of_a_comparison_does_not_need_a_reader() {
     ok(["quantize", arg(&model), "--type", "Q4_0,Q4_1", "-o", out]);
     let [a, b] = ["Q4_0", "Q4_1"].map(|ty| dir.path().join(format!("notus-mini.{ty}.gguf")));
     for json in [None, Some("--json")] {
-        let mut child = command()
-            .args(["hash", arg(&a), arg(&b)])
-            .args(json)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = started(["hash", arg(&a), arg(&b)].into_iter().chain(json));
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));

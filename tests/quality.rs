@@ -1,6 +1,8 @@
 //! Quality as a user measures it: against another framework's figures, itself, and damage.
 
-use crate::support::{aeolus, arg, command, fails, fixture, json_fixture, names, ok, refusal};
+use crate::support::{
+    aeolus, arg, command, fails, fixture, json_fixture, names, ok, refusal, started,
+};
 use aeolus_gguf::GgufFile;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -266,12 +268,7 @@ fn results_are_those_of_the_very_bytes() {
     let size = || std::fs::metadata(&state).map_or(0, |meta| meta.len());
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     let before = file.metadata().unwrap().modified().unwrap();
-    let mut child = command()
-        .args(&with_state)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = started(&with_state);
     while size() < 1000 && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -595,12 +592,7 @@ fn an_interrupted_comparison_goes_on_from_its_state() {
     let mut interrupted = 0;
     let mut resumed = loop {
         let (state_before, base_before) = (size(&state), size(&base));
-        let mut child = command()
-            .args(&with_state)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = started(&with_state);
         // Once something new is kept: Ctrl-C, or kill -9.
         while interrupted < 4 && child.try_wait().unwrap().is_none() {
             if size(&state) > state_before + 1000 || size(&base) > base_before + 100_000 {

@@ -1,6 +1,6 @@
 //! Running models from the command line: the original framework's texts, logits and tokens.
 
-use crate::support::{aeolus, arg, command, fails, fixture, json_fixture, ok};
+use crate::support::{aeolus, arg, command, fails, fixture, json_fixture, ok, started};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -275,13 +275,15 @@ fn a_prompt_is_the_same_wherever_it_comes_from() {
 #[test]
 fn a_run_that_nobody_reads_ends() {
     let (_dir, path) = model("q4_0");
-    let mut child = command()
-        .args(["run", arg(&path), "-p", "Once", "--ignore-eos"])
-        .args(["-c", "300000"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = started([
+        "run",
+        arg(&path),
+        "-p",
+        "Once",
+        "--ignore-eos",
+        "-c",
+        "300000",
+    ]);
     let mut some = [0; 4];
     let stdout = child.stdout.as_mut().unwrap();
     std::io::Read::read_exact(stdout, &mut some).unwrap();

@@ -1,7 +1,7 @@
 //! Runs the real binary and reads what it wrote.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A file of the `fixtures` folder.
 pub fn fixture(path: &str) -> PathBuf {
@@ -20,6 +20,16 @@ pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aeolus"));
     command.env_remove("AEOLUS_CPU");
     command
+}
+
+/// Starts with arguments; what it prints is to be waited for.
+pub fn started<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Child {
+    command()
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 /// Runs with arguments.

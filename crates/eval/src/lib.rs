@@ -33,6 +33,7 @@
 
 mod checksum;
 mod comparison;
+mod described;
 mod distribution;
 mod divergence;
 mod error;

@@ -22,7 +22,7 @@
 
 use crate::checksum::checksum;
 use crate::progress::{Event, Progress};
-use crate::{Error, fault, lock};
+use crate::{Error, described, fault, lock};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,7 +31,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const MAGIC: &[u8; 8] = b"AEOLEVA1";
-const MAX_DESCRIPTION_BYTES: usize = 64 << 10;
 const RECORD_HEAD_BYTES: usize = 20;
 
 /// The key of the program's version in a description.
@@ -182,10 +181,7 @@ impl State {
 
 fn encode_header(description: &Description) -> Vec<u8> {
     let text = Value::Object(description.clone()).to_string();
-    let mut header = MAGIC.to_vec();
-    header.extend((text.len() as u32).to_le_bytes());
-    header.extend(text.as_bytes());
-    header
+    described::beginning(MAGIC, text.as_bytes())
 }
 
 /// Whether a file has nothing but a part of this header, or zeros in its place: a new file, or one
@@ -209,15 +205,7 @@ fn read_header<'a>(
     let rest = bytes
         .strip_prefix(MAGIC)
         .ok_or_else(|| bad("it does not begin with its magic number"))?;
-    let short = || bad("it ends within its header");
-    let (text_bytes, rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
-    let text_bytes = u32::from_le_bytes(*text_bytes) as usize;
-    if text_bytes > MAX_DESCRIPTION_BYTES {
-        return Err(bad(&format!(
-            "its description has {text_bytes} bytes, at most {MAX_DESCRIPTION_BYTES} were expected"
-        )));
-    }
-    let (text, rest) = rest.split_at_checked(text_bytes).ok_or_else(short)?;
+    let (text, rest) = described::split(rest).map_err(|problem| bad(&problem))?;
     let found: Description =
         serde_json::from_slice(text).map_err(|e| bad(&format!("its description: {e}")))?;
     let names = expected.keys().chain(found.keys());
@@ -268,9 +256,7 @@ pub(crate) fn records_of(bytes: &[u8]) -> Vec<(usize, usize)> {
 /// A file of one record that these bytes are, with the checksum that belongs to them.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn sealed(record: &[u8]) -> Vec<u8> {
-    let mut out = MAGIC.to_vec();
-    out.extend(2_u32.to_le_bytes());
-    out.extend(b"{}");
+    let mut out = described::beginning(MAGIC, b"{}");
     out.extend(record);
     out.extend(checksum(record).to_le_bytes());
     out

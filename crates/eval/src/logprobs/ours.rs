@@ -19,6 +19,7 @@
 
 use super::{BaseFacts, Header, take, take_tokens};
 use crate::checksum::checksum;
+use crate::described;
 use crate::distribution::{BaseRow, NonFinite, top};
 use crate::scorer::{numeric_from_name, numeric_name};
 use crate::windows::{Layout, Windows};
@@ -28,8 +29,6 @@ pub(super) const MAGIC: &[u8] = b"AEOLOGP1";
 pub(super) const TAIL_BYTES: usize = 8;
 const ROW_HEAD_BYTES: usize = 20;
 const MAX_CODE: u32 = (1 << 24) - 1;
-/// The description is some hundred bytes.
-const MAX_DESCRIPTION_BYTES: usize = 64 << 10;
 
 #[derive(Serialize, Deserialize)]
 struct Description {
@@ -62,9 +61,7 @@ pub(super) fn header(windows: &Windows, facts: &BaseFacts) -> Vec<u8> {
         program: Some(env!("CARGO_PKG_VERSION").into()),
     };
     let text = serde_json::to_vec(&description).unwrap_or_default();
-    let mut out = MAGIC.to_vec();
-    out.extend((text.len() as u32).to_le_bytes());
-    out.extend(&text);
+    let mut out = described::beginning(MAGIC, &text);
     for token in windows.tokens() {
         out.extend(token.to_le_bytes());
     }
@@ -72,15 +69,7 @@ pub(super) fn header(windows: &Windows, facts: &BaseFacts) -> Vec<u8> {
 }
 
 pub(super) fn read_header(bytes: &[u8]) -> Result<Header, String> {
-    let mut rest = bytes.get(MAGIC.len()..).unwrap_or_default();
-    let short = || "it ends within its header".to_owned();
-    let text_bytes = u32::from_le_bytes(take(&mut rest).ok_or_else(short)?) as usize;
-    if text_bytes > MAX_DESCRIPTION_BYTES {
-        return Err(format!(
-            "its description has {text_bytes} bytes, at most {MAX_DESCRIPTION_BYTES} were expected"
-        ));
-    }
-    let (text, mut rest) = rest.split_at_checked(text_bytes).ok_or_else(short)?;
+    let (text, mut rest) = described::split(bytes.get(MAGIC.len()..).unwrap_or_default())?;
     let description: Description =
         serde_json::from_slice(text).map_err(|e| format!("its description: {e}"))?;
     if description.schema != SCHEMA {
@@ -96,7 +85,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, String> {
         ),
         None => None,
     };
-    let tokens = take_tokens(&mut rest, description.tokens).ok_or_else(short)?;
+    let tokens = take_tokens(&mut rest, description.tokens).ok_or("it ends within its header")?;
     if let Some(token) = tokens.iter().find(|t| **t as usize >= description.vocab) {
         return Err(format!(
             "token {token} is out of range: the vocabulary has {} tokens",
