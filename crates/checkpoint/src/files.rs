@@ -3,8 +3,6 @@
 use crate::{Error, Limits};
 use serde::Deserialize;
 use serde_json::Value;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// How a Git LFS pointer begins: what a clone without `git lfs` leaves in place of large files.
@@ -12,30 +10,10 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// The bytes of a file, `None` if there is no such file.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
-    let meta = match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        meta => meta.map_err(Error::io("read", path))?,
+    let bytes = match aeolus_source::read_small(path, limit) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        read => read?,
     };
-    if !meta.is_file() {
-        return Err(aeolus_source::Error::NotAFile { path: path.into() }.into());
-    }
-    let within_limit = |found| match found <= limit {
-        true => Ok(()),
-        false => Err(Error::Limit {
-            path: path.into(),
-            what: "bytes of the file",
-            found,
-            limit,
-        }),
-    };
-    within_limit(meta.len())?;
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    // One byte more than allowed tells a file that grew meanwhile from one that fits.
-    file.take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(Error::io("read", path))?;
-    within_limit(bytes.len() as u64)?;
     refuse_lfs_pointer(path, &bytes)?;
     Ok(Some(bytes))
 }
@@ -158,7 +136,7 @@ mod tests {
         std::fs::write(&path, b"[1]").unwrap();
         assert_eq!(read(&path, 3).unwrap().unwrap(), b"[1]");
         let error = read(&path, 2).unwrap_err().to_string();
-        assert!(error.contains("3 exceeds the limit of 2"), "{error}");
+        assert!(error.contains("3 bytes, at most 2"), "{error}");
         let error = read(dir.path(), 9).unwrap_err().to_string();
         assert!(error.contains("not a regular file"), "{error}");
         let limits = Limits::default();

@@ -17,10 +17,11 @@
 use crate::http::MAX_VALUES;
 use crate::listing::{Entry, Listing, MAX_PAGE};
 use crate::{Error, RepoRef, name};
+use aeolus_source::read_small;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -97,7 +98,7 @@ impl RepoCache {
         if name::is_commit(revision) {
             return Some(revision.to_owned());
         }
-        let text = read_small(&self.folder.join("refs").join(revision), MAX_REF)?;
+        let text = read_small(&self.folder.join("refs").join(revision), MAX_REF).ok()?;
         let commit = std::str::from_utf8(&text).ok()?.trim();
         name::is_commit(commit).then(|| commit.to_owned())
     }
@@ -124,7 +125,7 @@ impl RepoCache {
 
     /// The tree of a commit, if it was kept and can be right.
     pub fn tree(&self, commit: &str) -> Option<Listing> {
-        let text = read_small(&self.tree_path(commit), MAX_TREE)?;
+        let text = read_small(&self.tree_path(commit), MAX_TREE).ok()?;
         if aeolus_source::count_json_values(&text) > MAX_VALUES {
             return None;
         }
@@ -307,20 +308,6 @@ pub(crate) fn inside(root: &Path, path: &str) -> Result<PathBuf, Error> {
     Ok(place)
 }
 
-/// The bytes of a small file; `None` if there is none, it cannot be read, is no regular file or has
-/// more than `limit` bytes.
-pub(crate) fn read_small(path: &Path, limit: u64) -> Option<Vec<u8>> {
-    // Opening a pipe would wait for somebody to write.
-    if !fs::metadata(path).is_ok_and(|f| f.is_file() && f.len() <= limit) {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    // It may have grown meanwhile, and some files have more bytes than they say.
-    let mut file = fs::File::open(path).ok()?.take(limit.saturating_add(1));
-    file.read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= limit).then_some(bytes)
-}
-
 /// Writes a small file so that it is there whole or not at all.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -427,21 +414,6 @@ mod tests {
             fs::write(&path, text).unwrap();
             assert_eq!(cache.tree(&commit).is_some(), good, "{items} items");
         }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn what_is_no_regular_file_is_not_waited_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let pipe = dir.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.unwrap().success());
-        assert_eq!(read_small(&pipe, 100), None);
-        assert_eq!(read_small(dir.path(), 1 << 20), None);
-        assert_eq!(read_small(Path::new("/dev/zero"), 100), None);
-        // It says that it has no bytes, and has some.
-        #[cfg(target_os = "linux")]
-        assert_eq!(read_small(Path::new("/proc/self/status"), 10), None);
     }
 
     #[cfg(unix)]

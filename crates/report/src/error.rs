@@ -100,7 +100,8 @@ impl Error {
     }
 }
 
-/// Reads a text file of at most `max` bytes. What is not UTF-8 is replaced.
+/// Reads a text file of at most `max` bytes, or a pipe: users name them. What is not UTF-8 is
+/// replaced.
 pub(crate) fn read_text(path: &std::path::Path, max: u64) -> Result<String, Error> {
     use std::io::Read;
     let file = std::fs::File::open(path).map_err(Error::io("read", path))?;

@@ -25,10 +25,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file that is read whole has more bytes than such a file may have.
-    #[error("{}: has more than {limit} bytes, the most that is read", path.display())]
+    #[error("{}: has {found} bytes, at most {limit} are read of such a file", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
+        /// How many it has, in bytes; at least, for one that has more than it says.
+        found: u64,
         /// The most, in bytes.
         limit: u64,
     },
@@ -62,6 +64,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether there is no such file.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |error| Self::Io {

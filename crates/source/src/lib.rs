@@ -8,6 +8,7 @@
 //! - [`Map`]: a whole file, read-only, with advice to the kernel about what comes next.
 //! - [`write_at`], [`read_at`], [`available_bytes`], [`open_locked`]: positioned writes, the room
 //!   left on a disk, files that one run at a time may write.
+//! - [`read_small`]: a file that is read whole, within a bound.
 //! - [`Sums`]: the `SHA256SUMS` of a folder.
 //! - [`count_json_values`]: what a JSON text would take, before it is read.
 //! - [`FileId`]: whether two paths or handles are one file.
@@ -40,6 +41,7 @@ pub mod fuzzing;
 mod json;
 mod lost;
 mod map;
+mod small;
 mod sums;
 
 pub use disk::{FileId, available_bytes, open_locked, read_at, write_at};
@@ -48,4 +50,5 @@ pub use json::count_json_values;
 #[cfg(unix)]
 pub use lost::report_lost_pages;
 pub use map::Map;
+pub use small::read_small;
 pub use sums::{SUMS, Sum, Sums};

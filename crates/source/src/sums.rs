@@ -1,8 +1,8 @@
 //! `SHA256SUMS`: the digests of a folder's files, as coreutils write and check them.
 
-use crate::{Error, open_locked};
+use crate::{Error, open_locked, small};
 use std::fs::{File, Metadata};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -51,24 +51,11 @@ impl Sums {
     /// [`Error::Io`] for one that cannot be read.
     pub fn read(folder: &Path) -> Result<Option<Self>, Error> {
         let path = folder.join(SUMS);
-        match std::fs::metadata(&path) {
-            Ok(meta) if !meta.is_file() => return Err(Error::NotAFile { path }),
-            Ok(_) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("read", &path)(e)),
-        }
-        let file = std::fs::File::open(&path).map_err(Error::io("open", &path))?;
-        let listed = file.metadata().ok().and_then(|meta| listed(&meta));
-        let mut bytes = Vec::new();
-        file.take(MAX_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(Error::io("read", &path))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(Error::TooLarge {
-                path,
-                limit: MAX_BYTES,
-            });
-        }
+        let (bytes, meta) = match small::read_with_metadata(&path, MAX_BYTES) {
+            Err(e) if e.is_not_found() => return Ok(None),
+            read => read?,
+        };
+        let listed = listed(&meta);
         let sums = Self::parse(folder, bytes, listed);
         sums.map(Some).ok_or(Error::NotText { path })
     }
@@ -288,8 +275,8 @@ impl Sum {
             return None;
         }
         // One more blank, or a star for binary; what comes then is the name's, also a blank or a
-        // star. Some writers have one blank alone, some put "./" before names: the name of a whole
-        // list in the first form that begins with a blank or a star is read without it.
+        // star. Some writers have one blank alone, and in such lines a name that begins with a blank
+        // or a star loses it. Some put "./" before names.
         let name = name.strip_prefix([' ', '*']).unwrap_or(name);
         let name = match escaped {
             true => unescape(name)?,

@@ -8,7 +8,7 @@
 //! the file is fetched again from the start.
 
 use crate::Error;
-use crate::cache::read_small;
+use aeolus_source::read_small;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
