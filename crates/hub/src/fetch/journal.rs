@@ -10,7 +10,7 @@
 use crate::Error;
 use aeolus_source::read_small;
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -152,16 +152,21 @@ impl Journal {
     /// Opens it to go on behind the last line that counts: what was written behind one that a full
     /// disk or a power cut tore would never count.
     fn open(&self) -> io::Result<File> {
-        let text = read_small(&self.path, MAX_JOURNAL).unwrap_or_default();
+        let text = match read_small(&self.path, MAX_JOURNAL) {
+            Err(aeolus_source::Error::Io { error, .. })
+                if error.kind() != io::ErrorKind::NotFound =>
+            {
+                return Err(error);
+            }
+            // None, or none of ours.
+            read => read.unwrap_or_default(),
+        };
         let (_, good) = found(&text, &self.head, self.bytes).unwrap_or_default();
         let mut options = File::options();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&self.path)?;
-        file.set_len(good as u64)?;
-        file.seek(SeekFrom::End(0))?;
+        let file = options.write(true).create(true).truncate(false);
+        file.open(&self.path)?.set_len(good as u64)?;
+        // On a file system without locks another process may add lines: they follow each other.
+        let mut file = File::options().append(true).open(&self.path)?;
         if good == 0 {
             writeln!(file, "{}", self.head)?;
         }

@@ -149,6 +149,7 @@ fn pipes_among_the_files_keep_nobody_waiting() {
         format!("trees/{commit}.json"),
         format!("blobs/{large}.partial"),
         format!("blobs/{large}.partial.journal"),
+        format!("../.locks/models--o--n/{large}.lock"),
     ] {
         let place = folder.join(place);
         fs::create_dir_all(place.parent().unwrap()).unwrap();
