@@ -117,15 +117,14 @@ fn values<'a>(head: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
 /// that this program wrote has none of.
 fn brief(value: &[u8]) -> String {
     const SHOWN_BYTES: usize = 400;
-    let end = value.len().min(SHOWN_BYTES);
+    let mut end = value.len().min(SHOWN_BYTES);
+    // A character that would be cut through, which has at most three more bytes, is left out.
+    for _ in 0..3 {
+        let is_within = value.get(end).is_some_and(|byte| byte & 0xc0 == 0x80);
+        end -= usize::from(is_within);
+    }
     let mut text = String::new();
-    let shown = String::from_utf8_lossy(&value[..end]);
-    // A character that was cut through is left out.
-    let shown = match end < value.len() {
-        true => shown.trim_end_matches('\u{fffd}'),
-        false => &shown,
-    };
-    for c in shown.chars() {
+    for c in String::from_utf8_lossy(&value[..end]).chars() {
         match c.is_control() {
             true => text.extend(c.escape_default()),
             false => text.push(c),
@@ -442,6 +441,19 @@ mod tests {
             .replace("source: b", &format!("source: {}", "x".repeat(1 << 20)));
         let text = difference(long.as_bytes(), &own);
         assert!(text.len() < 500 && text.contains("xx..., now"), "{text}");
+        // No character is cut through, and bytes that are none are cut as they are.
+        for (value, ends) in [("\u{20ac}".repeat(200), 133), ("\u{e9}".repeat(300), 200)] {
+            let character = value.chars().next().unwrap();
+            let shown = value.chars().take(ends).collect::<String>();
+            assert_eq!(
+                brief(value.as_bytes()),
+                format!("{shown}..."),
+                "{character}"
+            );
+        }
+        assert_eq!(brief(&[0xff; 500]), "\u{fffd}".repeat(400) + "...");
+        assert_eq!(brief(&[0xbf; 500]), "\u{fffd}".repeat(397) + "...");
+        assert_eq!(brief("\u{20ac}".as_bytes()), "\u{20ac}");
     }
 
     #[test]
