@@ -239,6 +239,9 @@ fn compile(environment: &mut Environment<'static>, source: String) -> Result<()>
     compiled.map_err(template_error)
 }
 
+/// What is said of a panic in the engine, which is one of its faults and none of the template's.
+pub(crate) const ENGINE_FAILED: &str = "the engine failed";
+
 /// Runs the engine on a thread with a stack of so many bytes.
 fn with_stack<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
     let ended = std::thread::scope(|scope| {
@@ -248,7 +251,7 @@ fn with_stack<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> Result<
     });
     match ended {
         Ok(Ok(out)) => Ok(out),
-        Ok(Err(_)) => Err(Error::Template("the engine failed".into())),
+        Ok(Err(_)) => Err(Error::Template(ENGINE_FAILED.into())),
         Err(error) => Err(Error::Template(format!("no thread to run it on: {error}"))),
     }
 }

@@ -210,7 +210,8 @@ fn special_tokens_that_begin_alike_do_not_multiply_the_time() {
     );
 }
 
-/// Each token begins with all that are shorter, and half the places begin with none but two.
+/// Each token begins with all that are shorter. In the first part of the text only the shortest one
+/// is found, in the second the longest.
 #[test]
 fn special_tokens_within_each_other_are_found() {
     let words: Vec<String> = (2..=MAX_PIECE_BYTES).map(|n| "a".repeat(n)).collect();
