@@ -1,5 +1,5 @@
-//! Saved states and kept bases on disks that fill up or cannot be written, as `resume` has it for
-//! files: what was finished is gone on from, to the same figures.
+//! Saved states and kept bases. On disks that fill up or cannot be written, as `resume` has it for
+//! files: what was finished is gone on from, to the same figures. And what is none is refused.
 
 use crate::resume::Mount;
 use crate::support::{aeolus, arg, command, fill, fixture, names, ok, refusal};
@@ -174,5 +174,51 @@ fn states_and_bases_in_a_folder_that_cannot_be_written_are_named() {
         let message = refusal(aeolus(args));
         assert!(message.contains("Read-only file system"), "{message}");
         assert!(message.contains(arg(disk.path())), "{message}");
+    }
+}
+
+#[test]
+fn descriptions_of_states_and_bases_end_somewhere() {
+    const MOST: usize = 64 << 10;
+    let scene = Scene::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (state, base) = (dir.path().join("state"), dir.path().join("base"));
+    ok(scene.compare(&scene.q8, &["--save-base", arg(&base)]));
+    let with_base = scene.compare(&base, &[]);
+    let with_state = scene.perplexity(&["--state", arg(&state)]);
+    ok(&with_state);
+    for (args, path) in [(with_state, &state), (with_base, &base)] {
+        let bytes = std::fs::read(path).unwrap();
+        let (head, rest) = bytes.split_at(12);
+        let length = u32::from_le_bytes(head[8..].try_into().unwrap()) as usize;
+        let (description, rest) = rest.split_at(length);
+        // Blanks mean nothing in it.
+        let padded = |to: usize| {
+            let blanks = vec![b' '; to - length];
+            let head = [&head[..8], &(to as u32).to_le_bytes()].concat();
+            [&head, description, &blanks, rest].concat()
+        };
+        std::fs::write(path, padded(MOST)).unwrap();
+        ok(&args);
+        std::fs::write(path, padded(MOST + 1)).unwrap();
+        let message = refusal(aeolus(&args));
+        let cause = message.contains("its description has 65537 bytes");
+        assert!(cause && message.contains(arg(path)), "{message}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_no_state() {
+    let scene = Scene::new();
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    // Reading the one would never begin, reading the other never end.
+    for path in [&pipe, Path::new("/dev/zero"), dir.path()] {
+        let message = refusal(aeolus(scene.perplexity(&["--state", arg(path)])));
+        let cause = format!("{}: is not a regular file", arg(path));
+        assert!(message.contains(&cause), "{message}");
     }
 }

@@ -357,50 +357,6 @@ fn another_recipe_or_version_starts_over_and_says_so() {
 }
 
 #[test]
-fn descriptions_of_states_and_bases_end_somewhere() {
-    const MOST: usize = 64 << 10;
-    let dir = tempfile::tempdir().unwrap();
-    let (model, text) = (fixture("notus-mini"), fixture("text/heldout.txt"));
-    let quantize = ["quantize", arg(&model), "--type", "Q4_0", "-q", "-o"];
-    ok([&quantize[..], &[arg(dir.path())]].concat());
-    let q4 = dir.path().join("notus-mini.Q4_0.gguf");
-    let (state, base) = (dir.path().join("state"), dir.path().join("base"));
-    let cut = [
-        "-f",
-        arg(&text),
-        "-c",
-        "64",
-        "--chunks",
-        "2",
-        "--json",
-        "-q",
-    ];
-    let save = ["compare", arg(&q4), arg(&q4), "--save-base", arg(&base)];
-    ok([&save[..], &cut].concat());
-    let with_base = [&["compare", arg(&base), arg(&q4)][..], &cut].concat();
-    let with_state = [&["perplexity", arg(&q4), "--state", arg(&state)][..], &cut].concat();
-    ok(&with_state);
-    for (args, path) in [(with_state, &state), (with_base, &base)] {
-        let bytes = std::fs::read(path).unwrap();
-        let (head, rest) = bytes.split_at(12);
-        let length = u32::from_le_bytes(head[8..].try_into().unwrap()) as usize;
-        let (description, rest) = rest.split_at(length);
-        // Blanks mean nothing in it.
-        let padded = |to: usize| {
-            let blanks = vec![b' '; to - length];
-            let head = [&head[..8], &(to as u32).to_le_bytes()].concat();
-            [&head, description, &blanks, rest].concat()
-        };
-        std::fs::write(path, padded(MOST)).unwrap();
-        ok(&args);
-        std::fs::write(path, padded(MOST + 1)).unwrap();
-        let message = refusal(aeolus(&args));
-        let cause = message.contains("its description has 65537 bytes");
-        assert!(cause && message.contains(arg(path)), "{message}");
-    }
-}
-
-#[test]
 fn a_source_that_changes_or_shrinks_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let whole = whole();

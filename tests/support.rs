@@ -22,7 +22,7 @@ pub fn command() -> Command {
     command
 }
 
-/// Starts with arguments; what it prints is to be waited for.
+/// Starts with arguments. Both outputs are pipes, for `wait_with_output`.
 pub fn started<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Child {
     command()
         .args(args)

@@ -198,6 +198,20 @@ fn answers_are_kept_and_a_run_goes_on_from_them() {
         all,
         "nothing was asked again"
     );
+    // A task that is new to it comes first; what it has is of use all the same.
+    let told = |more: &[&str]| {
+        let args = ["tasks", arg(&path), "--state", arg(&state)];
+        let run = aeolus([&args[..], more].concat());
+        assert!(run.status.success(), "{run:?}");
+        String::from_utf8(run.stderr).unwrap()
+    };
+    let nothing = "nothing in it is of this run";
+    let other = write(dir.path(), "h.txt", "x\n0\nd\ne\nf\ng\n");
+    let goes_on = told(&["--hellaswag", arg(&other), "--mmlu", arg(&mmlu)]);
+    assert!(!goes_on.contains(nothing), "{goes_on}");
+    let last = write(dir.path(), "i.txt", "y\n0\nd\ne\nf\ng\n");
+    let begins = told(&["--hellaswag", arg(&last)]);
+    assert_eq!(begins.matches(nothing).count(), 1, "{begins}");
     let text = fixture("text/heldout.txt");
     let message = fails([
         "perplexity",

@@ -147,11 +147,19 @@ impl aeolus_eval::Progress for WindowBar {
             }),
             aeolus_eval::Event::NothingKnown { path } => self.bar.suspend(|| {
                 say(format_args!(
-                    "note: {}: nothing in it is of this run: it is of other models or questions, or \
-                     of files that changed since",
+                    "note: {}: nothing in it is of this run: its results are of other models, or \
+                     of other questions, or of files that changed since",
                     path.display()
                 ));
             }),
+            aeolus_eval::Event::Reading { name, bytes, of } => {
+                let so_far = format!("reading {} of {}", human_bytes(bytes), human_bytes(of));
+                if lines.is_due(&self.bar, self.quiet) {
+                    say(format_args!("{name}: {so_far}"));
+                }
+                self.bar.set_prefix(name.to_owned());
+                self.bar.set_message(so_far);
+            }
             aeolus_eval::Event::Started { total, known } => {
                 self.bar.set_length(total as u64);
                 self.bar.set_position(known as u64);
@@ -167,9 +175,8 @@ impl aeolus_eval::Progress for WindowBar {
                 let figure = figure(running);
                 self.bar.inc(count as u64);
                 lines.done += count;
-                if self.bar.is_hidden() && !self.quiet && lines.last.elapsed() >= LINE_INTERVAL {
-                    crate::output::say(lines.line(&figure));
-                    lines.last = Instant::now();
+                if lines.is_due(&self.bar, self.quiet) {
+                    say(lines.line(&figure));
                 }
                 self.bar.set_message(figure);
             }
@@ -179,6 +186,15 @@ impl aeolus_eval::Progress for WindowBar {
 }
 
 impl Lines {
+    /// Whether a line is to be written in place of a bar that cannot be drawn.
+    fn is_due(&mut self, bar: &ProgressBar, quiet: bool) -> bool {
+        let due = bar.is_hidden() && !quiet && self.last.elapsed() >= LINE_INTERVAL;
+        if due {
+            self.last = Instant::now();
+        }
+        due
+    }
+
     fn line(&self, figure: &str) -> String {
         let computed = self.done.saturating_sub(self.known).max(1);
         let rest = self.total.saturating_sub(self.done);

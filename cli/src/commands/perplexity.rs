@@ -76,8 +76,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         cancel,
     };
     // Results that are not kept need no mark, which takes reading the whole file.
-    let mark = args.cut.state().map_or("", |_| model.fingerprint());
-    let result = aeolus_eval::perplexity(job, &model, mark, bytes, &mut state);
+    let mark = match args.cut.state() {
+        Some(_) => model.fingerprint(&bar, cancel),
+        None => Ok(""),
+    };
+    let result =
+        mark.and_then(|mark| aeolus_eval::perplexity(job, &model, mark, bytes, &mut state));
     bar.clear();
     let found = args.cut.explain(result)?;
     print(args, &windows, &found, started.elapsed().as_secs_f64())?;

@@ -4,7 +4,7 @@ use super::evaluate::{self, EngineArgs, FormArgs, Runnable};
 use crate::hub::{self, Needs};
 use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
-use aeolus_eval::tasks::{self, Asked, Outcome, Question, Task, TaskOptions};
+use aeolus_eval::tasks::{self, Asked, Outcome, Question, Round, Task, TaskOptions};
 use aeolus_eval::{Error, State};
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -117,10 +117,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let runtime = args.engine.runtime()?;
     let runnable = Runnable::open(&place.path, &std::env::temp_dir(), &args.engine, cancel)?;
     let model = runnable.load(&runtime)?;
+    let bar = progress::WindowBar::new(quiet);
+    // Answers that are not kept need no mark, which takes reading the whole file.
+    let fingerprint = match &args.state {
+        Some(_) => model.fingerprint(&bar, cancel),
+        None => Ok(""),
+    };
+    bar.clear();
     let asking = Asked {
         model: &model,
-        // Answers that are not kept need no mark, which takes reading the whole file.
-        fingerprint: args.state.as_ref().map_or("", |_| model.fingerprint()),
+        fingerprint: evaluate::explain(fingerprint, args.state.as_deref())?,
         encode: &|text| model.tokens(text),
     };
     let numeric = aeolus_eval::numeric_name(model.numeric());
@@ -128,10 +134,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Some(path) => State::open(path, &tasks::describe(numeric))?,
         None => State::in_memory(),
     };
+    let mut rounds = Vec::new();
+    for (_, path, questions, options) in &asked {
+        let round = Round::new(asking, questions, options);
+        rounds.push(round.with_context(|| format!("{}", path.display()))?);
+    }
+    let known = rounds.iter().map(|round| round.known(&state)).sum();
+    state.tell(&bar, known);
     let mut results: Vec<(Task, &PathBuf, Outcome)> = Vec::new();
-    for (task, path, questions, options) in &asked {
+    for ((task, path, ..), round) in asked.iter().zip(&rounds) {
         let bar = progress::WindowBar::new(quiet);
-        let outcome = tasks::run(asking, questions, options, &mut state, &bar, cancel);
+        let outcome = round.run(&mut state, &bar, cancel);
         bar.clear();
         let outcome = match outcome {
             Err(error @ Error::Cancelled) => evaluate::explain(Err(error), args.state.as_deref()),

@@ -91,25 +91,32 @@ pub fn compare(
         progress,
         cancel,
     };
-    let (name, identity) = match &base {
-        Base::Model(model) => (model.name().to_owned(), model.fingerprint().to_owned()),
-        Base::File(file) => (file.path().display().to_string(), file.identity()),
+    let name = match &base {
+        Base::Model(model) => model.name().to_owned(),
+        Base::File(file) => file.path().display().to_string(),
     };
-    let numeric = match models.first() {
-        Some(model) => numeric_name(model.numeric()),
-        None => "none",
-    };
-    let description = describe("compare", &windows, numeric, Some(&identity));
     let mut state = match &options.state {
-        Some(path) => State::open(path, &description)?,
+        Some(path) => {
+            let identity = match &base {
+                Base::Model(model) => model.fingerprint(progress, cancel)?.to_owned(),
+                Base::File(file) => file.identity(),
+            };
+            let numeric = match models.first() {
+                Some(model) => numeric_name(model.numeric()),
+                None => "none",
+            };
+            let description = describe("compare", &windows, numeric, Some(&identity));
+            State::open(path, &description)?
+        }
         None => State::in_memory(),
     };
     // Results that are not kept need no mark but a number: a fingerprint takes reading the whole file.
     let mark = |(number, model): (usize, &Model<'_>)| match options.state {
-        Some(_) => model.fingerprint().to_owned(),
-        None => number.to_string(),
+        Some(_) => Ok(model.fingerprint(progress, cancel)?.to_owned()),
+        None => Ok(number.to_string()),
     };
-    let marks: Vec<String> = models.iter().enumerate().map(mark).collect();
+    let marks = models.iter().enumerate().map(mark);
+    let marks = marks.collect::<Result<Vec<String>, Error>>()?;
     let known: usize = marks
         .iter()
         .map(|mark| state.known(fingerprint::key(mark), windows.len()))
@@ -289,7 +296,10 @@ fn base_rows(
     known: usize,
 ) -> Result<LogProbs, Error> {
     let windows = job.windows;
-    let facts = model.facts();
+    let mut facts = model.facts();
+    if !matches!(place, BasePlace::Scratch { .. }) {
+        facts.fingerprint = Some(model.fingerprint(job.progress, job.cancel)?.to_owned());
+    }
     let started = |complete: usize| {
         job.progress.event(Event::Started {
             total: total + windows.len(),

@@ -171,7 +171,8 @@ impl Sums {
 }
 
 /// Compares `model` with the base. Its [`fingerprint`](crate::fingerprint()) marks its results in
-/// `state`; `text_bytes` are those of the scored tokens.
+/// `state`; in one that is not kept, anything does that no other model has. `text_bytes` are those of
+/// the scored tokens.
 ///
 /// `job.windows` must be the base's, or its first ones. `base` may be `None` if `state` holds a
 /// result for every window.

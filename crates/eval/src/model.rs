@@ -4,8 +4,10 @@ use crate::Error;
 use crate::distribution;
 use crate::fingerprint::{fingerprint, vocabulary_digest};
 use crate::logprobs::BaseFacts;
+use crate::progress::{Event, Progress};
 use crate::scorer::{Numeric, Scorer};
 use aeolus_infer::{CacheType, Runtime, Tokenizer};
+use aeolus_pipeline::Cancel;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -84,9 +86,23 @@ impl<'r> Model<'r> {
 
     /// What tells it from other files: [`fingerprint`](crate::fingerprint()). The first call reads
     /// all weights.
-    pub fn fingerprint(&self) -> &str {
-        self.fingerprint
-            .get_or_init(|| self.runtime.install(|| fingerprint(self.model.file())))
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn fingerprint(&self, progress: &dyn Progress, cancel: &Cancel) -> Result<&str, Error> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known);
+        }
+        let file = self.model.file();
+        let of = file.maps().iter().map(|map| map.len() as u64).sum();
+        let (name, mut bytes) = (self.name.as_str(), 0);
+        progress.event(Event::Reading { name, bytes, of });
+        let read = |more| {
+            bytes += more;
+            progress.event(Event::Reading { name, bytes, of });
+        };
+        let found = fingerprint(file, self.runtime, cancel, read)?;
+        Ok(self.fingerprint.get_or_init(|| found))
     }
 
     /// Weights of its matrices and vectors.
@@ -120,12 +136,13 @@ impl<'r> Model<'r> {
         tokens.iter().map(|token| bytes(token) as u64).sum()
     }
 
-    /// What a file of its log-probabilities says about it.
+    /// What a file of its log-probabilities says about it; without the fingerprint, for which all of
+    /// it would be read.
     pub fn facts(&self) -> BaseFacts {
         BaseFacts {
             vocab: self.vocab(),
             vocabulary: Some(vocabulary_digest(&self.tokenizer.vocabulary().pieces)),
-            fingerprint: Some(self.fingerprint().to_owned()),
+            fingerprint: None,
             numeric: Some(self.numeric()),
         }
     }

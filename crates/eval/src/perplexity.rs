@@ -79,8 +79,8 @@ pub fn scored_bytes(windows: &Windows, bytes: impl Fn(&[u32]) -> u64) -> u64 {
     (0..windows.len()).map(|w| bytes(windows.targets(w))).sum()
 }
 
-/// Computes the perplexity of `model`, whose [`fingerprint`](crate::fingerprint()) marks its
-/// results in `state`. `text_bytes` are those of the scored tokens.
+/// Computes the perplexity of `model`. Its [`fingerprint`](crate::fingerprint()) marks its results in
+/// `state`; in one that is not kept, anything does. `text_bytes` are those of the scored tokens.
 ///
 /// # Errors
 /// [`Error::NonFinite`], [`Error::TokenRange`], [`Error::Model`], [`Error::Cancelled`];

@@ -25,6 +25,15 @@ pub enum Event<'a> {
         /// The file.
         path: &'a Path,
     },
+    /// A model's file is being read, to tell results of it from those of others.
+    Reading {
+        /// Its name.
+        name: &'a str,
+        /// Bytes read so far.
+        bytes: u64,
+        /// Bytes of the file.
+        of: u64,
+    },
     /// The run's size is known.
     Started {
         /// Windows to compute, all models together; or questions.

@@ -81,9 +81,14 @@ impl State {
     ///
     /// # Errors
     /// [`Error::OtherRun`] if the file's results are of another text or base, [`Error::Format`]
-    /// if it is something else, [`Error::Busy`], [`Error::Io`].
+    /// if it is something else, [`Error::Source`] if it is no regular file, [`Error::Busy`],
+    /// [`Error::Io`].
     pub fn open(path: &Path, description: &Description) -> Result<Self, Error> {
         let io = |action| Error::io(action, path);
+        // A pipe's bytes may never begin, a device's never end.
+        if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return Err(aeolus_source::Error::NotAFile { path: path.into() }.into());
+        }
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -138,8 +143,9 @@ impl State {
         })
     }
 
-    /// Tells, once, that results of an earlier run were of no use; `known` are of use now.
-    pub(crate) fn tell(&mut self, progress: &dyn Progress, known: usize) {
+    /// Tells, once, that results of an earlier run are of no use; `known` of them, of all that is to be
+    /// evaluated, are. Perplexity and comparison do that themselves.
+    pub fn tell(&mut self, progress: &dyn Progress, known: usize) {
         let Some(file) = &self.file else {
             return;
         };

@@ -86,7 +86,8 @@ pub struct BaseFacts {
     pub vocab: usize,
     /// Digest of the vocabulary; `None` in a peer's file, which keeps none.
     pub vocabulary: Option<String>,
-    /// The model's [`fingerprint`](crate::fingerprint()); `None` in a peer's file.
+    /// The model's [`fingerprint`](crate::fingerprint()); `None` in a peer's file, and in one that
+    /// ends with its run.
     pub fingerprint: Option<String>,
     /// How the model computed; `None` in a peer's file.
     pub numeric: Option<Numeric>,

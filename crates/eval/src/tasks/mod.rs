@@ -33,7 +33,7 @@ use crate::Error;
 use serde_json::Value;
 use std::path::Path;
 
-pub use run::{Asked, Outcome, TaskOptions, describe, run};
+pub use run::{Asked, Outcome, Round, TaskOptions, describe};
 
 /// Which questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

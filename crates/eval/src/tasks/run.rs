@@ -55,7 +55,8 @@ impl Outcome {
 pub struct Asked<'a> {
     /// The model.
     pub model: &'a dyn Scorer,
-    /// Its [`fingerprint`](crate::fingerprint()), which marks its answers in a state.
+    /// Its [`fingerprint`](crate::fingerprint()), which marks its answers in a state; in one that is not
+    /// kept, anything does.
     pub fingerprint: &'a str,
     /// A text's tokens, with those that the model wants before it.
     pub encode: &'a dyn Fn(&str) -> Vec<u32>,
@@ -71,75 +72,109 @@ pub fn describe(numeric: &str) -> Description {
     description
 }
 
-/// Asks `questions` that `state` has no answer to.
-///
-/// # Errors
-/// A message if a subject has too few questions for its shots, or none is left to ask;
-/// [`Error::Model`], [`Error::NonFinite`], [`Error::Cancelled`]; [`Error::Source`] if the model's
-/// file changed; [`Error::Io`] from the state.
-pub fn run(
-    asked: Asked<'_>,
-    questions: &[Question],
-    options: &TaskOptions,
-    state: &mut State,
-    progress: &dyn Progress,
-    cancel: &Cancel,
-) -> Result<Outcome, Error> {
-    let (shots, questions) = deal(questions, options)?;
-    let before = |question: &Question| {
-        let shots = shots.get(question.subject.as_str());
-        shots.map_or("", String::as_str)
-    };
-    let keys: Vec<u64> = questions
-        .iter()
-        .map(|question| key(asked, question, before(question)))
-        .collect();
-    let known = keys.iter().filter(|key| state.known(**key, 1) > 0).count();
-    state.tell(progress, known);
-    progress.event(Event::Started {
-        total: questions.len(),
-        known,
-    });
-    let name = asked.model.name();
-    progress.event(Event::Model { name });
-    let mut sums = [0; 4];
-    for (done, (question, key)) in questions.iter().zip(&keys).enumerate() {
-        let known = state.get(*key, 0).map(|record| record.sums.clone());
-        let is_new = known.is_none();
-        let answer = match known {
-            Some(answer) => answer,
-            None if cancel.is_set() => return Err(Error::Cancelled),
-            None => {
-                let answer = ask(asked, question, before(question))?.to_vec();
-                let record = Record {
-                    sums: answer.clone(),
-                    values: Vec::new(),
-                };
-                state.insert(*key, 0, record)?;
-                answer
-            }
+/// Questions of a file as they are put to a model.
+pub struct Round<'a> {
+    asked: Asked<'a>,
+    /// Each subject's, as text.
+    shots: HashMap<&'a str, String>,
+    shot_count: usize,
+    questions: Vec<&'a Question>,
+    /// What tells each question's answer from others.
+    keys: Vec<u64>,
+}
+
+impl<'a> Round<'a> {
+    /// Deals the questions out: those that are shown, and those that are asked.
+    ///
+    /// # Errors
+    /// [`Error::Shots`] if a subject has too few questions for its shots, or none is left to ask.
+    pub fn new(
+        asked: Asked<'a>,
+        questions: &'a [Question],
+        options: &'a TaskOptions,
+    ) -> Result<Self, Error> {
+        let (shots, questions) = deal(questions, options)?;
+        let mut round = Self {
+            asked,
+            shots,
+            shot_count: options.shots,
+            questions,
+            keys: Vec::new(),
         };
-        for (sum, term) in sums.iter_mut().zip(answer) {
-            *sum += term as u64;
-        }
-        if is_new {
-            let so_far = stats::share(sums[0], done as u64 + 1);
-            progress.event(Event::Advanced {
-                count: 1,
-                running: Running::Accuracy(so_far),
-            });
-        }
+        let keys = round.questions.iter();
+        let keys = keys.map(|question| key(asked, question, round.before(question)));
+        round.keys = keys.collect();
+        Ok(round)
     }
-    let share = |hits| stats::share(hits, questions.len() as u64);
-    let [acc, acc_norm, acc_token, cut] = sums;
-    Ok(Outcome {
-        questions: questions.len(),
-        shots: options.shots,
-        acc: share(acc),
-        acc_norm: share(acc_norm),
-        acc_token: share(acc_token),
-        cut: cut as usize,
-    })
+
+    /// How many of its questions `state` has an answer to.
+    pub fn known(&self, state: &State) -> usize {
+        let keys = self.keys.iter();
+        keys.filter(|key| state.known(**key, 1) > 0).count()
+    }
+
+    /// What is shown before a question.
+    fn before(&self, question: &Question) -> &str {
+        let shots = self.shots.get(question.subject.as_str());
+        shots.map_or("", String::as_str)
+    }
+
+    /// Asks what `state` has no answer to.
+    ///
+    /// # Errors
+    /// [`Error::Model`], [`Error::NonFinite`], [`Error::Cancelled`]; [`Error::Source`] if the model's
+    /// file changed; [`Error::Io`] from the state.
+    pub fn run(
+        &self,
+        state: &mut State,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Outcome, Error> {
+        progress.event(Event::Started {
+            total: self.questions.len(),
+            known: self.known(state),
+        });
+        let name = self.asked.model.name();
+        progress.event(Event::Model { name });
+        let mut sums = [0; 4];
+        for (done, (question, key)) in self.questions.iter().zip(&self.keys).enumerate() {
+            let known = state.get(*key, 0).map(|record| record.sums.clone());
+            let is_new = known.is_none();
+            let answer = match known {
+                Some(answer) => answer,
+                None if cancel.is_set() => return Err(Error::Cancelled),
+                None => {
+                    let answer = ask(self.asked, question, self.before(question))?.to_vec();
+                    let record = Record {
+                        sums: answer.clone(),
+                        values: Vec::new(),
+                    };
+                    state.insert(*key, 0, record)?;
+                    answer
+                }
+            };
+            for (sum, term) in sums.iter_mut().zip(answer) {
+                *sum += term as u64;
+            }
+            if is_new {
+                let so_far = stats::share(sums[0], done as u64 + 1);
+                progress.event(Event::Advanced {
+                    count: 1,
+                    running: Running::Accuracy(so_far),
+                });
+            }
+        }
+        let share = |hits| stats::share(hits, self.questions.len() as u64);
+        let [acc, acc_norm, acc_token, cut] = sums;
+        Ok(Outcome {
+            questions: self.questions.len(),
+            shots: self.shot_count,
+            acc: share(acc),
+            acc_norm: share(acc_norm),
+            acc_token: share(acc_token),
+            cut: cut as usize,
+        })
+    }
 }
 
 /// What tells a question to a model from others: everything that its answer depends on.

@@ -205,7 +205,7 @@ fn asked(
         fingerprint: "f",
         encode: &bytes,
     };
-    run(asked, questions, options, state, &Quiet, cancel)
+    Round::new(asked, questions, options)?.run(state, &Quiet, cancel)
 }
 
 #[test]
@@ -356,6 +356,25 @@ fn answers_are_kept_and_not_asked_again() {
         ..TaskOptions::default()
     };
     assert_eq!(answered(&questions, &shots).1, 4);
+    let known = |questions: &[Question]| {
+        let model = Table {
+            table: Vec::new(),
+            context: 6,
+            prompts: Mutex::default(),
+        };
+        let state = State::open(&path, &describe("exact")).unwrap();
+        let asked = Asked {
+            model: &model,
+            fingerprint: "f",
+            encode: &bytes,
+        };
+        Round::new(asked, questions, &options)
+            .unwrap()
+            .known(&state)
+    };
+    assert_eq!(known(&questions[1..]), 2);
+    let others = parsed(Task::Winogrande, "w.csv", "0,e _ f,X,Y,1\n");
+    assert_eq!(known(&others), 0);
     let other = State::open(&path, &describe("fast")).unwrap_err();
     assert!(other.to_string().contains("its numeric is"), "{other}");
 }
