@@ -14,12 +14,17 @@ struct Scene {
     q8: PathBuf,
     q4: PathBuf,
     text: PathBuf,
+    /// Windows that are scored.
+    chunks: &'static str,
 }
 
-const CUT: [&str; 6] = ["-c", "128", "--chunks", "24", "--json", "-q"];
-
 impl Scene {
+    /// Enough windows for some to be left when a disk is full.
     fn new() -> Self {
+        Self::of("24")
+    }
+
+    fn of(chunks: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (model, out) = (fixture("notus-mini"), arg(folder.path()));
         ok([
@@ -36,19 +41,25 @@ impl Scene {
             q8: file("Q8_0"),
             q4: file("Q4_0"),
             text: fixture("text/heldout.txt"),
+            chunks,
             folder,
         }
     }
 
     /// `compare BASE Q4_0` with more arguments.
     fn compare<'a>(&'a self, base: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
-        let args = ["compare", arg(base), arg(&self.q4), "-f", arg(&self.text)];
-        [&args[..], &CUT, more].concat()
+        let args = ["compare", arg(base), arg(&self.q4)];
+        [&args[..], &self.cut(), more].concat()
     }
 
     fn perplexity<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let args = ["perplexity", arg(&self.q4), "-f", arg(&self.text)];
-        [&args[..], &CUT, more].concat()
+        let args = ["perplexity", arg(&self.q4)];
+        [&args[..], &self.cut(), more].concat()
+    }
+
+    fn cut(&self) -> [&str; 8] {
+        let (text, chunks) = (arg(&self.text), self.chunks);
+        ["-f", text, "-c", "128", "--chunks", chunks, "--json", "-q"]
     }
 }
 
@@ -164,7 +175,7 @@ fn states_and_bases_in_a_folder_that_cannot_be_written_are_named() {
     let Some(disk) = Mount::new("size=1m,ro") else {
         return;
     };
-    let scene = Scene::new();
+    let scene = Scene::of("2");
     let (state, base) = (disk.path().join("state"), disk.path().join("base"));
     for args in [
         scene.perplexity(&["--state", arg(&state)]),
@@ -180,7 +191,7 @@ fn states_and_bases_in_a_folder_that_cannot_be_written_are_named() {
 #[test]
 fn descriptions_of_states_and_bases_end_somewhere() {
     const MOST: usize = 64 << 10;
-    let scene = Scene::new();
+    let scene = Scene::of("2");
     let dir = tempfile::tempdir().unwrap();
     let (state, base) = (dir.path().join("state"), dir.path().join("base"));
     ok(scene.compare(&scene.q8, &["--save-base", arg(&base)]));
@@ -210,7 +221,7 @@ fn descriptions_of_states_and_bases_end_somewhere() {
 #[cfg(unix)]
 #[test]
 fn what_is_no_file_is_no_state() {
-    let scene = Scene::new();
+    let scene = Scene::of("2");
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status();

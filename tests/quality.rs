@@ -253,7 +253,7 @@ fn results_are_those_of_the_very_bytes() {
     let state = out.path().join("state");
     let args = [
         &["perplexity", arg(&path), "-f", arg(&text), "-c", "64"][..],
-        &["--chunks", "200", "--json", "-t", "1"],
+        &["--chunks", "100", "--json", "-t", "1"],
     ]
     .concat();
     let with_state = [&args[..], &["--state", arg(&state)]].concat();

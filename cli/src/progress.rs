@@ -100,6 +100,13 @@ struct Lines {
     total: usize,
 }
 
+/// The look of an evaluation's bar.
+const WINDOWS: &str = "{bar:24} {pos}/{len}  {prefix}  {msg}  {elapsed} gone, {eta} left";
+
+/// Its look while a model is read for its fingerprint.
+const READING: &str =
+    "{bar:24} {decimal_bytes}/{decimal_total_bytes}  reading {prefix}  {rate}  {eta} left";
+
 /// Time between two lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -111,12 +118,9 @@ impl WindowBar {
             false => ProgressDrawTarget::stderr_with_hz(10),
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let style = ProgressStyle::with_template(
-            "{bar:24} {pos}/{len}  {prefix}  {msg}  {elapsed} gone, {eta} left",
-        );
         let now = Instant::now();
         Self {
-            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+            bar: bar.with_style(style(WINDOWS)),
             quiet,
             lines: RefCell::new(Lines {
                 model: String::new(),
@@ -153,14 +157,20 @@ impl aeolus_eval::Progress for WindowBar {
                 ));
             }),
             aeolus_eval::Event::Reading { name, bytes, of } => {
-                let so_far = format!("reading {} of {}", human_bytes(bytes), human_bytes(of));
                 if lines.is_due(&self.bar, self.quiet) {
-                    say(format_args!("{name}: {so_far}"));
+                    let (bytes, of) = (human_bytes(bytes), human_bytes(of));
+                    say(format_args!("reading {name}: {bytes} of {of}"));
                 }
-                self.bar.set_prefix(name.to_owned());
-                self.bar.set_message(so_far);
+                if bytes == 0 {
+                    self.bar.set_style(style(READING));
+                    self.bar.set_prefix(name.to_owned());
+                    self.bar.set_length(of);
+                    self.bar.reset_eta();
+                }
+                self.bar.set_position(bytes);
             }
             aeolus_eval::Event::Started { total, known } => {
+                self.bar.set_style(style(WINDOWS));
                 self.bar.set_length(total as u64);
                 self.bar.set_position(known as u64);
                 self.bar.reset_eta();
