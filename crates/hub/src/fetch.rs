@@ -115,17 +115,17 @@ impl Hub {
         for file in plan.files.iter().filter(|f| f.present) {
             progress.event(Event::Present { path: &file.path });
         }
+        let missing = plan.jobs.iter().map(Job::missing_bytes);
+        let missing = missing.sum::<Result<u64, Error>>()?;
         if !plan.jobs.is_empty() || !plan.copies.is_empty() {
-            let missing: u64 = plan.jobs.iter().map(Job::missing_bytes).sum();
             let copied: u64 = plan.copies.iter().map(|copy| copy.bytes).sum();
             self.check_space(&folder, &plan, missing + copied)?;
             plan.copies.iter().try_for_each(Copy::run)?;
         }
         if !plan.jobs.is_empty() {
-            let bytes = plan.jobs.iter().map(Job::missing_bytes).sum();
             progress.event(Event::Total {
                 files: plan.jobs.len(),
-                bytes,
+                bytes: missing,
             });
             let jobs = std::mem::take(&mut plan.jobs);
             workers::run(self, repo, &listing.commit, jobs, progress)?;

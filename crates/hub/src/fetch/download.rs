@@ -107,7 +107,7 @@ impl Job {
         })
     }
 
-    fn done_before(&self) -> Intervals {
+    fn done_before(&self) -> Result<Intervals, Error> {
         Journal::read(
             &self.names.partial,
             &self.names.journal,
@@ -117,8 +117,8 @@ impl Job {
     }
 
     /// Bytes that still have to be fetched.
-    pub fn missing_bytes(&self) -> u64 {
-        self.bytes - self.done_before().total()
+    pub fn missing_bytes(&self) -> Result<u64, Error> {
+        Ok(self.bytes - self.done_before()?.total())
     }
 
     /// Whether another process has finished it meanwhile.
@@ -228,7 +228,7 @@ impl Download {
         let done = if job.second_try {
             Intervals::default()
         } else {
-            job.done_before()
+            job.done_before()?
         };
         let already = done.total();
         let file = File::options()

@@ -10,7 +10,7 @@
 use crate::Error;
 use aeolus_source::read_small;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -110,15 +110,22 @@ pub(super) struct Journal {
 
 impl Journal {
     /// What the journal beside a partial file says, if both are of this object.
-    pub fn read(partial: &Path, journal: &Path, object: &str, bytes: u64) -> Intervals {
+    ///
+    /// # Errors
+    /// One that cannot be read: what it says would be fetched again.
+    pub fn read(
+        partial: &Path,
+        journal: &Path,
+        object: &str,
+        bytes: u64,
+    ) -> Result<Intervals, Error> {
         let whole = fs::symlink_metadata(partial).is_ok_and(|f| f.is_file() && f.len() == bytes);
         if !whole {
-            return Intervals::default();
+            return Ok(Intervals::default());
         }
-        let text = read_small(journal, MAX_JOURNAL).unwrap_or_default();
-        found(&text, &head(object, bytes), bytes)
-            .unwrap_or_default()
-            .0
+        let text = text(journal)?;
+        let found = found(&text, &head(object, bytes), bytes);
+        Ok(found.unwrap_or_default().0)
     }
 
     /// The journal of a file of which nothing is noted since it was opened.
@@ -133,44 +140,48 @@ impl Journal {
 
     /// Notes that these bytes were written.
     pub fn note(&mut self, range: &Range<u64>) -> Result<(), Error> {
-        let fail = |path: &Path, e: io::Error| Error::io("write", path)(e);
-        if self.file.is_none() {
-            self.file = Some(self.open().map_err(|e| fail(&self.path, e))?);
-        }
-        if let Some(file) = &mut self.file {
-            // One write per line: a process that dies leaves whole lines and at most one torn.
-            let line = format!("{}-{}\n", range.start, range.end);
-            if let Err(error) = file.write_all(line.as_bytes()) {
-                // A part of it may be there: the next one looks again.
-                self.file = None;
-                return Err(fail(&self.path, error));
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let file = self.open()?;
+                self.file.insert(file)
             }
-        }
-        Ok(())
+        };
+        // One write per line: a process that dies leaves whole lines and at most one torn.
+        let line = format!("{}-{}\n", range.start, range.end);
+        file.write_all(line.as_bytes()).map_err(|error| {
+            // A part of it may be there: the next one looks again.
+            self.file = None;
+            Error::io("write", &self.path)(error)
+        })
     }
 
     /// Opens it to go on behind the last line that counts: what was written behind one that a full
     /// disk or a power cut tore would never count.
-    fn open(&self) -> io::Result<File> {
-        let text = match read_small(&self.path, MAX_JOURNAL) {
-            Err(aeolus_source::Error::Io { error, .. })
-                if error.kind() != io::ErrorKind::NotFound =>
-            {
-                return Err(error);
-            }
-            // None, or none of ours.
-            read => read.unwrap_or_default(),
-        };
+    fn open(&self) -> Result<File, Error> {
+        let text = text(&self.path)?;
         let (_, good) = found(&text, &self.head, self.bytes).unwrap_or_default();
+        let io = |error| Error::io("write", &self.path)(error);
         let mut options = File::options();
         let file = options.write(true).create(true).truncate(false);
-        file.open(&self.path)?.set_len(good as u64)?;
+        let file = file.open(&self.path).map_err(io)?;
+        if good == 0 || good < text.len() {
+            file.set_len(good as u64).map_err(io)?;
+        }
         // On a file system without locks another process may add lines: they follow each other.
-        let mut file = File::options().append(true).open(&self.path)?;
+        let mut file = File::options().append(true).open(&self.path).map_err(io)?;
         if good == 0 {
-            writeln!(file, "{}", self.head)?;
+            writeln!(file, "{}", self.head).map_err(io)?;
         }
         Ok(file)
+    }
+}
+
+/// The bytes of a journal; none if there is none, or what is there is none of ours.
+fn text(path: &Path) -> Result<Vec<u8>, Error> {
+    match read_small(path, MAX_JOURNAL) {
+        Err(error @ aeolus_source::Error::Io { .. }) if !error.is_not_found() => Err(error.into()),
+        read => Ok(read.unwrap_or_default()),
     }
 }
 
@@ -227,7 +238,11 @@ mod tests {
         let mut journal = Journal::new(&path, "abc", 100);
         journal.note(&(0..10)).unwrap();
         journal.note(&(50..60)).unwrap();
-        let read = |object, bytes| Journal::read(&partial, &path, object, bytes).total();
+        let read = |object, bytes| {
+            Journal::read(&partial, &path, object, bytes)
+                .unwrap()
+                .total()
+        };
         assert_eq!(read("abc", 100), 20);
         assert_eq!(read("other", 100), 0, "another object");
         assert_eq!(read("abc", 99), 0, "another size");
@@ -265,7 +280,7 @@ mod tests {
             journal.note(&(60..70)).unwrap();
             let text = fs::read_to_string(&path).unwrap();
             assert_eq!(text, format!("{whole}50-60\n60-70\n"), "{torn:?}");
-            let done = Journal::read(&partial, &path, "abc", 100);
+            let done = Journal::read(&partial, &path, "abc", 100).unwrap();
             assert_eq!(done.0, [0..10, 50..70], "{torn:?}");
         }
         // Of the head alone nothing can be told.
@@ -284,7 +299,7 @@ mod tests {
         let lines = (MAX_JOURNAL as usize - head.len()) / line.len();
         for (lines, total) in [(lines, 10), (lines + 1, 0)] {
             fs::write(&path, head.clone() + &line.repeat(lines)).unwrap();
-            let done = Journal::read(&partial, &path, "abc", 100);
+            let done = Journal::read(&partial, &path, "abc", 100).unwrap();
             assert_eq!(done.total(), total, "{lines} lines");
             // Of lines that all say the same no more is kept than of one.
             assert!(done.0.capacity() < 4096, "{}", done.0.capacity());
@@ -321,5 +336,33 @@ mod tests {
         let (done, _) = said(text.as_bytes(), 3 * lines);
         assert_eq!((done.0.len() as u64, done.total()), (lines, lines));
         assert_eq!((done.0[0].clone(), done.prefix()), (0..1, 1));
+    }
+
+    #[test]
+    fn lines_of_two_processes_follow_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.journal");
+        let mut ours = Journal::new(&path, "abc", 100);
+        ours.note(&(10..20)).unwrap();
+        let mut theirs = Journal::new(&path, "abc", 100);
+        theirs.note(&(1..2)).unwrap();
+        ours.note(&(20..30)).unwrap();
+        theirs.note(&(2..3)).unwrap();
+        let expected = format!("{}\n10-20\n1-2\n20-30\n2-3\n", head("abc", 100));
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    /// A name in place of a folder is as unreadable to root as to anybody.
+    #[test]
+    fn a_journal_that_cannot_be_read_is_not_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (partial, file) = (dir.path().join("p"), dir.path().join("file"));
+        fs::write(&partial, [0; 100]).unwrap();
+        fs::write(&file, "").unwrap();
+        let path = file.join("p.journal");
+        let error = Journal::read(&partial, &path, "abc", 100).unwrap_err();
+        assert!(error.to_string().contains("cannot read"), "{error}");
+        let error = Journal::new(&path, "abc", 100).note(&(0..1)).unwrap_err();
+        assert!(error.to_string().contains("cannot read"), "{error}");
     }
 }
