@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A weight file cannot be opened or mapped.
+    /// A file cannot be opened, mapped or read, or is larger than such a file may be.
     #[error(transparent)]
     Source(#[from] aeolus_source::Error),
     /// A GGUF file is malformed.
     #[error(transparent)]
     Gguf(#[from] aeolus_gguf::Error),
-    /// The system refused to read a small file.
+    /// The system refused.
     #[error("{}: cannot {action}: {error}", path.display())]
     Io {
         /// What was tried, as a verb.

@@ -29,7 +29,7 @@ pub enum Error {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// How many it has, in bytes; at least, for one that has more than it says.
+        /// Its bytes; of one that has more than it says, a lower bound.
         found: u64,
         /// The most, in bytes.
         limit: u64,
