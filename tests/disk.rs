@@ -1,5 +1,6 @@
 //! Saved states and kept bases. On disks that fill up or cannot be written, as `resume` has it for
-//! files: what was finished is gone on from, to the same figures. And what is none is refused.
+//! files: what was finished is gone on from, to the same figures. And what is no regular file, or has
+//! too long a description, is refused.
 
 use crate::resume::Mount;
 use crate::support::{aeolus, arg, command, fill, fixture, names, ok, refusal};
@@ -228,8 +229,11 @@ fn what_is_no_file_is_no_state() {
     assert!(made.unwrap().success());
     // Reading the one would never begin, reading the other never end.
     for path in [&pipe, Path::new("/dev/zero"), dir.path()] {
-        let message = refusal(aeolus(scene.perplexity(&["--state", arg(path)])));
-        let cause = format!("{}: is not a regular file", arg(path));
-        assert!(message.contains(&cause), "{message}");
+        let state = ["--state", arg(path)];
+        for args in [scene.perplexity(&state), scene.compare(&scene.q8, &state)] {
+            let message = refusal(aeolus(args));
+            let cause = format!("{}: is not a regular file", arg(path));
+            assert!(message.contains(&cause), "{message}");
+        }
     }
 }

@@ -203,6 +203,9 @@ impl CutArgs {
 /// Says what an interrupted run left: what is finished is in `state`, if there is one.
 pub fn explain<T>(result: Result<T, Error>, state: Option<&Path>) -> Result<T> {
     match (result, state) {
+        (Err(error @ Error::Cancelled), Some(path)) if !path.exists() => {
+            Err(error).context("interrupted before anything was computed")
+        }
         (Err(error @ Error::Cancelled), Some(path)) => {
             let path = path.display();
             Err(error).context(format!(

@@ -117,6 +117,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let runtime = args.engine.runtime()?;
     let runnable = Runnable::open(&place.path, &std::env::temp_dir(), &args.engine, cancel)?;
     let model = runnable.load(&runtime)?;
+    let numeric = aeolus_eval::numeric_name(model.numeric());
+    let mut state = match &args.state {
+        Some(path) => State::open(path, &tasks::describe(numeric))?,
+        None => State::in_memory(),
+    };
     let bar = progress::WindowBar::new(quiet);
     // Answers that are not kept need no mark, which takes reading the whole file.
     let fingerprint = match &args.state {
@@ -128,11 +133,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         model: &model,
         fingerprint: evaluate::explain(fingerprint, args.state.as_deref())?,
         encode: &|text| model.tokens(text),
-    };
-    let numeric = aeolus_eval::numeric_name(model.numeric());
-    let mut state = match &args.state {
-        Some(path) => State::open(path, &tasks::describe(numeric))?,
-        None => State::in_memory(),
     };
     let mut rounds = Vec::new();
     for (_, path, questions, options) in &asked {

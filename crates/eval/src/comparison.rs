@@ -15,7 +15,7 @@ use crate::scorer::{Scorer, numeric_name};
 use crate::state::{Description, State};
 use crate::stats;
 use crate::windows::{Cut, Windows};
-use crate::{Error, distribution, fingerprint};
+use crate::{Error, distribution, fingerprint, state};
 use aeolus_pipeline::Cancel;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -97,6 +97,7 @@ pub fn compare(
     };
     let mut state = match &options.state {
         Some(path) => {
+            state::check_kind(path)?;
             let identity = match &base {
                 Base::Model(model) => model.fingerprint(progress, cancel)?.to_owned(),
                 Base::File(file) => file.identity(),

@@ -11,7 +11,7 @@ use std::fmt::Write;
 /// Bytes that a thread hashes at once; an interrupt ends between them.
 const PIECE: usize = 4 << 20;
 
-/// Bytes between two calls that tell of them: enough pieces for any number of threads.
+/// Bytes between two calls that tell of them: pieces for 64 threads, more than a disk keeps busy.
 const BLOCK: usize = 64 * PIECE;
 
 /// SHA-256, as hex, of the lengths of a model's files and of the SHA-256 of each piece of them.

@@ -25,13 +25,14 @@ pub enum Event<'a> {
         /// The file.
         path: &'a Path,
     },
-    /// A model's file is being read, to tell results of it from those of others.
+    /// A model is being read, to tell results of it from those of others. The first of each has no
+    /// bytes yet.
     Reading {
         /// Its name.
         name: &'a str,
         /// Bytes read so far.
         bytes: u64,
-        /// Bytes of the file.
+        /// Bytes of its file, or of all its shards.
         of: u64,
     },
     /// The run's size is known.

@@ -85,10 +85,7 @@ impl State {
     /// [`Error::Io`].
     pub fn open(path: &Path, description: &Description) -> Result<Self, Error> {
         let io = |action| Error::io(action, path);
-        // A pipe's bytes may never begin, a device's never end.
-        if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-            return Err(aeolus_source::Error::NotAFile { path: path.into() }.into());
-        }
+        check_kind(path)?;
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -143,8 +140,10 @@ impl State {
         })
     }
 
-    /// Tells, once, that results of an earlier run are of no use; `known` of them, of all that is to be
-    /// evaluated, are. Perplexity and comparison do that themselves.
+    /// Says once if what an earlier run left is of no use: another version wrote it, or `known`, the
+    /// number of results that all evaluations to come find in it, is 0.
+    /// [`perplexity`](crate::perplexity()) and [`compare`](crate::compare()) call it; whoever runs
+    /// [`Round`](crate::tasks::Round)s does so before the first.
     pub fn tell(&mut self, progress: &dyn Progress, known: usize) {
         let Some(file) = &self.file else {
             return;
@@ -182,6 +181,17 @@ impl State {
         }
         self.records.insert((key, window), record);
         Ok(())
+    }
+}
+
+/// Refuses what no state can be, before anything is read for it: a pipe's bytes may never begin, a
+/// device's never end.
+pub(crate) fn check_kind(path: &Path) -> Result<(), Error> {
+    match std::fs::metadata(path) {
+        Ok(there) if !there.is_file() => {
+            Err(aeolus_source::Error::NotAFile { path: path.into() }.into())
+        }
+        _ => Ok(()),
     }
 }
 
