@@ -69,13 +69,15 @@ fn models_are_told_by_layers_and_heads() {
 fn every_rule_decides_somewhere() {
     let models = [(32, 32, 32), (32, 32, 8), (80, 64, 8), (80, 64, 64)];
     for vintage in Vintage::ALL {
-        for rule in vintage.mix().rules {
+        // Asked for once: what is constant may lie at two addresses.
+        let mix = vintage.mix();
+        for rule in mix.rules {
             for &file in rule.files {
                 let decides = models.iter().any(|&(layers, heads, kv_heads)| {
                     let model = model(layers, heads, kv_heads);
                     let layers = (0..u64::from(layers)).map(Some).chain([None]);
                     layers.into_iter().any(|layer| {
-                        let found = vintage.mix().rule(rule.role, file, layer, &model);
+                        let found = mix.rule(rule.role, file, layer, &model);
                         found.is_some_and(|found| std::ptr::eq(found, rule))
                     })
                 });
