@@ -23,6 +23,9 @@ pub(crate) fn alignment(value: &Value<'_>, limits: &Limits) -> Result<u32, Kind>
 
 /// A row is whole blocks.
 pub(crate) fn row(shape: &Shape, ty: TensorType) -> Result<(), Kind> {
+    if ty.is_foreign() {
+        return Err(Kind::Foreign { ty });
+    }
     match ty.row_bytes(shape.cols()) {
         Some(_) => Ok(()),
         None => Err(Kind::Row {

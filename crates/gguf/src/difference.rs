@@ -102,8 +102,9 @@ impl std::fmt::Display for Difference {
                 of,
             } => write!(
                 f,
-                "tensor {}: {differing} of {of} bytes differ, the first at {first}",
-                name.escape_debug()
+                "tensor {}: {differing} of {of} bytes {}, the first at {first}",
+                name.escape_debug(),
+                if *differing == 1 { "differs" } else { "differ" }
             ),
         }
     }
@@ -190,7 +191,7 @@ fn bytes_differ(name: &str, a: &[u8], b: &[u8], swapped: Option<TensorType>) -> 
     match swapped {
         None => count(0, a, b),
         Some(ty) => {
-            let step = SWAPPED_BLOCKS * ty.block_bytes();
+            let step = SWAPPED_BLOCKS * ty.block_bytes().max(1);
             let mut copy = Vec::new();
             for (i, (a, b)) in a.chunks(step).zip(b.chunks(step)).enumerate() {
                 copy.clear();

@@ -7,7 +7,8 @@ use crate::metadata::MetadataError;
 use crate::shape::ShapeError;
 use crate::tensor_type::TensorType;
 use crate::value::ValueType;
-use std::path::PathBuf;
+use aeolus_source::Kind;
+use std::path::{Path, PathBuf};
 
 /// What of a header an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl std::fmt::Display for Quoted<'_> {
 
 /// A defect of a file's header, or of the data it promises.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}{}: {kind}", Offset(*offset))]
+#[error("{}{kind}", Before(self))]
 pub struct FormatError {
     /// The key or tensor it belongs to.
     pub place: Place,
@@ -62,13 +63,20 @@ pub struct FormatError {
     pub kind: FormatErrorKind,
 }
 
-struct Offset(Option<u64>);
+/// The place of a defect. What is another kind of file altogether has none.
+struct Before<'a>(&'a FormatError);
 
-impl std::fmt::Display for Offset {
+impl std::fmt::Display for Before<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(offset) => write!(f, " at byte {offset}"),
-            None => Ok(()),
+        let FormatError {
+            place,
+            offset,
+            kind,
+        } = self.0;
+        match (kind, offset) {
+            (FormatErrorKind::OtherKind(_) | FormatErrorKind::Magic { .. }, _) => Ok(()),
+            (_, Some(offset)) => write!(f, "{place} at byte {offset}: "),
+            (_, None) => write!(f, "{place}: "),
         }
     }
 }
@@ -77,8 +85,11 @@ impl std::fmt::Display for Offset {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatErrorKind {
-    /// The file does not start with `GGUF`.
-    #[error("no GGUF file: it starts with {}, expected \"GGUF\"", found.escape_ascii())]
+    /// The file is of another kind, which is known.
+    #[error("{}", .0.instead_of("a GGUF file"))]
+    OtherKind(Kind),
+    /// The file does not start with `GGUF`, and nothing says what it is.
+    #[error("not a GGUF file: it starts with {}, expected \"GGUF\"", found.escape_ascii())]
     Magic {
         /// The first bytes, at most four.
         found: Vec<u8>,
@@ -90,7 +101,10 @@ pub enum FormatErrorKind {
         found: u32,
     },
     /// The file ends before its header does.
-    #[error("the file ends inside the header: expected at least {expected} bytes, found {found}")]
+    #[error(
+        "the file is truncated and ends inside the header: expected at least {expected} bytes, \
+         found {found}; download or copy it again"
+    )]
     Truncated {
         /// Bytes that the header needs at least.
         expected: u64,
@@ -98,7 +112,10 @@ pub enum FormatErrorKind {
         found: u64,
     },
     /// A length or count that needs more bytes than the file has left.
-    #[error("claims {what} of {claimed}, which needs {needed} bytes, but {left} are left")]
+    #[error(
+        "claims {what} of {claimed}, which needs {needed} bytes, but {left} are left; the file is \
+         truncated or damaged: download or copy it again"
+    )]
     TooLong {
         /// What is counted.
         what: &'static str,
@@ -132,7 +149,7 @@ pub enum FormatErrorKind {
         found: u8,
     },
     /// Text that is not UTF-8.
-    #[error("is no UTF-8 after {valid} bytes of a string of {len}")]
+    #[error("is not UTF-8 after {valid} bytes of a string of {len}")]
     Utf8 {
         /// Bytes before the first wrong one.
         valid: usize,
@@ -161,11 +178,11 @@ pub enum FormatErrorKind {
         /// The type found.
         found: ValueType,
     },
-    /// The number of no tensor type.
-    #[error("has tensor type {id}, which is unknown")]
-    TensorType {
-        /// The number found.
-        id: u32,
+    /// A tensor to be written in a type that is not ggml's.
+    #[error("has tensor {ty}, which is not written")]
+    Foreign {
+        /// The type.
+        ty: TensorType,
     },
     /// Dimensions that are none.
     #[error(transparent)]
@@ -210,7 +227,11 @@ pub enum FormatErrorKind {
         bytes: u64,
     },
     /// The file ends before a tensor does.
-    #[error("the file is truncated: expected at least {expected} bytes, found {found}")]
+    #[error(
+        "the file is truncated: expected at least {expected} bytes, found {found}, so {} are missing; \
+         download or copy it again",
+        expected.saturating_sub(*found)
+    )]
     DataTruncated {
         /// Bytes the file needs for all its tensors.
         expected: u64,
@@ -251,13 +272,45 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] aeolus_source::Error),
     /// The file is no good GGUF.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}{}", path.display(), piece(path, error))]
     Format {
         /// The file.
         path: PathBuf,
         /// What is wrong and where.
         #[source]
         error: FormatError,
+    },
+    /// Two files were written behind each other.
+    #[error(
+        "{}: another GGUF file begins at byte {offset}: shards of a model were joined by `cat`; \
+         take the shards as they were, and name any of them",
+        path.display()
+    )]
+    Joined {
+        /// The file.
+        path: PathBuf,
+        /// Where the second one begins.
+        offset: u64,
+    },
+    /// A file that holds something else than a model.
+    #[error("{}: {what}, not a model; {way_out}", path.display())]
+    NotAModel {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        what: &'static str,
+        /// What to do.
+        way_out: &'static str,
+    },
+    /// A tensor that can be shown but not used.
+    #[error("{}: tensor {} {problem}", path.display(), Quoted(tensor))]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What it is.
+        problem: String,
     },
     /// A shard does not fit the others.
     #[error("{}: {error}", path.display())]
@@ -281,7 +334,10 @@ pub enum SplitError {
         count: u32,
     },
     /// A shard is not there.
-    #[error("shard {number} of {count} is missing")]
+    #[error(
+        "shard {number} of {count} is missing: all {count} belong in one folder, \
+         and then any of them may be named"
+    )]
     Missing {
         /// The shard's number, from 1.
         number: u32,
@@ -321,4 +377,83 @@ pub enum SplitError {
 
 fn or_absent(number: Option<u64>) -> String {
     number.map_or_else(|| "absent".into(), |number| number.to_string())
+}
+
+/// What to do with a file that was cut to pieces, if its name says so.
+fn piece(path: &Path, error: &FormatError) -> &'static str {
+    use FormatErrorKind as Kind;
+    let cut_short = matches!(
+        error.kind,
+        Kind::Magic { .. }
+            | Kind::OtherKind(_)
+            | Kind::Truncated { .. }
+            | Kind::TooLong { .. }
+            | Kind::DataTruncated { .. }
+    );
+    match cut_short && is_piece(path) {
+        true => "; by its name it is a piece of a file: join all pieces in order, as `cat` does",
+        false => "",
+    }
+}
+
+/// `model.gguf-split-a`, `model.gguf.part1of2`, `model.gguf.001`, `model.gguf.aa`.
+fn is_piece(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_ascii_lowercase();
+    let Some((_, ending)) = name.rsplit_once(".gguf") else {
+        return false;
+    };
+    let number = ending.strip_prefix('.').unwrap_or_default().as_bytes();
+    let digits = (2..=4).contains(&number.len()) && number.iter().all(u8::is_ascii_digit);
+    let letters = matches!(number, [b'a'..=b'b', b'a'..=b'z']);
+    digits
+        || letters
+        || ["-split", ".split", "-part", ".part", "_part"]
+            .iter()
+            .any(|word| ending.starts_with(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_past_the_end_is_called_a_truncated_file() {
+        let error = FormatError {
+            place: Place::Preamble,
+            offset: Some(8),
+            kind: FormatErrorKind::TooLong {
+                what: "a tensor count",
+                claimed: 75,
+                needed: 1875,
+                left: 84,
+            },
+        };
+        assert_eq!(
+            error.to_string(),
+            "the header at byte 8: claims a tensor count of 75, which needs 1875 bytes, but 84 are \
+             left; the file is truncated or damaged: download or copy it again"
+        );
+    }
+
+    #[test]
+    fn pieces_are_told_by_their_names() {
+        for name in [
+            "m.gguf-split-a",
+            "M.Q6_K.gguf.part1of2",
+            "m.gguf.001",
+            "m.gguf.ab",
+        ] {
+            assert!(is_piece(Path::new(name)), "{name}");
+        }
+        for name in [
+            "m.gguf",
+            "m.gguf.bak",
+            "part.gguf",
+            "m-00001-of-00002.gguf",
+            "m.gguf.zz",
+        ] {
+            assert!(!is_piece(Path::new(name)), "{name}");
+        }
+    }
 }

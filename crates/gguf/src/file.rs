@@ -4,6 +4,7 @@ use crate::error::{Error, FormatError, FormatErrorKind, Place, SplitError};
 use crate::limits::Limits;
 use crate::metadata::Metadata;
 use crate::read::{Header, Parse};
+use crate::role;
 use crate::split::{self, ShardName, SplitKeys};
 use crate::tensor::TensorInfo;
 use aeolus_source::Map;
@@ -120,8 +121,14 @@ impl GgufFile {
                 };
                 return Err(split_error(map.path(), error));
             }
-            let start = (data_offset + info.offset) as usize;
-            let range = start..start + info.bytes() as usize;
+            let range = match info.bytes() as usize {
+                // An empty tensor may lie anywhere.
+                0 => 0..0,
+                bytes => {
+                    let start = (data_offset + info.offset) as usize;
+                    start..start + bytes
+                }
+            };
             self.by_name.insert(info.name.clone(), self.places.len());
             self.places.push(TensorPlace { shard, range });
             self.header.tensors.push(info);
@@ -173,6 +180,43 @@ impl GgufFile {
         }
     }
 
+    /// Checks that the file holds a model, and that something can be computed from each of its
+    /// tensors: none is empty, none has a foreign type.
+    ///
+    /// # Errors
+    /// [`Error::NotAModel`] for an importance matrix, an adapter, a projector, a vocabulary;
+    /// [`Error::Unusable`] names the first tensor that is not usable.
+    pub fn require_model(&self) -> Result<(), Error> {
+        let path = self.maps[0].path();
+        if let Some((what, way_out)) =
+            role::not_a_model(self.metadata(), !self.tensors().is_empty())
+        {
+            return Err(Error::NotAModel {
+                path: path.into(),
+                what,
+                way_out,
+            });
+        }
+        self.require_usable()
+    }
+
+    /// Checks that something can be computed from each tensor.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`].
+    pub fn require_usable(&self) -> Result<(), Error> {
+        for info in self.tensors() {
+            if let Some(problem) = info.unusable() {
+                return Err(Error::Unusable {
+                    path: self.maps[self.place(info).shard].path().into(),
+                    tensor: info.name.clone(),
+                    problem,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The mapped files, one for each shard in order.
     pub fn maps(&self) -> &[Arc<Map>] {
         &self.maps
@@ -213,6 +257,10 @@ impl Shard {
                 }));
             }
         };
+        if let Some(offset) = second_file(&header, &map) {
+            let path = path.into();
+            return Err(Error::Joined { path, offset });
+        }
         let keys = SplitKeys::read(&header.metadata)
             .map_err(|error| split_error(path, SplitError::Metadata(error)))?;
         Ok(Self {
@@ -248,6 +296,22 @@ impl Shard {
             .check(name.number, name.count)
             .map_err(|error| split_error(self.map.path(), error))
     }
+}
+
+/// Where another file begins behind the last tensor, if one does.
+fn second_file(header: &Header<'_>, bytes: &[u8]) -> Option<u64> {
+    let ends = header
+        .tensors
+        .iter()
+        .map(|info| info.offset.saturating_add(info.bytes()));
+    let end = header.data_offset.checked_add(ends.max().unwrap_or(0))?;
+    let padded = end.checked_next_multiple_of(header.alignment.into())?;
+    [end, padded].into_iter().find(|&offset| {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|start| bytes.get(start..));
+        rest.is_some_and(|rest| rest.starts_with(b"GGUF"))
+    })
 }
 
 fn split_error(path: &Path, error: SplitError) -> Error {

@@ -1,10 +1,12 @@
 //! The shape of a tensor, row length first.
 
-/// One to four dimensions in GGUF order: `dims()[0]` is the length of a row, whose elements lie
+/// Up to four dimensions in GGUF order: `dims()[0]` is the length of a row, whose elements lie
 /// next to each other; the last dimension varies slowest. Hugging Face and safetensors list the
 /// same dimensions the other way round ([`from_hf`](Self::from_hf), [`to_hf`](Self::to_hf)).
 ///
-/// No dimension is zero and the product is at most [`MAX_ELEMS`](Self::MAX_ELEMS), so that
+/// The shape of a weight has a dimension and none of them is zero. Files also hold scalars, which
+/// have no dimension and one element, and empty tensors, of which a dimension is zero
+/// ([`from_file`](Self::from_file)). The product is at most [`MAX_ELEMS`](Self::MAX_ELEMS), so that
 /// neither elements nor bytes of any tensor type overflow 64 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
@@ -45,8 +47,24 @@ impl Shape {
     /// # Errors
     /// [`ShapeError`] if there are not 1 to 4 dimensions, one is 0, or the product is too large.
     pub fn from_gguf(dims: &[u64]) -> Result<Self, ShapeError> {
+        if dims.is_empty() {
+            return Err(ShapeError::Dims { found: 0, max: 4 });
+        }
+        let shape = Self::from_file(dims)?;
+        match dims.iter().position(|&dim| dim == 0) {
+            Some(index) => Err(ShapeError::Zero { index }),
+            None => Ok(shape),
+        }
+    }
+
+    /// A shape as files have it: a scalar, which has no dimension, and an empty tensor are fine.
+    ///
+    /// # Errors
+    /// [`ShapeError`] for more than 4 dimensions, or too large a product. Dimensions of 0 count as
+    /// 1 in it, so that no product of some of the dimensions overflows.
+    pub fn from_file(dims: &[u64]) -> Result<Self, ShapeError> {
         let (count, mut padded) = match (u8::try_from(dims.len()), [1; 4]) {
-            (Ok(count @ 1..=4), padded) => (count, padded),
+            (Ok(count @ 0..=4), padded) => (count, padded),
             _ => {
                 return Err(ShapeError::Dims {
                     found: dims.len() as u64,
@@ -55,12 +73,9 @@ impl Shape {
             }
         };
         let mut elems = 1u64;
-        for (index, (&dim, slot)) in dims.iter().zip(&mut padded).enumerate() {
-            if dim == 0 {
-                return Err(ShapeError::Zero { index });
-            }
+        for (&dim, slot) in dims.iter().zip(&mut padded) {
             elems = elems
-                .checked_mul(dim)
+                .checked_mul(dim.max(1))
                 .filter(|&elems| elems <= Self::MAX_ELEMS)
                 .ok_or(ShapeError::Overflow)?;
             *slot = dim;
@@ -104,11 +119,19 @@ impl Shape {
     pub const fn elems(&self) -> u64 {
         self.cols() * self.rows()
     }
+
+    /// True if a dimension is 0.
+    pub const fn is_empty(&self) -> bool {
+        self.elems() == 0
+    }
 }
 
-/// `4096 x 32000`, row length first.
+/// `4096 x 32000`, row length first; `scalar` without dimensions.
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.count == 0 {
+            return f.pad("scalar");
+        }
         let text: Vec<String> = self.dims().iter().map(u64::to_string).collect();
         f.pad(&text.join(" x "))
     }
@@ -155,5 +178,25 @@ mod tests {
         for dims in [&[(1 << 60) + 1][..], &[1 << 31, 1 << 30], &[u64::MAX, 2]] {
             assert_eq!(Shape::from_gguf(dims), Err(ShapeError::Overflow));
         }
+    }
+
+    #[test]
+    fn files_may_have_scalars_and_empty_tensors() {
+        let scalar = Shape::from_file(&[]).unwrap();
+        assert_eq!((scalar.cols(), scalar.rows(), scalar.elems()), (1, 1, 1));
+        assert_eq!((scalar.dims(), &*scalar.to_string()), (&[][..], "scalar"));
+        let empty = Shape::from_file(&[4, 0]).unwrap();
+        assert_eq!((empty.elems(), empty.rows(), empty.cols()), (0, 0, 4));
+        assert!(empty.is_empty() && !scalar.is_empty());
+        assert_eq!(empty.to_string(), "4 x 0");
+        for dims in [
+            &[0, u64::MAX, 2][..],
+            &[u64::MAX, u64::MAX, 0],
+            &[1 << 60, 0, 2],
+        ] {
+            assert_eq!(Shape::from_file(dims), Err(ShapeError::Overflow));
+        }
+        let dims = ShapeError::Dims { found: 5, max: 4 };
+        assert_eq!(Shape::from_file(&[0; 5]), Err(dims));
     }
 }

@@ -48,10 +48,20 @@ pub enum Error {
         limit: u64,
     },
     /// A file that should be text holds other bytes.
-    #[error("{}: is no text", path.display())]
+    #[error("{}: is not a text file", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is something else than it should be.
+    #[error("{}: {}", path.display(), found.instead_of(expected))]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: crate::Kind,
+        /// What it should be, with its article.
+        expected: &'static str,
     },
     /// The file is not the one that was opened any more.
     #[error("{}: changed while it was being read ({what})", path.display())]

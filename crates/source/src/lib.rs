@@ -10,7 +10,9 @@
 //!   left on a disk, files that one run at a time may write.
 //! - [`read_small`]: a file that is read whole, within a bound.
 //! - [`Sums`]: the `SHA256SUMS` of a folder.
-//! - [`count_json_values`]: what a JSON text would take, before it is read.
+//! - [`count_json_values`]: what a JSON text would take, before it is read; [`standard_json`]: the
+//!   same text without what only Python takes for JSON.
+//! - [`what_is`]: what a file is that is not what its name promises.
 //! - [`FileId`]: whether two paths or handles are one file.
 //!
 //! # What happens when a mapped file changes
@@ -39,6 +41,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod json;
+mod kind;
 mod lost;
 mod map;
 mod small;
@@ -46,7 +49,8 @@ mod sums;
 
 pub use disk::{FileId, available_bytes, open_locked, read_at, write_at};
 pub use error::Error;
-pub use json::count_json_values;
+pub use json::{PYTHON_NUMBERS, count_json_values, standard_json};
+pub use kind::{Class, Kind, refuse_other_kinds, what_is};
 #[cfg(unix)]
 pub use lost::report_lost_pages;
 pub use map::Map;

@@ -80,6 +80,16 @@ impl<'a> Cursor<'a> {
         self.bytes.get(self.position..).unwrap_or_default()
     }
 
+    /// Bytes of the whole file, if known.
+    pub(crate) fn file_len(&self) -> Option<u64> {
+        self.end
+    }
+
+    /// True if the whole file is known to have no bytes.
+    pub(crate) fn is_empty_file(&self) -> bool {
+        self.end == Some(0)
+    }
+
     /// Bytes from here to the end of the file, if known.
     fn left(&self) -> Option<u64> {
         self.end.map(|end| end.saturating_sub(self.position()))

@@ -35,8 +35,8 @@ pub struct Header<'a> {
     pub alignment: u32,
     /// The key-value pairs, `general.alignment` included.
     pub metadata: Metadata<'a>,
-    /// The tensors in the order of the file. Checked: names differ, rows are whole blocks,
-    /// offsets are aligned, no two overlap, and all lie within the file if its size was given.
+    /// The tensors in the order of the file. Checked: names differ, rows are whole blocks (of types
+    /// that are not foreign), offsets are aligned, no two overlap, and all lie within the file if its size was given.
     pub tensors: Vec<TensorInfo>,
     /// Bytes from the start of the file to the data section.
     pub data_offset: u64,
@@ -65,7 +65,8 @@ impl<'a> Header<'a> {
             place: Subject::Preamble,
         };
         match parser.header() {
-            Ok(header) => {
+            Ok(mut header) => {
+                measure(&mut header, file_len);
                 check_places(&header, file_len)?;
                 Ok(Parse::Done(header))
             }
@@ -127,8 +128,8 @@ impl<'a> Parser<'a, '_> {
         let (version, endian) = self.preamble()?;
         self.cursor.encoding = Encoding::of(version, endian);
         let length_bytes = self.cursor.encoding.length_bytes();
-        // Name of one byte, one dimension, type, offset; key of one byte, type, one byte.
-        let each_tensor = length_bytes.saturating_mul(2).saturating_add(17);
+        // Name of one byte, no dimension, type, offset; key of one byte, type, one byte.
+        let each_tensor = length_bytes.saturating_add(17);
         let each_pair = length_bytes.saturating_add(6);
         self.cursor.mark();
         let tensors = self
@@ -157,11 +158,10 @@ impl<'a> Parser<'a, '_> {
         const MAGIC: &[u8; 4] = b"GGUF";
         let start = self.cursor.peek();
         let start = start.get(..MAGIC.len()).unwrap_or(start);
-        if !MAGIC.starts_with(start) {
-            return Err(Kind::Magic {
-                found: start.to_vec(),
-            }
-            .into());
+        if !MAGIC.starts_with(start) || self.cursor.is_empty_file() {
+            let found = start.to_vec();
+            let kind = aeolus_source::what_is(self.cursor.peek(), self.cursor.file_len());
+            return Err(kind.map_or(Kind::Magic { found }, Kind::OtherKind).into());
         }
         self.cursor.chunk::<4>()?;
         self.cursor.mark();
@@ -243,18 +243,43 @@ impl<'a> Parser<'a, '_> {
         for dim in &mut *dims {
             *dim = self.cursor.length()?;
         }
-        let shape = Shape::from_gguf(dims).map_err(Kind::Shape)?;
+        let shape = Shape::from_file(dims).map_err(Kind::Shape)?;
         self.cursor.mark();
-        let id = self.cursor.number()?;
-        let ty = TensorType::from_id(id).ok_or(Kind::TensorType { id })?;
-        check::row(&shape, ty)?;
+        let ty = TensorType::from_id(self.cursor.number()?);
+        if !ty.is_foreign() {
+            check::row(&shape, ty)?;
+        }
         self.cursor.mark();
         Ok(TensorInfo {
             name: name.into(),
             shape,
             ty,
             offset: self.cursor.number()?,
+            measured: None,
         })
+    }
+}
+
+/// Gives a size to the tensors of foreign types whose layout is not known, or does not fit: the
+/// distance to the next tensor, the last one's to the end of the file.
+fn measure(header: &mut Header<'_>, file_len: Option<u64>) {
+    if !header.tensors.iter().any(|info| info.ty.is_foreign()) {
+        return;
+    }
+    let mut offsets: Vec<u64> = header.tensors.iter().map(|info| info.offset).collect();
+    offsets.sort_unstable();
+    let end = file_len.map(|len| len.saturating_sub(header.data_offset));
+    for info in &mut header.tensors {
+        if !info.ty.is_foreign() || info.shape.is_empty() {
+            continue;
+        }
+        let after = offsets.partition_point(|&offset| offset <= info.offset);
+        let next = offsets.get(after).copied().or(end);
+        let measured = next.map(|next| next.saturating_sub(info.offset));
+        let known = info.ty.row_bytes(info.shape.cols()).is_some();
+        if !known || measured.is_some_and(|bytes| bytes < info.bytes()) {
+            info.measured = measured;
+        }
     }
 }
 
@@ -267,15 +292,34 @@ fn check_places(header: &Header<'_>, file_len: Option<u64>) -> Result<(), Format
             kind,
         })
     };
-    let mut order: Vec<&TensorInfo> = header.tensors.iter().collect();
+    if let Some(info) = header
+        .tensors
+        .iter()
+        .find(|info| !info.offset.is_multiple_of(header.alignment.into()))
+    {
+        let (offset, alignment) = (info.offset, header.alignment);
+        return wrong(info, Kind::Unaligned { offset, alignment });
+    }
+    // An empty tensor has no bytes that could lie wrongly.
+    let tensors = header.tensors.iter().filter(|info| !info.shape.is_empty());
+    let mut order: Vec<&TensorInfo> = tensors.collect();
     if !order.is_sorted_by_key(|info| info.offset) {
         order.sort_by_key(|info| info.offset);
     }
     let mut before: Option<(&TensorInfo, u64)> = None;
     for info in &order {
-        let (offset, bytes, alignment) = (info.offset, info.bytes(), header.alignment);
-        if !offset.is_multiple_of(alignment.into()) {
-            return wrong(info, Kind::Unaligned { offset, alignment });
+        let (offset, bytes) = (info.offset, info.bytes());
+        // No type packs 64 weights into a byte: so all weights can be counted.
+        let needed = info.shape.elems().div_ceil(64);
+        if let Some(left) = info.measured.filter(|&left| left > 0 && left < needed) {
+            let (what, claimed) = ("a number of elements", info.shape.elems());
+            let kind = Kind::TooLong {
+                what,
+                claimed,
+                needed,
+                left,
+            };
+            return wrong(info, kind);
         }
         if let Some((other, end)) = before.filter(|&(_, end)| offset < end) {
             let other = other.name.clone();
@@ -296,10 +340,13 @@ fn check_places(header: &Header<'_>, file_len: Option<u64>) -> Result<(), Format
     let room = found.saturating_sub(header.data_offset);
     match order
         .iter()
-        .find(|info| info.offset.saturating_add(info.bytes()) > room)
+        .find(|info| info.offset.saturating_add(info.bytes().max(1)) > room)
     {
         Some(info) => {
-            let expected = header.data_offset.saturating_add(end);
+            let expected = header
+                .data_offset
+                .saturating_add(end)
+                .max(found.saturating_add(1));
             wrong(info, Kind::DataTruncated { expected, found })
         }
         None => Ok(()),

@@ -257,6 +257,7 @@ fn place(
             shape: spec.shape,
             ty: spec.ty,
             offset,
+            measured: None,
         });
         offset = end;
     }

@@ -81,7 +81,7 @@ fn byte_orders_are_compared_as_numbers() {
     turned[0].3[34 * 4900 + 1] ^= 1;
     let (_y, b) = file_of(3, Endian::Big, &pairs, &turned);
     let text: Vec<String> = differences(&a, &b).iter().map(|d| d.to_string()).collect();
-    let expected = "tensor q: 1 of 170000 bytes differ, the first at 166600";
+    let expected = "tensor q: 1 of 170000 bytes differs, the first at 166600";
     assert_eq!(text, [expected]);
 }
 
