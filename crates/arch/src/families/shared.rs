@@ -1,0 +1,129 @@
+//! Lines that many families have in common.
+
+use crate::{Absent, Dim, Field, Key, Line, Require, Required, TensorLine};
+use Dim::{Hidden, Vocab};
+
+pub(super) const LAYERS: Line = Key::line(
+    Field::Layers,
+    &["num_hidden_layers"],
+    "block_count",
+    Absent::Error,
+);
+pub(super) const CONTEXT: Line = Key::line(
+    Field::Context,
+    &["max_position_embeddings"],
+    "context_length",
+    Absent::Error,
+);
+pub(super) const HIDDEN: Line = Key::line(
+    Field::Hidden,
+    &["hidden_size"],
+    "embedding_length",
+    Absent::Error,
+);
+pub(super) const FEED_FORWARD: Line = Key::line(
+    Field::FeedForward,
+    &["intermediate_size"],
+    "feed_forward_length",
+    Absent::Error,
+);
+pub(super) const HEADS: Line = Key::line(
+    Field::Heads,
+    &["num_attention_heads"],
+    "attention.head_count",
+    Absent::Error,
+);
+/// Files of the first models lack it: every head has its own keys and values.
+pub(super) const KV_HEADS: Line = Key::line(
+    Field::KvHeads,
+    &["num_key_value_heads"],
+    "attention.head_count_kv",
+    Absent::Same(Field::Heads),
+);
+pub(super) const NORM_EPS: Line = Key::line(
+    Field::NormEps,
+    &["rms_norm_eps"],
+    "attention.layer_norm_rms_epsilon",
+    Absent::Error,
+);
+
+/// The base of the rotary wavelengths, with what the family's class takes for none.
+pub(super) const fn rotary_base(default: f64) -> Line {
+    Key::line(
+        Field::RotaryBase,
+        &["rope_theta"],
+        "rope.freq_base",
+        Absent::Is(default),
+    )
+}
+
+/// The size of a head's keys, with what the family's class takes for none.
+pub(super) const fn head_dim(absent: Absent) -> Line {
+    Key::line(
+        Field::HeadDim,
+        &["head_dim"],
+        "attention.key_length",
+        absent,
+    )
+}
+
+/// The size of a head's values: that of its keys, written where that is.
+pub(super) const VALUE_DIM: Line = Key::line(
+    Field::ValueDim,
+    &[],
+    "attention.value_length",
+    Absent::Same(Field::HeadDim),
+);
+
+/// The size of the vocabulary, for families that write a key for it.
+pub(super) const VOCAB: Line =
+    Key::line(Field::Vocab, &["vocab_size"], "vocab_size", Absent::Error);
+
+/// The same for families whose files have no key for it: the rows of the embedding say it.
+pub(super) const VOCAB_OF_EMBEDDING: Line =
+    Key::unwritten(Field::Vocab, &["vocab_size"], "vocab_size", Absent::Error);
+
+/// How much of a head is rotated: all of it.
+pub(super) const ROTARY_DIMS: Line = Key::line(
+    Field::RotaryDims,
+    &[],
+    "rope.dimension_count",
+    Absent::HeadDim,
+);
+
+/// The same for families that write no key for it.
+pub(super) const ROTARY_DIMS_READ: Line = Key::unwritten(
+    Field::RotaryDims,
+    &[],
+    "rope.dimension_count",
+    Absent::Default,
+);
+
+/// Conversion writes no window, as the reference does; files that have the key are run with it.
+pub(super) const SLIDING_WINDOW_READ: Line = Key::unwritten(
+    Field::SlidingWindow,
+    &[],
+    "attention.sliding_window",
+    Absent::Default,
+);
+
+pub(super) const LM_HEAD: TensorLine =
+    TensorLine::model("lm_head.weight", "output.weight", &[Vocab, Hidden]).untied();
+pub(super) const EMBEDDING: TensorLine = TensorLine::model(
+    "model.embed_tokens.weight",
+    "token_embd.weight",
+    &[Vocab, Hidden],
+);
+pub(super) const FINAL_NORM: TensorLine =
+    TensorLine::model("model.norm.weight", "output_norm.weight", &[Hidden]);
+
+/// The gate is SiLU's.
+pub(super) const SILU: Require = Require {
+    config: "hidden_act",
+    values: Required::Words(&["silu", "swish"]),
+};
+
+/// The field that declares biases of the attention's projections.
+pub(super) const ATTENTION_BIAS: Option<&str> = Some("attention_bias");
+/// The field that declares biases of the feed-forward network.
+pub(super) const MLP_BIAS: Option<&str> = Some("mlp_bias");
