@@ -17,7 +17,7 @@ pub fn is_encodable(ty: TensorType) -> bool {
 
 /// Whether [`decode_rows`] can read this type.
 pub fn is_decodable(ty: TensorType) -> bool {
-    Cpu::scalar().decodes(ty)
+    ty == TensorType::F64 || Cpu::scalar().decodes(ty)
 }
 
 /// Encodes rows of `cols` weights as type `ty` into little-endian bytes.
@@ -46,7 +46,8 @@ pub fn encode_rows(
 /// Decodes rows of `cols` weights of type `ty`.
 ///
 /// `bytes` needs no alignment; `out` holds the weights of all rows, so its length tells how many
-/// there are. Any bytes decode to something: a scale may be NaN or infinite.
+/// there are. Any bytes decode to something: a scale may be NaN or infinite. F64 is rounded to the
+/// nearest f32, beyond its range to infinity; no encoder writes it.
 ///
 /// # Errors
 ///
@@ -137,11 +138,15 @@ impl Cpu {
         cols: usize,
         out: &mut [f32],
     ) -> Result<(), DecodeError> {
-        if !self.decodes(ty) {
+        if !is_decodable(ty) {
             return Err(DecodeError::NotDecodable { ty });
         }
         check_lengths(ty, cols, out.len(), bytes.len())?;
-        self.decode(ty, bytes, out);
+        match ty {
+            // Some merges store it. It is rare: one plain loop for every processor.
+            TensorType::F64 => decode_f64(bytes, out),
+            _ => self.decode(ty, bytes, out),
+        }
         Ok(())
     }
 
@@ -165,6 +170,12 @@ impl Cpu {
     }
 }
 
+fn decode_f64(bytes: &[u8], out: &mut [f32]) {
+    for (y, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+        *y = f64::from_le_bytes(*bytes) as f32;
+    }
+}
+
 /// Checks that `elems` weights in rows of `cols` take `bytes` bytes.
 fn check_lengths(
     ty: TensorType,
@@ -179,7 +190,7 @@ fn check_lengths(
     if !elems.is_multiple_of(cols) {
         return Err(ShapeError::Rows { found: elems, cols });
     }
-    // No overflow: a block has at most 4 bytes per element, and the elements exist as f32.
+    // No overflow: a block has at most 8 bytes per element, and the elements exist as f32.
     let expected = elems / block * ty.block_bytes();
     if bytes != expected {
         return Err(ShapeError::Bytes {

@@ -15,9 +15,11 @@ fn out_for(ty: TensorType, elems: usize) -> Vec<u8> {
 }
 
 #[test]
-fn thirteen_types_have_a_codec() {
+fn thirteen_types_have_a_codec_and_f64_is_only_read() {
     assert_eq!(encodable().count(), 13);
-    assert_eq!(TensorType::all().filter(|ty| is_decodable(*ty)).count(), 13);
+    let decodable: Vec<_> = TensorType::all().filter(|ty| is_decodable(*ty)).collect();
+    assert_eq!(decodable.len(), 14);
+    assert!(decodable.contains(&TensorType::F64) && !is_encodable(TensorType::F64));
     let ty = TensorType::IQ2_XS;
     assert_eq!(
         encode_rows(ty, &[0.0; 256], 256, None, &mut [0; 74]),
@@ -209,6 +211,15 @@ fn any_bytes_decode() {
             decode_rows(ty, &bytes, cols, &mut vec![0.0; 8 * cols]).unwrap();
         }
     }
+}
+
+#[test]
+fn f64_is_rounded_to_the_nearest_f32() {
+    let x = [1.0, 0.1, 1.0 + f64::from(f32::EPSILON) / 2.0, -1e300, 1e-60];
+    let bytes: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let mut y = [0.0; 5];
+    decode_rows(TensorType::F64, &bytes, 5, &mut y).unwrap();
+    assert_eq!(y, [1.0, 0.1, 1.0, f32::NEG_INFINITY, 0.0]);
 }
 
 #[test]

@@ -28,7 +28,8 @@ pub struct Cpu(&'static Codec);
 
 impl Cpu {
     /// The fastest set of this machine, or the one that the environment variable `AEOLUS_CPU`
-    /// (`scalar`, `portable`, `avx2`, `avx512`) names. Decided once per process.
+    /// (`scalar`, `portable`, `avx2`, `avx512`) names. Decided once per process, for encoding and
+    /// for [dot products](super::dot) alike.
     ///
     /// # Errors
     ///
@@ -36,8 +37,8 @@ impl Cpu {
     pub fn select() -> Result<Self, CpuError> {
         static CHOICE: OnceLock<Result<Cpu, CpuError>> = OnceLock::new();
         CHOICE
-            .get_or_init(|| match std::env::var("AEOLUS_CPU") {
-                Ok(asked) if !asked.is_empty() => Self::named(&asked),
+            .get_or_init(|| match std::env::var_os("AEOLUS_CPU") {
+                Some(asked) if !asked.is_empty() => Self::named(&asked.to_string_lossy()),
                 _ => Ok(Self::available().last().unwrap_or(Self::scalar())),
             })
             .clone()
@@ -75,6 +76,11 @@ impl Cpu {
     /// `scalar`, `portable`, `avx2` or `avx512`.
     pub fn name(self) -> &'static str {
         self.0.name
+    }
+
+    /// Its place among all sets, slowest first.
+    pub(crate) fn rank(name: &str) -> Option<usize> {
+        SETS.iter().position(|codec| codec.name == name)
     }
 
     /// Whether there is an encoder for the type.

@@ -131,9 +131,9 @@ impl Activations {
 /// Rounds up to 256 activations; what is missing stays zero.
 fn quantize_unit(x: &[f32], unit: &mut ActivationUnit, paired: &mut PairedUnit) {
     for (block, x) in x.chunks(32).enumerate() {
-        let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-        let d = largest / 127.0;
-        // A subnormal scale has no inverse: such a block is zero for every purpose.
+        let d = largest_magnitude(x) / 127.0;
+        // A subnormal scale has no inverse: such a block is zero for every purpose. Nor has that
+        // of a block with an infinity or a NaN, which reaches every product of the block.
         let inverse = if d >= f32::MIN_POSITIVE { 1.0 / d } else { 0.0 };
         let q = &mut unit.q[32 * block..32 * block + x.len()];
         for (q, x) in q.iter_mut().zip(x) {
@@ -149,6 +149,15 @@ fn quantize_unit(x: &[f32], unit: &mut ActivationUnit, paired: &mut PairedUnit) 
         paired.d_nibbles[block] = if block % 2 == 0 { d } else { d / 16.0 };
         paired.minus_sum32[block] = unit.minus_sum32[block];
     }
+}
+
+/// The largest magnitude; infinite if there is an infinity, NaN if there is a NaN.
+///
+/// Without their sign, floats are ordered as their bits are, with the infinity above all numbers and
+/// NaN above that. A maximum of floats would pass over NaN, and it takes more instructions.
+fn largest_magnitude(x: &[f32]) -> f32 {
+    let magnitudes = x.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+    f32::from_bits(magnitudes.fold(0, u32::max))
 }
 
 /// Nearest integer, ties to even, of a number within ±127.5 (anything else is cut to that).
@@ -210,6 +219,20 @@ mod tests {
         assert_eq!(unit.minus_sum32[0], -unit.d[0] * sum as f32);
         activations.quantize(&[0.0; 32], 32);
         assert_eq!(activations.token(0).units[0].d[0], 0.0);
-        activations.quantize(&[f32::NAN; 32], 32);
+    }
+
+    #[test]
+    fn a_block_with_a_value_that_is_not_finite_has_such_a_scale() {
+        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in [0, 7, 31] {
+                let mut x = [1.5; 64];
+                x[place] = bad;
+                let mut activations = Activations::new();
+                activations.quantize(&x, 64);
+                let unit = &activations.token(0).units[0];
+                assert!(!unit.d[0].is_finite(), "{bad} at {place}");
+                assert_eq!(unit.d[1], 1.5 / 127.0, "the next block is as ever");
+            }
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! Which kernels this machine runs, and the safe methods that check every length first.
 
-use std::sync::OnceLock;
-
 use aeolus_gguf::TensorType;
 
 use super::activations::{Activations, Token};
 use super::formats::{has_integer_kernel, with_format};
 use super::panel::{Panel, QuantPanel};
 use super::{PANEL, scalar};
+use crate::Cpu;
 
 /// `AEOLUS_CPU` asks for kernels that do not exist or that this machine cannot run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,19 +140,21 @@ static SETS: &[&Kernels] = &[
 ];
 
 impl Kernels {
-    /// The fastest kernels that this machine runs, or those that the environment variable
-    /// `AEOLUS_CPU` (`scalar`, `avx2`, `avx512`) names. Decided once per process.
+    /// The kernels that go with [`Cpu::select`]: the fastest that this machine runs or, where the
+    /// environment variable `AEOLUS_CPU` names a set, the fastest up to that one. Some sets have no
+    /// kernels of their own (`portable` multiplies as `scalar` does), or need more of the processor
+    /// for products than for encoding.
     ///
     /// # Errors
-    /// [`CpuError`] if the variable names kernels that cannot run here.
+    /// [`CpuError`] if the variable names a set that does not exist or cannot run here.
     pub fn detect() -> Result<&'static Self, CpuError> {
-        static CHOICE: OnceLock<Result<&'static Kernels, CpuError>> = OnceLock::new();
-        CHOICE
-            .get_or_init(|| match std::env::var("AEOLUS_CPU") {
-                Ok(asked) if !asked.is_empty() => Self::named(&asked),
-                _ => Ok(Self::available().last().unwrap_or(&SCALAR)),
-            })
-            .clone()
+        Ok(Self::up_to(Cpu::select()?))
+    }
+
+    /// The fastest kernels that this machine runs and that are no faster than `cpu`.
+    pub fn up_to(cpu: Cpu) -> &'static Self {
+        let within = |kernels: &&Self| Cpu::rank(kernels.name) <= Cpu::rank(cpu.name());
+        Self::available().filter(within).last().unwrap_or(&SCALAR)
     }
 
     /// The kernels of this name.

@@ -284,7 +284,7 @@ fn one_token_with_rows_of_floats() {
             ),
         ];
         for (ty, bytes) in &encoded {
-            let decode = |bytes: &[u8]| match ty {
+            let decode = |bytes: &[u8]| match *ty {
                 T::F32 => f32::from_le_bytes(bytes.try_into().unwrap()),
                 T::F16 => f16_to_f32(u16::from_le_bytes(bytes.try_into().unwrap())),
                 _ => bf16_to_f32(u16::from_le_bytes(bytes.try_into().unwrap())),
@@ -359,4 +359,63 @@ fn short_outputs_are_refused() {
         .last()
         .unwrap()
         .matmul_f32(&[0.0; 32], 32, operands);
+}
+
+/// What is not finite, in weights or in activations, must not become a number on its way.
+#[test]
+fn values_that_are_not_finite_reach_the_products() {
+    let sets = kernel_sets();
+    let mut random = Random(8);
+    for (ty, halves) in FORMATS {
+        let cols = 768;
+        let row_bytes = cols / ty.block_elems() * ty.block_bytes();
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for in_weights in [true, false] {
+                let mut rows = random.blocks(ty, halves, 3 * cols / ty.block_elems());
+                let mut x = random.floats(6 * cols);
+                // Nibbles and scales at random may be zeros; the whole block is not.
+                let damaged = match in_weights {
+                    true => {
+                        let at = row_bytes + 5 * ty.block_bytes() % row_bytes + halves[0];
+                        rows[at..at + 2].copy_from_slice(&f32_to_f16(bad).to_le_bytes());
+                        |token: usize, row: usize| row == 1 && token < 6
+                    }
+                    false => {
+                        x[3 * cols + 300] = bad;
+                        |token: usize, _: usize| token == 3
+                    }
+                };
+                let mut activations = Activations::new();
+                activations.quantize(&x, cols);
+                for kernels in &sets {
+                    let mut panel = QuantPanel::new();
+                    kernels.pack_quant(ty, &rows, cols, &mut panel);
+                    let mut tiles = vec![0.0; 6 * PANEL];
+                    kernels.matmul_quant(&panel, &activations, &mut tiles, PANEL);
+                    for (token, tile) in tiles.chunks_exact(PANEL).enumerate() {
+                        let mut y = [0.0; 3];
+                        kernels.matvec(ty, &rows, &activations, token, &mut y);
+                        for row in 0..3 {
+                            let case = format!("{} {ty} {bad} {token} {row}", kernels.name());
+                            let finite = !damaged(token, row);
+                            assert_eq!(y[row].is_finite(), finite, "{case}: {}", y[row]);
+                            assert_eq!(tile[row].is_finite(), finite, "{case}: {}", tile[row]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn kernels_are_those_of_the_set_or_the_fastest_below_it() {
+    let multiplies = |name: &str| Some(Kernels::up_to(crate::Cpu::named(name).ok()?).name());
+    assert_eq!(multiplies("scalar"), Some("scalar"));
+    assert_eq!(multiplies("portable"), Some("scalar"));
+    for kernels in Kernels::available() {
+        if crate::Cpu::named(kernels.name()).is_ok() {
+            assert_eq!(multiplies(kernels.name()), Some(kernels.name()));
+        }
+    }
 }
