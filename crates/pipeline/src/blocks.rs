@@ -63,7 +63,7 @@ pub(crate) fn cut(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use TensorType::*;
+    use TensorType as T;
 
     fn sizes(rows: u64, cols: u64, targets: &[TensorType], threads: usize) -> Vec<u64> {
         let blocks = cut(7, rows, cols, targets.iter().copied(), threads);
@@ -78,22 +78,31 @@ mod tests {
 
     #[test]
     fn one_square_tensor_is_even_work_for_two_threads() {
-        assert_eq!(sizes(4096, 4096, &[Q4_K], 2), [512; 8]);
-        let q2 = sizes(4096, 4096, &[Q2_K, Q8_0], 2);
+        assert_eq!(sizes(4096, 4096, &[T::Q4_K], 2), [512; 8]);
+        let q2 = sizes(4096, 4096, &[T::Q2_K, T::Q8_0], 2);
         assert_eq!(q2.len() % 2, 0);
         assert!(q2.iter().all(|rows| rows * 1344 >= PIECE_BYTES), "{q2:?}");
     }
 
     #[test]
     fn small_and_odd_tensors_are_whole() {
-        assert_eq!(sizes(1, 4096, &[F32], 2), [1]);
-        assert_eq!(sizes(256, 256, &[Q4_K], 8), [256]);
-        assert_eq!(sizes(1031, 4096, &[Q4_K], 2), [516, 515]);
+        assert_eq!(sizes(1, 4096, &[T::F32], 2), [1]);
+        assert_eq!(sizes(256, 256, &[T::Q4_K], 8), [256]);
+        assert_eq!(sizes(1031, 4096, &[T::Q4_K], 2), [516, 515]);
     }
 
     #[test]
     fn memory_is_bounded_for_any_number_of_threads() {
-        let all = [Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Q4_0, Q5_0, Q8_0];
+        let all = [
+            T::Q2_K,
+            T::Q3_K,
+            T::Q4_K,
+            T::Q5_K,
+            T::Q6_K,
+            T::Q4_0,
+            T::Q5_0,
+            T::Q8_0,
+        ];
         for threads in [1, 2, 7, 64, 512] {
             for (rows, cols) in [(4096, 4096), (14336, 4096), (4096, 14336), (32000, 4096)] {
                 let most = *sizes(rows, cols, &all, threads).iter().max().unwrap();

@@ -15,7 +15,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// What belongs to a file being written is something else.
-    #[error("{}: is no regular file, remove it first", path.display())]
+    #[error("{}: is not a regular file, remove it first", path.display())]
     NotAFile {
         /// The partial file.
         path: PathBuf,

@@ -10,6 +10,7 @@ use crate::targets::{self, Target};
 use crate::{Cancel, Error, Event, Output, Progress, room};
 use aeolus_checkpoint::Checkpoint;
 use aeolus_gguf::TensorType;
+use aeolus_recipe::Vintage;
 use aeolus_source::{FileId, Map, Sum, Sums};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -35,9 +36,9 @@ pub enum Via {
 }
 
 impl Via {
-    /// What publishers do: bf16 checkpoints went through f16, others have no reason to.
-    pub fn default_for(source: TensorType) -> Self {
-        if source == TensorType::BF16 {
+    /// What the tools of a vintage do: those of 2023 made f16 of bf16 checkpoints first.
+    pub fn default_for(vintage: Vintage, source: TensorType) -> Self {
+        if source == TensorType::BF16 && vintage.facts().through_f16 {
             Self::F16
         } else {
             Self::Source
@@ -227,13 +228,13 @@ impl Run<'_> {
         ];
         let planned = tensors.iter().zip(&output.types().tensors);
         let quantized = planned.filter(|(_, planned)| planned.ty.is_quantized());
+        let vintage = output.types().vintage;
+        let via = |ty| self.options.via.unwrap_or(Via::default_for(vintage, ty));
         let mut via: Vec<&str> = quantized
-            .map(
-                |(tensor, _)| match self.options.via.unwrap_or(Via::default_for(tensor.ty)) {
-                    Via::F16 => "f16",
-                    Via::Source => "source",
-                },
-            )
+            .map(|(tensor, _)| match via(tensor.ty) {
+                Via::F16 => "f16",
+                Via::Source => "source",
+            })
             .collect();
         via.sort_unstable();
         via.dedup();
@@ -303,6 +304,8 @@ impl Run<'_> {
             known: &known,
             tail: &tail,
             via: self.options.via,
+            // All outputs of a run have one recipe.
+            vintage: self.outputs[0].1.types().vintage,
             ahead: 2 * self.threads,
             progress: self.progress,
             cancel: self.cancel,

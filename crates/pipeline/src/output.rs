@@ -3,7 +3,7 @@
 use crate::Error;
 use aeolus_checkpoint::Forecastable;
 use aeolus_gguf::{Endian, HeaderSpec, Layout, TensorSpec};
-use aeolus_recipe::{FileType, ModelShape, Plan, Vintage};
+use aeolus_recipe::{FileType, ModelShape, Plan};
 
 /// The container of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +36,6 @@ pub struct Output {
 impl Output {
     /// Plans a file from what is known of a model without its weights.
     ///
-    /// Recipe 2023-11 carries the tokenizer's merges where there are any, as the files of that
-    /// time did; the current one does not.
-    ///
     /// # Errors
     /// [`Error::Recipe`] if a rule matches nothing or a type does not fit a row,
     /// [`Error::BigEndianVersion`] for a big-endian file below version 3.
@@ -59,13 +56,16 @@ impl Output {
             .map(|t| (t.name.clone(), t.shape))
             .collect();
         let model = ModelShape {
-            architecture: facts.hyper.architecture.clone(),
-            layers: facts.hyper.layers,
-            heads: facts.hyper.heads,
-            kv_heads: facts.hyper.kv_heads,
+            architecture: facts.hyper.family().architecture.into(),
+            layers: facts.hyper.layers(),
+            heads: facts.hyper.heads(),
+            kv_heads: facts.hyper.kv_heads(),
+            tokenizer: facts.tokenizer.model.clone(),
+            has_biases: facts.tensors.iter().any(|t| t.name.ends_with(".bias")),
+            has_rotary_factors: facts.tensors.iter().any(|t| t.name.starts_with("rope_f")),
         };
         let plan = aeolus_recipe::plan(&model, &shapes, file_type, recipe)?;
-        let merges = recipe.vintage == Vintage::V2023_11;
+        let merges = plan.vintage.facts().sentencepiece_merges;
         let metadata = facts.output_metadata(file_type.ftype_id(), merges);
         let layout = Layout::new(HeaderSpec {
             version: format.version,

@@ -8,6 +8,7 @@ use crate::tile::Tile;
 use crate::{Cancel, Error, Event, Progress, TILE_WEIGHTS, Via};
 use aeolus_checkpoint::{Checkpoint, Tensor};
 use aeolus_gguf::Endian;
+use aeolus_recipe::Vintage;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -22,6 +23,7 @@ pub(crate) struct Pass<'a> {
     pub known: &'a [u64],
     pub tail: &'a Tail,
     pub via: Option<Via>,
+    pub vintage: Vintage,
     /// How many blocks before its turn a block's pages are asked for.
     pub ahead: usize,
     pub progress: &'a dyn Progress,
@@ -121,7 +123,9 @@ impl Pass<'_> {
             .map(|(target, bytes)| is_wanted(target, block, *bytes as u64, self.known))
             .collect();
 
-        let via = self.via.unwrap_or(Via::default_for(tensor.ty));
+        let via = self
+            .via
+            .unwrap_or(Via::default_for(self.vintage, tensor.ty));
         let decode_needed = targets
             .iter()
             .zip(&wanted)

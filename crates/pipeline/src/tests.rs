@@ -422,7 +422,7 @@ fn what_depends_on_something_else_is_started_over() {
 fn another_recipe_for_the_same_name_is_started_over() {
     let source = notus_mini();
     let other = |vintage, output_type| aeolus_recipe::Options {
-        vintage,
+        vintage: Some(vintage),
         output_type,
         ..aeolus_recipe::Options::default()
     };

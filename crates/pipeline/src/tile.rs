@@ -86,6 +86,13 @@ impl Tile<'_> {
         aeolus_quant::encode_rows(ty, tile, self.cols, None, out).map_err(|e| match e {
             EncodeError::NonFinite { index, value } => {
                 let (row, col) = self.place(index);
+                if let Some(value) = self.double(row, col).filter(|value| value.is_finite()) {
+                    let what = format!(
+                        "weight [{row}, {col}] = {value:e} is beyond the largest number of F32, to \
+                         which F64 is rounded"
+                    );
+                    return Error::codec(self.tensor, what);
+                }
                 Error::NonFinite {
                     path: source_path(self.tensor),
                     tensor: self.tensor.name.clone(),
@@ -139,6 +146,17 @@ impl Tile<'_> {
     /// Row and column of a weight of the tile, in output order.
     fn place(&self, index: usize) -> (usize, usize) {
         (self.first_row + index / self.cols, index % self.cols)
+    }
+
+    /// The weight that the source has there, if those are doubles: it was rounded to f32.
+    fn double(&self, row: usize, col: usize) -> Option<f64> {
+        let start = (self.tensor.row_map.source_row(row) * self.cols + col) * 8;
+        let bytes = self.tensor.bytes().get(start..start + 8)?;
+        let bytes: [u8; 8] = bytes.try_into().ok()?;
+        (self.tensor.ty == TensorType::F64).then(|| match self.endian {
+            Endian::Little => f64::from_le_bytes(bytes),
+            Endian::Big => f64::from_be_bytes(bytes),
+        })
     }
 
     fn overflow(&self, e: &Overflow, advice: &'static str) -> Error {

@@ -52,6 +52,20 @@ pub enum Error {
         /// What was given.
         found: String,
     },
+    /// A model that the tools of a vintage could not convert.
+    #[error(
+        "recipe {vintage} has no files of such a model ({architecture}): the tools of that time did \
+         not know {what}; --recipe {} makes them",
+        Vintage::Current
+    )]
+    VintageLacks {
+        /// The vintage.
+        vintage: Vintage,
+        /// What its tools did not know.
+        what: &'static str,
+        /// The model's architecture.
+        architecture: String,
+    },
     /// A tensor rule that is no pattern and type.
     #[error("tensor rule {found:?} is not of the form REGEX=TYPE, as in ffn_down=Q6_K")]
     RuleSyntax {
@@ -59,7 +73,7 @@ pub enum Error {
         found: String,
     },
     /// A tensor rule whose pattern does not compile.
-    #[error("tensor rule pattern {pattern:?} is no regular expression: {problem}")]
+    #[error("tensor rule pattern {pattern:?} is not a regular expression: {problem}")]
     RulePattern {
         /// The pattern.
         pattern: String,
@@ -68,7 +82,8 @@ pub enum Error {
     },
     /// A tensor rule whose pattern is in no tensor's name.
     #[error(
-        "tensor rule {pattern}={ty} matches none of the {tensors} tensors{}",
+        "tensor rule {pattern}={ty} matches none of the {}{}",
+        count(*tensors),
         nearest_names(near)
     )]
     RuleMatchesNothing {
@@ -118,12 +133,6 @@ pub enum Error {
         ty: TensorType,
         /// Where the tensor went.
         why: &'static str,
-    },
-    /// An architecture that the tables say nothing about.
-    #[error("no recipe for architecture {found:?}, expected \"llama\"")]
-    Architecture {
-        /// The architecture given.
-        found: String,
     },
     /// A tensor of a layer that the model does not have.
     #[error("tensor {tensor} is of layer {layer}, expected less than the model's {layers} layers")]

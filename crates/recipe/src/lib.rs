@@ -7,7 +7,8 @@
 //! plan.
 //!
 //! - [`FileType`]: the named mixes, their ids, sizes and words.
-//! - [`Vintage`], [`Mix`], [`Rule`]: the tables, one for November 2023 and one for today.
+//! - [`Vintage`]: what the tools of a year did, one table for November 2023 and one for today;
+//!   [`Mix`] and [`Rule`] are the types they gave.
 //! - [`plan`]: shapes and [`Options`] in, a [`Plan`] out: type, bytes and deciding rule of every
 //!   tensor.
 //! - [`parse_tensor_type`], [`parse_tensor_rule`]: what a user types, checked.
@@ -30,8 +31,7 @@
 //!
 //! # Limits
 //!
-//! The tables hold what the reference does for the architecture `llama` (Mistral included)
-//! without experts; another architecture is an error.
+//! The tables hold what the reference does for dense models.
 //!
 //! # Example
 //!
@@ -39,7 +39,14 @@
 //! use aeolus_gguf::{Shape, TensorType};
 //! use aeolus_recipe::{FileType, ModelShape, Options, plan};
 //!
-//! let model = ModelShape { architecture: "llama".into(), layers: 32, heads: 32, kv_heads: 8 };
+//! let model = ModelShape {
+//!     architecture: "llama".into(),
+//!     tokenizer: "llama".into(),
+//!     layers: 32,
+//!     heads: 32,
+//!     kv_heads: 8,
+//!     ..ModelShape::default()
+//! };
 //! let tensors = [
 //!     ("blk.0.ffn_down.weight", Shape::from_gguf(&[14336, 4096])?),
 //!     ("blk.0.ffn_norm.weight", Shape::from_gguf(&[4096])?),
@@ -59,10 +66,12 @@ mod near;
 mod parse;
 mod plan;
 mod role;
+mod vintage;
 
 pub use error::{Error, Misfit};
 pub use file_type::FileType;
-pub use mix::{Layers, Mix, Models, Rule, Vintage};
+pub use mix::{Layers, Mix, Models, Rule};
 pub use parse::{TENSOR_TYPES, parse_tensor_rule, parse_tensor_type};
 pub use plan::{Fallback, ModelShape, Options, Plan, PlannedTensor, plan};
 pub use role::Role;
+pub use vintage::{Vintage, VintageFacts};

@@ -1,72 +1,13 @@
 //! Mixes: tables of rules, walked from the top, that give a tensor its block type.
 
-mod current;
-mod v2023_11;
+pub(crate) mod current;
+pub(crate) mod v2023_11;
 
-use crate::{Error, FileType, ModelShape, Role};
+use crate::{FileType, ModelShape, Role};
 use aeolus_gguf::TensorType;
 use std::fmt;
 
-/// The date of a mix: the same file type held other block types over the years.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Vintage {
-    /// llama.cpp as it was in November 2023, when most published tables were made.
-    #[default]
-    V2023_11,
-    /// llama.cpp as it is now (late 2026).
-    Current,
-}
-
-impl Vintage {
-    /// Every vintage, oldest first.
-    pub const ALL: [Self; 2] = [Self::V2023_11, Self::Current];
-
-    /// `2023-11` or `current`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::V2023_11 => "2023-11",
-            Self::Current => "current",
-        }
-    }
-
-    /// The vintage of a [`name`](Self::name), in any letter case.
-    ///
-    /// # Errors
-    /// [`Error::UnknownVintage`] for any other name.
-    pub fn parse(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|vintage| vintage.name().eq_ignore_ascii_case(name.trim()))
-            .ok_or_else(|| Error::UnknownVintage {
-                found: name.to_owned(),
-            })
-    }
-
-    /// Its tables.
-    pub const fn mix(self) -> &'static Mix {
-        match self {
-            Self::V2023_11 => &v2023_11::MIX,
-            Self::Current => &current::MIX,
-        }
-    }
-}
-
-impl fmt::Display for Vintage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl std::str::FromStr for Vintage {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::parse(name)
-    }
-}
-
-/// The tables of a vintage.
+/// The rules of a vintage.
 #[derive(Debug)]
 pub struct Mix {
     /// The first that fits decides; a matrix that none fits gets the file's base type.

@@ -115,11 +115,11 @@ mod tests {
             ("ffn=", r#"tensor rule "ffn=" is not"#),
             (
                 "ffn(=Q4_K",
-                r#"tensor rule pattern "ffn(" is no regular expression: unclosed group"#,
+                r#"tensor rule pattern "ffn(" is not a regular expression: unclosed group"#,
             ),
             (
                 "a{1000}{1000}{1000}=Q4_K",
-                r#"tensor rule pattern "a{1000}{1000}{1000}" is no regular expression: "#,
+                r#"tensor rule pattern "a{1000}{1000}{1000}" is not a regular expression: "#,
             ),
             (
                 "ffn=Q4_L",

@@ -2,18 +2,14 @@
 
 mod overrides;
 
-use crate::mix::Vintage;
 use crate::role::{Role, kept_f32};
-use crate::{Error, FileType, Misfit, parse};
+use crate::{Error, FileType, Misfit, Vintage, parse};
 use aeolus_gguf::{Shape, TensorType};
 use overrides::Overrides;
 use regex::Regex;
 
-/// The architectures whose mixes the tables hold, as GGUF spells them. Mistral is a `llama`.
-const ARCHITECTURES: [&str; 1] = ["llama"];
-
-/// What a mix asks about a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What vintages and their mixes ask about a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelShape {
     /// GGUF's name of the architecture, `llama`.
     pub architecture: String,
@@ -23,13 +19,20 @@ pub struct ModelShape {
     pub heads: u32,
     /// Key-value heads.
     pub kv_heads: u32,
+    /// GGUF's name of the tokenizer's kind: `llama` for SentencePiece, `gpt2` for byte-level BPE,
+    /// `none`.
+    pub tokenizer: String,
+    /// Some tensor is a bias.
+    pub has_biases: bool,
+    /// A tensor has factors of the rotary frequencies.
+    pub has_rotary_factors: bool,
 }
 
 /// How a plan may differ from the default mix.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Which year's mix.
-    pub vintage: Vintage,
+    /// Which year's mix; `None` for the model's [default](Vintage::default_for).
+    pub vintage: Option<Vintage>,
     /// Rules of the user's own, in order: a tensor whose GGUF name the pattern is found in
     /// (anywhere in it) gets the type; the first match wins, over the options below too.
     /// Tensors that are no weight matrices stay F32 whatever a rule says.
@@ -120,7 +123,8 @@ impl Plan {
 /// as output too. Order does not matter for the result, and is kept.
 ///
 /// # Errors
-/// [`Error::Architecture`] and [`Error::Layer`] for a model the tables do not cover;
+/// [`Error::VintageLacks`] for a model that the vintage's tools could not convert, [`Error::Layer`]
+/// for a tensor of a layer that the model has not;
 /// [`Error::NotWritable`], [`Error::RuleMatchesNothing`], [`Error::RuleMatchesF32`],
 /// [`Error::RuleShadowed`] and [`Error::OptionDecidesNothing`] for options that name an
 /// impossible type or have no effect; [`Error::Fallbacks`] under
@@ -132,11 +136,10 @@ pub fn plan(
     file_type: FileType,
     options: &Options,
 ) -> Result<Plan, Error> {
-    if !ARCHITECTURES.contains(&model.architecture.as_str()) {
-        return Err(Error::Architecture {
-            found: model.architecture.clone(),
-        });
-    }
+    let vintage = match options.vintage {
+        Some(vintage) => vintage.check(model).map(|()| vintage)?,
+        None => Vintage::default_for(model),
+    };
     let named = options.tensor_types.iter().map(|rule| rule.1);
     for ty in named
         .chain(options.output_type)
@@ -151,13 +154,14 @@ pub fn plan(
     let mut decider = Decider {
         model,
         file_type,
+        vintage,
         options,
         tied,
         overrides: Overrides::new(options, tied),
     };
     let mut plan = Plan {
         file_type,
-        vintage: options.vintage,
+        vintage,
         tensors: Vec::with_capacity(tensors.len()),
         bytes: 0,
         weights: 0,
@@ -217,6 +221,7 @@ impl Plan {
 struct Decider<'a> {
     model: &'a ModelShape,
     file_type: FileType,
+    vintage: Vintage,
     options: &'a Options,
     /// There is no output: the embedding serves as one.
     tied: bool,
@@ -241,7 +246,7 @@ impl Decider<'_> {
         } else {
             self.mix(role, layer)
         };
-        let ty = self.options.vintage.mix().fitting(wanted, shape.cols());
+        let ty = self.vintage.facts().mix.fitting(wanted, shape.cols());
         let bytes = ty
             .row_bytes(shape.cols())
             .and_then(|row| row.checked_mul(shape.rows()))
@@ -268,7 +273,7 @@ impl Decider<'_> {
 
     /// The file type's own choice for a weight matrix.
     fn mix(&self, role: Role, layer: Option<u64>) -> (TensorType, String) {
-        let (file_type, vintage) = (self.file_type, self.options.vintage);
+        let (file_type, vintage) = (self.file_type, self.vintage);
         let base = file_type.base();
         if !file_type.is_quantized() {
             return (base, format!("{file_type} file"));
@@ -276,7 +281,7 @@ impl Decider<'_> {
         if self.options.pure {
             return (base, format!("pure {file_type}: {base}"));
         }
-        let mix = vintage.mix();
+        let mix = vintage.facts().mix;
         let (role, note) = match role {
             Role::TokenEmbd if self.tied && mix.tied_embedding != role => {
                 (mix.tied_embedding, " (the embedding is the output too)")

@@ -3,6 +3,8 @@
 use aeolus_gguf::{Shape, TensorType};
 use aeolus_recipe::{FileType, ModelShape, Options, Plan, Vintage, plan};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::path::Path;
 
 fn golden(name: &str) -> Value {
     let path = format!(
@@ -29,9 +31,11 @@ fn planned(
         layers,
         heads,
         kv_heads,
+        tokenizer: "llama".into(),
+        ..ModelShape::default()
     };
     let options = Options {
-        vintage,
+        vintage: Some(vintage),
         no_fallback: true,
         ..Options::default()
     };
@@ -157,4 +161,94 @@ fn the_tensors_of_notus_mini_in_every_golden_file() {
         }
     }
     assert_eq!(compared, 3 * 2 * 75 + 3 * 12 * 75);
+}
+
+/// A number of a schema's second line, `n_embd=1024, ...`.
+fn header(schema: &str, key: &str) -> u64 {
+    let line = schema.lines().nth(1).unwrap().trim_start_matches("# ");
+    let mut pairs = line.split(", ").filter_map(|pair| pair.split_once('='));
+    let value = pairs.find(|(name, _)| *name == key).unwrap().1;
+    value.parse().unwrap()
+}
+
+/// The matrices of a dense model with heads of 128.
+fn matrices(schema: &str) -> Vec<(String, Shape)> {
+    let [hidden, ff, vocab, layers, heads, kv_heads] = [
+        "n_embd",
+        "n_ff",
+        "n_vocab",
+        "n_layer",
+        "n_head",
+        "n_head_kv",
+    ]
+    .map(|key| header(schema, key));
+    let shape = |dims: [u64; 2]| Shape::from_gguf(&dims).unwrap();
+    let mut all = vec![
+        ("output.weight".to_owned(), shape([hidden, vocab])),
+        ("token_embd.weight".to_owned(), shape([hidden, vocab])),
+    ];
+    for layer in 0..layers {
+        for (part, dims) in [
+            ("attn_k", [hidden, kv_heads * 128]),
+            ("attn_output", [heads * 128, hidden]),
+            ("attn_q", [hidden, heads * 128]),
+            ("attn_v", [hidden, kv_heads * 128]),
+            ("ffn_down", [ff, hidden]),
+            ("ffn_gate", [hidden, ff]),
+            ("ffn_up", [hidden, ff]),
+        ] {
+            all.push((format!("blk.{layer}.{part}.weight"), shape(dims)));
+        }
+    }
+    all
+}
+
+#[test]
+fn the_types_of_published_models_are_the_references() {
+    let Some(reference) = std::env::var_os("AEOLUS_REFERENCE") else {
+        println!("AEOLUS_REFERENCE is not set: no schema is compared");
+        return;
+    };
+    let folder = Path::new(&reference).join("golden/schema");
+    for (name, architecture, tokenizer) in [
+        ("qwen3-0.6b", "qwen3", "gpt2"),
+        ("qwen3-14b", "qwen3", "gpt2"),
+        ("meta-llama-3.1-70b-instruct", "llama", "gpt2"),
+    ] {
+        let schema = std::fs::read_to_string(folder.join(format!("{name}.schema"))).unwrap();
+        let number = |key| u32::try_from(header(&schema, key)).unwrap();
+        let model = ModelShape {
+            architecture: architecture.into(),
+            layers: number("n_layer"),
+            heads: number("n_head"),
+            kv_heads: number("n_head_kv"),
+            tokenizer: tokenizer.into(),
+            ..ModelShape::default()
+        };
+        let tensors = matrices(&schema);
+        let mut compared = 0;
+        for section in schema.split("\n[").skip(1) {
+            let mut lines = section.lines();
+            let (file, base) = lines.next().unwrap().split_once("] ").unwrap();
+            // Types that are not made yet.
+            let Ok(file_type) = FileType::parse(file) else {
+                continue;
+            };
+            let others: HashMap<&str, &str> = lines.filter_map(|l| l.split_once(' ')).collect();
+            let plan = plan(&model, &tensors, file_type, &Options::default()).unwrap();
+            assert_eq!(plan.vintage, Vintage::Current);
+            for tensor in &plan.tensors {
+                let expected = others.get(&*tensor.name).unwrap_or(&base).to_uppercase();
+                let rule = &tensor.rule;
+                assert_eq!(
+                    tensor.ty.name(),
+                    expected,
+                    "{name} {file} {}: {rule}",
+                    tensor.name
+                );
+            }
+            compared += 1;
+        }
+        assert!(compared >= 15, "{name}: {compared} file types");
+    }
 }

@@ -57,6 +57,8 @@ impl Tiny {
             layers: self.layers,
             heads: self.heads,
             kv_heads: self.kv_heads,
+            tokenizer: "llama".into(),
+            ..ModelShape::default()
         };
         plan(&model, &self.tensors(), file_type, options)
     }
@@ -72,7 +74,7 @@ impl Tiny {
 
 fn of(vintage: Vintage) -> Options {
     Options {
-        vintage,
+        vintage: Some(vintage),
         ..Options::default()
     }
 }
@@ -114,6 +116,8 @@ fn the_true_layer_number_decides_whatever_the_order() {
         layers: 16,
         heads: 8,
         kv_heads: 8,
+        tokenizer: "llama".into(),
+        ..ModelShape::default()
     };
     let mut reversed = tiny.tensors();
     reversed.reverse();
@@ -361,7 +365,7 @@ fn output_and_embedding_types_name_one_tensor_each() {
     for vintage in Vintage::ALL {
         let output_only = Options {
             embedding_type: None,
-            vintage,
+            vintage: Some(vintage),
             ..options.clone()
         };
         let plan = tied.plan(F::Q2_K, &output_only);
@@ -387,6 +391,8 @@ fn output_and_embedding_types_name_one_tensor_each() {
         layers: 0,
         heads: 1,
         kv_heads: 1,
+        tokenizer: "llama".into(),
+        ..ModelShape::default()
     };
     for (output_type, embedding_type, expected) in [
         (
@@ -404,6 +410,10 @@ fn output_and_embedding_types_name_one_tensor_each() {
         let error = plan_error(&model, &only_norm, &options);
         assert!(error.ends_with(expected), "{error}");
     }
+}
+
+fn square() -> Shape {
+    Shape::from_gguf(&[256, 256]).unwrap()
 }
 
 fn plan_error(model: &ModelShape, tensors: &[(&str, Shape)], options: &Options) -> String {
@@ -526,20 +536,22 @@ fn models_and_types_outside_the_tables_are_errors() {
         layers: 1,
         heads: 1,
         kv_heads: 1,
+        tokenizer: "llama".into(),
+        ..ModelShape::default()
     };
-    assert_eq!(
-        plan_error(&falcon, &[], &Options::default()),
-        r#"no recipe for architecture "falcon", expected "llama""#
-    );
+    let of_2023 = of(Vintage::V2023_11);
+    let error = plan_error(&falcon, &[], &of_2023);
+    assert!(error.contains("--recipe current"), "{error}");
+    let unnamed = plan(&falcon, &[("a", square())], F::F16, &Options::default()).unwrap();
+    assert_eq!(unnamed.vintage, Vintage::Current);
     let llama = ModelShape {
         architecture: "llama".into(),
         ..falcon
     };
-    let square = Shape::from_gguf(&[256, 256]).unwrap();
     assert_eq!(
         plan_error(
             &llama,
-            &[("blk.1.attn_q.weight", square)],
+            &[("blk.1.attn_q.weight", square())],
             &Options::default()
         ),
         "tensor blk.1.attn_q.weight is of layer 1, expected less than the model's 1 layers"
@@ -576,6 +588,8 @@ fn a_plan_without_tensors_weighs_nothing() {
         layers: 0,
         heads: 1,
         kv_heads: 1,
+        tokenizer: "llama".into(),
+        ..ModelShape::default()
     };
     let none: [(&str, Shape); 0] = [];
     let plan = plan(&llama, &none, F::Q4_K_M, &Options::default()).unwrap();

@@ -11,7 +11,7 @@ use Models::{Any, Grouped4, Llama70B};
 use Role::{AttnOutput, AttnV, FfnDown, Output};
 use aeolus_gguf::TensorType as T;
 
-pub(super) const MIX: Mix = Mix {
+pub(crate) const MIX: Mix = Mix {
     rules: RULES,
     fallbacks: &[
         (T::Q2_K, T::Q4_0),

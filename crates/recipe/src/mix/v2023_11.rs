@@ -15,7 +15,7 @@ use Models::{Any, Llama70B};
 use Role::{AttnOutput, AttnV, FfnDown, FfnGate, FfnUp, Output};
 use aeolus_gguf::TensorType as T;
 
-pub(super) const MIX: Mix = Mix {
+pub(crate) const MIX: Mix = Mix {
     rules: RULES,
     fallbacks: &[
         (T::Q2_K, T::Q4_0),
