@@ -19,6 +19,9 @@ pub const QUANTIZATION_VERSION: u32 = 2;
 pub struct OpenOptions {
     /// Whether a tokenizer has to be there.
     pub tokenizer: TokenizerMode,
+    /// How a byte-level BPE tokenizer cuts a text, by GGUF's name (`llama-bpe`), where tokenizer.json
+    /// does not describe a known way. `None` recognises it.
+    pub pre: Option<String>,
     /// What the model is called, in file names and in `general.name`; it must pass
     /// [`check_name`](crate::check_name). `None` takes the folder's name, or a GGUF file's
     /// `general.name`.
@@ -55,20 +58,23 @@ pub enum TokenizerMode {
 pub struct Checkpoint {
     /// The start of output file names: `notus-7b-v1`. Holds no separator.
     pub name: String,
-    /// GGUF keys without merges, `general.file_type` and `general.quantization_version`: see
-    /// [`output_metadata`](Self::output_metadata).
+    /// GGUF keys without `general.file_type` and `general.quantization_version`, and for a folder
+    /// without merges: see [`output_metadata`](Self::output_metadata).
     pub metadata: Metadata<'static>,
     /// Sizes and constants.
     pub hyper: Hyperparameters,
     /// In the order of the shards, then of the offsets inside each.
     pub tensors: Vec<Tensor>,
-    /// The tokenizer's BPE merges, two pieces joined by a space; apart from the metadata since
-    /// only some outputs carry them.
+    /// The BPE merges of a folder's tokenizer, two pieces joined by a space; apart from the metadata
+    /// since only some outputs carry them. Those of a GGUF file stay in its metadata.
     pub merges: Option<Array<'static>>,
     /// The tokenizer in short.
     pub tokenizer: TokenizerFacts,
     /// Byte order of the tensors' bytes; big only for big-endian GGUF files.
     pub endian: Endian,
+    /// What was found and not carried over, or settled between files that disagree: a paragraph
+    /// each, to be shown before any work.
+    pub notes: Vec<String>,
 }
 
 /// A checkpoint's facts without its weights: enough to forecast every output's size.
@@ -87,6 +93,8 @@ pub struct Forecastable {
     pub merges: Option<Array<'static>>,
     /// As [`Checkpoint::tokenizer`].
     pub tokenizer: TokenizerFacts,
+    /// As [`Checkpoint::notes`].
+    pub notes: Vec<String>,
 }
 
 /// One tensor of a checkpoint. Its bytes are mapped, not copied.
@@ -184,10 +192,11 @@ impl Checkpoint {
 
 impl Forecastable {
     /// The facts of config.json (its path, or its folder's) and the tokenizer files beside it,
-    /// or of a GGUF file. No weights are needed; element types are what config.json claims.
+    /// or of a GGUF file. Where weights are there, their headers are read, and the tensors are those
+    /// of [`open`]; without, or with shards missing, they are what config.json claims.
     ///
     /// # Errors
-    /// As [`open`], but for the weights.
+    /// As [`open`], but for weights that are missing.
     pub fn from_config(path: &Path, options: &OpenOptions) -> Result<Self, Error> {
         options.check_name()?;
         match locate(path)? {
@@ -212,6 +221,7 @@ impl From<&Checkpoint> for Forecastable {
             tensors: checkpoint.tensors.iter().map(Tensor::facts).collect(),
             merges: checkpoint.merges.clone(),
             tokenizer: checkpoint.tokenizer.clone(),
+            notes: checkpoint.notes.clone(),
         }
     }
 }
@@ -268,6 +278,8 @@ fn output_metadata(
             out.insert(FILE_TYPE_KEY, file_type);
         }
         if key.starts_with("tokenizer.") && out.get(QUANTIZATION_VERSION_KEY).is_none() {
+            // Architectures without a key for the vocabulary have the type behind their last key.
+            out.insert(FILE_TYPE_KEY, file_type);
             out.insert(QUANTIZATION_VERSION_KEY, QUANTIZATION_VERSION);
         }
         out.insert(Cow::Owned(key.to_owned()), value.clone());

@@ -1,104 +1,38 @@
 //! config.json of a Hugging Face checkpoint, read and checked.
 
+mod fields;
 mod rope;
 
 pub(crate) use rope::RopeScaling;
 
+use crate::error::Brief;
 use crate::json::{Object, describe};
+use crate::notes::Notes;
 use crate::{Error, Limits, files};
+use aeolus_arch as arch;
+use aeolus_arch::{
+    Absent, FAMILIES, Family, Field, Hyperparameters, Kind, Presence, Required, family_of_class,
+};
 use aeolus_gguf::TensorType;
+use rope::Rope;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
-
-/// The sizes that fix every tensor's shape, and the constants that inference needs.
-///
-/// All sizes are at least 1; `heads` is a multiple of `kv_heads`; `head_dim` is even.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Hyperparameters {
-    /// GGUF's name of the architecture: `llama`, which Mistral shares.
-    pub architecture: String,
-    /// Layers ("blocks").
-    pub layers: u32,
-    /// Elements of a token's vector between layers.
-    pub hidden: u32,
-    /// Elements between the feed-forward network's two halves.
-    pub ff: u32,
-    /// Attention heads (queries).
-    pub heads: u32,
-    /// Key and value heads, each shared by `heads / kv_heads` queries.
-    pub kv_heads: u32,
-    /// Elements of one head.
-    pub head_dim: u32,
-    /// Rows of the embedding: tokens, padding included.
-    pub vocab: u32,
-    /// Positions the model was trained for.
-    pub context: u32,
-    /// Epsilon of the RMS norms.
-    pub norm_eps: f32,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f32,
-    /// The output projection is the embedding, and no tensor of its own.
-    pub tied_embeddings: bool,
-}
-
-impl Hyperparameters {
-    /// Rows of attn_q: `heads * head_dim`.
-    pub fn q_rows(&self) -> u64 {
-        u64::from(self.heads) * u64::from(self.head_dim)
-    }
-
-    /// Rows of attn_k and attn_v: `kv_heads * head_dim`.
-    pub fn kv_rows(&self) -> u64 {
-        u64::from(self.kv_heads) * u64::from(self.head_dim)
-    }
-
-    /// Checks the relations between sizes; `error` makes an error of a key and a problem.
-    pub(crate) fn check(
-        &self,
-        keys: &SizeKeys,
-        limits: &Limits,
-        error: impl Fn(&str, String) -> Error,
-    ) -> Result<(), Error> {
-        if !self.heads.is_multiple_of(self.kv_heads) {
-            let heads = self.heads;
-            let problem = format!("{} does not divide the {heads} heads", self.kv_heads);
-            return Err(error(keys.kv_heads, problem));
-        }
-        if !self.head_dim.is_multiple_of(2) {
-            let problem = format!(
-                "a head of {} elements is odd, rotary embeddings turn pairs",
-                self.head_dim
-            );
-            return Err(error(keys.head_dim, problem));
-        }
-        let max = limits.dimension;
-        if self.q_rows() > max.into() {
-            let problem = format!("{} heads of it make more than {max} rows", self.heads);
-            return Err(error(keys.head_dim, problem));
-        }
-        Ok(())
-    }
-}
-
-/// What the keys of the sizes are called in the file at hand.
-pub(crate) struct SizeKeys {
-    pub(crate) kv_heads: &'static str,
-    pub(crate) head_dim: &'static str,
-}
 
 /// All that config.json says about a model.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) hyper: Hyperparameters,
     pub(crate) rope_scaling: RopeScaling,
-    /// attn_q, attn_k, attn_v and attn_output have biases.
-    pub(crate) attention_bias: bool,
-    /// ffn_gate, ffn_up and ffn_down have biases.
-    pub(crate) mlp_bias: bool,
-    /// `torch_dtype` (or `dtype`): what the weights claim to be. Absent means F32 to the
-    /// libraries that read it.
-    pub(crate) source_type: TensorType,
+    /// The output projection is the embedding, and no tensor of its own.
+    pub(crate) tied_embeddings: bool,
+    /// The fields that declare biases and are true.
+    biases: Vec<&'static str>,
+    /// `dtype` or `torch_dtype` with its value: what the weights are said to be.
+    dtype: Option<(&'static str, String)>,
+    /// How the weights are quantized, if the file says that they are. Files of models that were
+    /// merged into unquantized weights often still say it.
+    pub(crate) quantization: Option<String>,
     /// Special token ids, `(bos, 1)`: those that are whole numbers.
     pub(crate) token_ids: Vec<(&'static str, u32)>,
 }
@@ -108,7 +42,7 @@ pub(crate) const TOKEN_KINDS: [&str; 7] = ["bos", "eos", "unk", "sep", "pad", "c
 
 impl Config {
     /// Reads config.json.
-    pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Self, Error> {
+    pub(crate) fn read(path: &Path, limits: &Limits, notes: &Notes) -> Result<Self, Error> {
         let value: Value =
             files::read_value(path, limits.config_bytes, limits)?.ok_or_else(|| {
                 Error::NotACheckpoint {
@@ -116,75 +50,81 @@ impl Config {
                     problem: "no such file: a checkpoint folder holds config.json".into(),
                 }
             })?;
-        Self::parse(&Object::new(path, &value)?, limits)
+        Self::parse(&Object::new(path, &value)?, limits, notes)
     }
 
-    pub(crate) fn parse(o: &Object<'_>, limits: &Limits) -> Result<Self, Error> {
-        let is_mistral = match architecture(o)? {
-            "MistralForCausalLM" => true,
-            "LlamaForCausalLM" => false,
-            other => {
-                return Err(o.error(
-                    "architectures",
-                    format!(
-                        "{other} is not supported, supported are MistralForCausalLM and \
-                         LlamaForCausalLM"
-                    ),
-                ));
+    pub(crate) fn parse(o: &Object<'_>, limits: &Limits, notes: &Notes) -> Result<Self, Error> {
+        let class = architecture(o)?;
+        let Some(family) = family_of_class(class) else {
+            return Err(o.error("architectures", why_unknown(class)));
+        };
+        tell_model_type(o, class, notes);
+        let (values, rope) = hyperparameters(o, class, family, limits, notes)?;
+        let bounds = limits.bounds();
+        let hyper = Hyperparameters::complete(family, values, &bounds).map_err(|problem| {
+            let names = family.key(problem.field).map_or(&[][..], |key| key.config);
+            o.error(names.first().unwrap_or(&"top level"), problem.problem)
+        })?;
+        refuse_unsupported(o, &hyper)?;
+        fields::tell_window(o, hyper.context(), class, family, notes);
+        fields::tell_unused(o, family, notes);
+        let mut biases: Vec<&'static str> = Vec::new();
+        for line in family.tensors {
+            if let Presence::Bias(Some(key)) = line.presence
+                && o.bool(key)? == Some(true)
+            {
+                biases.push(key);
             }
-        };
-        refuse_unsupported(o)?;
-        let size = |key| o.required(key, o.size(key, limits.dimension)?);
-        let heads = size("num_attention_heads")?;
-        let kv_heads = match o.size("num_key_value_heads", limits.dimension)? {
-            Some(kv_heads) => kv_heads,
-            // Files of the first Llama models lack the key: every head has its own.
-            None if !is_mistral => heads,
-            None => return Err(o.error("num_key_value_heads", "missing")),
-        };
-        let hidden = size("hidden_size")?;
-        let head_dim = match o.size("head_dim", limits.dimension)? {
-            Some(head_dim) => head_dim,
-            None if hidden % heads == 0 => hidden / heads,
-            None => {
-                let problem = format!("{hidden} is not a multiple of the {heads} heads");
-                return Err(o.error("hidden_size", problem));
-            }
-        };
-        let rope_scaling = RopeScaling::parse(o)?;
-        let hyper = Hyperparameters {
-            architecture: "llama".into(),
-            layers: o.required(
-                "num_hidden_layers",
-                o.size("num_hidden_layers", limits.layers)?,
-            )?,
-            hidden,
-            ff: size("intermediate_size")?,
-            heads,
-            kv_heads,
-            head_dim,
-            vocab: o.required("vocab_size", o.size("vocab_size", limits.vocab)?)?,
-            context: o.required(
-                "max_position_embeddings",
-                o.size("max_position_embeddings", u32::MAX)?,
-            )?,
-            norm_eps: o.required("rms_norm_eps", o.positive_f32("rms_norm_eps")?)?,
-            rope_theta: rope::theta(o)?,
-            tied_embeddings: o.bool("tie_word_embeddings")?.unwrap_or(false),
-        };
-        let keys = SizeKeys {
-            kv_heads: "num_key_value_heads",
-            head_dim: "head_dim",
-        };
-        hyper.check(&keys, limits, |key, problem| o.error(key, problem))?;
+        }
         Ok(Self {
             hyper,
-            rope_scaling,
-            attention_bias: o.bool("attention_bias")?.unwrap_or(false),
-            mlp_bias: o.bool("mlp_bias")?.unwrap_or(false),
-            source_type: source_type(o)?,
+            rope_scaling: rope.scaling,
+            // Without the key the framework ties them, but for Llama, Mistral and Qwen.
+            tied_embeddings: o
+                .bool("tie_word_embeddings")?
+                .unwrap_or(class.starts_with("SmolLM3")),
+            biases,
+            dtype: ["dtype", "torch_dtype"]
+                .into_iter()
+                .find_map(|key| Some((key, o.get(key)?.as_str()?.to_owned()))),
+            quantization: quantization(o)?,
             token_ids: token_ids(o)?,
         })
+    }
+
+    /// Whether there are biases that a field declares; those without a field are always there.
+    pub(crate) fn declares_bias(&self, key: Option<&str>) -> bool {
+        key.is_none_or(|key| self.biases.contains(&key))
+    }
+
+    /// The type that the weights are said to have, for a forecast without them: where they are
+    /// there, their own types count. F32 where nothing is said or the word names no type that is
+    /// read, which becomes a note unless it is `auto`.
+    pub(crate) fn source_type(&self, path: &Path, notes: &Notes) -> TensorType {
+        let Some((key, name)) = &self.dtype else {
+            return TensorType::F32;
+        };
+        let name = name.trim().to_ascii_lowercase();
+        match name.strip_prefix("torch.").unwrap_or(&name) {
+            // Weights of 64 bits are rounded to 32.
+            "float32" | "fp32" | "float" | "float64" | "fp64" | "double" | "auto" => {
+                TensorType::F32
+            }
+            "float16" | "fp16" | "half" => TensorType::F16,
+            "bfloat16" | "bf16" => TensorType::BF16,
+            other => {
+                let kind = match other.starts_with("float8") {
+                    true => {
+                        "a floating-point type of 8 bits (fp8), which is not read: the \
+                             original weights of 16 bits are needed"
+                    }
+                    false => "not a type of weights that is read",
+                };
+                let other = Brief(other);
+                notes.add(path, format_args!("{key}: {other} is {kind}"));
+                TensorType::F32
+            }
+        }
     }
 }
 
@@ -202,54 +142,172 @@ fn architecture<'a>(o: &Object<'a>) -> Result<&'a str, Error> {
     }
 }
 
+/// What a class is that no family knows.
+fn why_unknown(class: &str) -> String {
+    const CAUSAL: &str = "ForCausalLM";
+    let found = Brief(class);
+    let is_known = |class: &str| family_of_class(class).is_some();
+    let is_of = |end: &str| {
+        let model = class.strip_suffix(end);
+        model.is_some_and(|model| is_known(&format!("{model}{CAUSAL}")))
+    };
+    if is_of("Model") {
+        return format!(
+            "{found}: saved without its output head (AutoModel). Load the model it was made from \
+             with AutoModelForCausalLM, put these weights in, and save that"
+        );
+    }
+    if is_of("ForSequenceClassification") {
+        return format!(
+            "{found} is a classifier, not a text model: only text models are supported"
+        );
+    }
+    if class.starts_with("PeftModel") {
+        return format!(
+            "{found} is a model with an adapter: merge the adapter first (merge_and_unload, then \
+             save_pretrained) and convert that folder"
+        );
+    }
+    if let Some(inner) = class.strip_prefix("FSDP").filter(|inner| is_known(inner)) {
+        return format!(
+            "{found} is the name of a wrapper for training (FSDP) around {inner}: write {inner} \
+             there instead"
+        );
+    }
+    let known = FAMILIES.iter().flat_map(|family| family.classes);
+    let known = known.copied().collect::<Vec<_>>().join(", ");
+    format!("{found} is not supported, supported are {known}")
+}
+
+/// Notes a `model_type` that is not that of the class.
+fn tell_model_type(o: &Object<'_>, class: &str, notes: &Notes) {
+    const KEY: &str = "model_type";
+    let expected = class.trim_end_matches("ForCausalLM").to_ascii_lowercase();
+    let found = o.get(KEY).and_then(Value::as_str);
+    if let Some(found) = found.filter(|found| *found != expected) {
+        let message = format!(
+            "{} contradicts architectures: the model is read as {class}",
+            Brief(found)
+        );
+        o.note(notes, KEY, message);
+    }
+}
+
+/// The hyperparameters that the file states, and the rotary embedding, which has fields of its own.
+fn hyperparameters(
+    o: &Object<'_>,
+    class: &str,
+    family: &'static Family,
+    limits: &Limits,
+    notes: &Notes,
+) -> Result<(BTreeMap<Field, arch::Value>, Rope), Error> {
+    let bounds = limits.bounds();
+    let mut values = BTreeMap::new();
+    for key in family.fields().filter(|key| key.field != Field::RotaryBase) {
+        for name in key.config {
+            let value = match key.field.kind() {
+                Kind::Size => o.size(name, key.field.max(&bounds))?.map(arch::Value::Size),
+                Kind::Number => o.positive_f32(name)?.map(arch::Value::Number),
+            };
+            if let Some(value) = value {
+                values.entry(key.field).or_insert(value);
+            }
+        }
+    }
+    for (of, name) in family.explicit {
+        if *of == class && o.get(name).is_none() {
+            return Err(o.error(name, "missing"));
+        }
+    }
+    let base = family.key(Field::RotaryBase).map(|key| key.absent);
+    let base = match base {
+        Some(Absent::Is(base)) => base as f32,
+        _ => 10_000.0,
+    };
+    let context = match values.get(&Field::Context) {
+        Some(arch::Value::Size(context)) => *context,
+        _ => return Err(o.error("max_position_embeddings", "missing")),
+    };
+    let rope = Rope::parse(o, context, base, notes)?;
+    values.insert(Field::RotaryBase, arch::Value::Number(rope.theta));
+    Ok((values, rope))
+}
+
 /// Refuses what would give a file that loads and computes something else.
-fn refuse_unsupported(o: &Object<'_>) -> Result<(), Error> {
-    if let Some(act) = o.str("hidden_act")?.filter(|act| *act != "silu") {
-        return Err(o.error(
-            "hidden_act",
-            format!("{act} is not supported, only silu is"),
-        ));
+fn refuse_unsupported(o: &Object<'_>, hyper: &Hyperparameters) -> Result<(), Error> {
+    for require in hyper.family().requires {
+        let key = require.config;
+        let Some(found) = o.get(key) else {
+            continue;
+        };
+        let (is_right, expected) = match require.values {
+            Required::Words(words) => {
+                let word = o.str(key)?.unwrap_or_default();
+                (words.contains(&word), format!("only {} is", words[0]))
+            }
+            Required::Number(n) => (found.as_u64() == Some(n), format!("only {n} is")),
+            Required::RotaryLayers => (
+                rotary_layers(found, hyper),
+                "only the family's own layers without rotation are".to_owned(),
+            ),
+        };
+        if !is_right {
+            let problem = format!("{} is not supported, {expected}", describe(found));
+            return Err(o.error(key, problem));
+        }
     }
-    if let Some(quantization) = o.object("quantization_config")? {
-        let method = quantization.str("quant_method")?.unwrap_or("unnamed");
-        return Err(o.error(
-            "quantization_config",
-            format!("already quantized by the method {method}: start from the original weights"),
-        ));
-    }
-    if let Some(part) = o.f32("partial_rotary_factor")?.filter(|x| *x != 1.0) {
-        let problem = format!("{part} is not supported, only whole heads (1) are");
-        return Err(o.error("partial_rotary_factor", problem));
+    for key in fields::EXPERTS {
+        if let Some(experts) = o.get(key).filter(|n| n.as_f64().is_none_or(|n| n > 1.0)) {
+            let found = describe(experts);
+            let problem = format!("{found}: mixtures of experts are not supported");
+            return Err(o.error(key, problem));
+        }
     }
     Ok(())
 }
 
-fn source_type(o: &Object<'_>) -> Result<TensorType, Error> {
-    for key in ["dtype", "torch_dtype"] {
-        if let Some(name) = o.str(key)? {
-            return match name.strip_prefix("torch.").unwrap_or(name) {
-                "float32" => Ok(TensorType::F32),
-                "float16" => Ok(TensorType::F16),
-                "bfloat16" => Ok(TensorType::BF16),
-                other => Err(o.error(
-                    key,
-                    format!("{other} is not supported, supported are float32, float16, bfloat16"),
-                )),
-            };
-        }
+/// Whether a list has 1 for every layer that rotates and 0 for every other. A list for more layers
+/// than there are counts by its beginning, as it does for the framework.
+fn rotary_layers(list: &Value, hyper: &Hyperparameters) -> bool {
+    let (Some(list), Some(graph)) = (list.as_array(), hyper.family().graph) else {
+        return false;
+    };
+    list.len() >= hyper.layers() as usize
+        && list
+            .iter()
+            .take(hyper.layers() as usize)
+            .enumerate()
+            .all(|(layer, rotates)| {
+                let rotates = rotates.as_u64().or(rotates.as_bool().map(u64::from));
+                rotates == Some(graph.rotary_layers.contains(layer).into())
+            })
+}
+
+/// The method that the blocks about quantization name: transformers', and others'. A block in which
+/// everything is off counts as absent.
+fn quantization(o: &Object<'_>) -> Result<Option<String>, Error> {
+    for key in ["quantization_config", "quantization", "compression_config"] {
+        let Some(block) = o.get(key).filter(|block| !fields::is_off(block)) else {
+            continue;
+        };
+        let method = block.get("quant_method").and_then(Value::as_str);
+        return Ok(Some(match method {
+            Some(method) => format!("{key}: {method}"),
+            None => key.into(),
+        }));
     }
-    Ok(TensorType::F32)
+    Ok(None)
 }
 
 /// The `<kind>_token_id` keys. A list (several end tokens) is passed over, since GGUF holds one;
-/// so is -1, with which some early Llama files say "none".
+/// so are negative numbers, with which some files say "none" (-1, -100).
 fn token_ids(o: &Object<'_>) -> Result<Vec<(&'static str, u32)>, Error> {
     let mut ids = Vec::new();
     for kind in TOKEN_KINDS {
         let key = format!("{kind}_token_id");
         match o.get(&key) {
             None | Some(Value::Array(_)) => {}
-            Some(value) if value.as_i64() == Some(-1) => {}
+            Some(value) if value.as_i64().is_some_and(i64::is_negative) => {}
             Some(value) => match value.as_u64().and_then(|id| u32::try_from(id).ok()) {
                 Some(id) => ids.push((kind, id)),
                 None => {

@@ -42,12 +42,6 @@ pub enum Error {
         /// What was found and what is expected.
         problem: String,
     },
-    /// A Git LFS pointer lies where the file itself belongs.
-    #[error("{}: is a Git LFS pointer, not the file itself (git lfs pull fetches it)", path.display())]
-    LfsPointer {
-        /// The file.
-        path: PathBuf,
-    },
     /// A file is not the JSON it should be.
     #[error("{}: not the expected JSON: {}", path.display(), Brief(error))]
     Json {
@@ -111,13 +105,13 @@ pub enum Error {
         /// What was found and what is expected.
         problem: String,
     },
-    /// A shard that the index names does not exist.
-    #[error("{}: missing shard (the index places {} in it)", path.display(), Brief(tensor))]
+    /// A file of the weights does not exist.
+    #[error("{}: missing shard ({})", path.display(), Brief(why))]
     MissingShard {
         /// Where the shard should be.
         path: PathBuf,
-        /// One of its tensors.
-        tensor: String,
+        /// Why it should be there, or what is there instead.
+        why: String,
     },
     /// The same tensor twice.
     #[error("tensor {}: found in {} and again in {}", Brief(tensor), first.display(), second.display())]
@@ -163,7 +157,7 @@ pub enum Error {
         found: Vec<u64>,
     },
     /// A tensor's element type is not supported.
-    #[error("{}: tensor {}: dtype {found}, supported are F32, F16 and BF16",
+    #[error("{}: tensor {}: dtype {found}, supported are F64, F32, F16 and BF16",
         path.display(), Brief(tensor))]
     Dtype {
         /// The file.
@@ -174,7 +168,7 @@ pub enum Error {
         found: String,
     },
     /// There is no tokenizer in the folder.
-    #[error("{}: no tokenizer: looked for {looked_for}; --no-tokenizer goes on without", path.display())]
+    #[error("{}: no tokenizer: looked for {looked_for}; --no-tokenizer converts without it", path.display())]
     NoTokenizer {
         /// The checkpoint.
         path: PathBuf,

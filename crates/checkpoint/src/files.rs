@@ -1,20 +1,36 @@
 //! Small files of a checkpoint folder, read whole within a bound.
 
-use crate::{Error, Limits};
-use serde::Deserialize;
+use crate::{Error, Limits, foreign};
+use aeolus_source::{Class, refuse_other_kinds};
+use serde::de::{self, Deserialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// How a Git LFS pointer begins: what a clone without `git lfs` leaves in place of large files.
-const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
-
-/// The bytes of a file, `None` if there is no such file.
+/// The bytes of a file, `None` if there is no such file. A link to nothing is an error: a file was
+/// meant to be there.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let bytes = match aeolus_source::read_small(path, limit) {
-        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) if error.is_not_found() => {
+            return match std::fs::read_link(path) {
+                Ok(target) => Err(foreign::dangling(path, &target)),
+                Err(_) => Ok(None),
+            };
+        }
         read => read?,
     };
-    refuse_lfs_pointer(path, &bytes)?;
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let (expected, fine) = match ending {
+        Some("json") => ("a JSON file", &[Class::Empty, Class::Json, Class::Text][..]),
+        Some("model") => (
+            "a tokenizer's model",
+            &[Class::Empty, Class::SentencePiece, Class::Json, Class::Text][..],
+        ),
+        _ => (
+            "the file itself",
+            &[Class::Empty, Class::Json, Class::Text][..],
+        ),
+    };
+    refuse_other_kinds(path, &bytes, expected, fine)?;
     Ok(Some(bytes))
 }
 
@@ -69,9 +85,7 @@ impl<'a> Folder<'a> {
         name: &str,
         limit: u64,
     ) -> Result<(PathBuf, Option<T>), Error> {
-        self.file(name, limit, |path, bytes| {
-            serde_json::from_slice(&bytes).map_err(not_json(path))
-        })
+        self.file(name, limit, |path, bytes| parse(path, &bytes))
     }
 
     /// A JSON file as a tree of values.
@@ -87,8 +101,10 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
     })
 }
 
-fn value(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Value, Error> {
-    let found = aeolus_source::count_json_values(bytes);
+/// The bytes of a JSON file as a tree of values.
+pub(crate) fn value(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Value, Error> {
+    let bytes = aeolus_source::standard_json(bytes);
+    let found = aeolus_source::count_json_values(&bytes);
     if found > limits.json_values {
         return Err(Error::Limit {
             path: path.into(),
@@ -97,22 +113,21 @@ fn value(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Value, Error> {
             limit: limits.json_values as u64,
         });
     }
-    serde_json::from_slice(bytes).map_err(not_json(path))
+    parse(path, &bytes)
 }
 
-fn not_json(path: &Path) -> impl FnOnce(serde_json::Error) -> Error {
-    move |error| Error::Json {
+/// The bytes of a JSON file as `T`. Every JSON file of a checkpoint is read here, and may hold
+/// what Python's `json` takes for JSON: see [`aeolus_source::standard_json`].
+pub(crate) fn parse<T: for<'de> Deserialize<'de>>(path: &Path, bytes: &[u8]) -> Result<T, Error> {
+    let parsed = if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        Err(de::Error::custom("the text is UTF-16, expected UTF-8"))
+    } else {
+        serde_json::from_slice(&aeolus_source::standard_json(bytes))
+    };
+    parsed.map_err(|error| Error::Json {
         path: path.into(),
         error,
-    }
-}
-
-/// Refuses bytes that are a Git LFS pointer.
-pub(crate) fn refuse_lfs_pointer(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    if bytes.starts_with(LFS_POINTER) {
-        return Err(Error::LfsPointer { path: path.into() });
-    }
-    Ok(())
+    })
 }
 
 /// True for the name of a file in the same folder, on every system: no separator of any kind,
@@ -133,6 +148,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f.json");
         assert!(read(&path, 4).unwrap().is_none());
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("nowhere", &path).unwrap();
+            let error = read(&path, 4).unwrap_err().to_string();
+            assert!(error.contains("f.json: is a link to nowhere"), "{error}");
+            std::fs::remove_file(&path).unwrap();
+        }
         std::fs::write(&path, b"[1]").unwrap();
         assert_eq!(read(&path, 3).unwrap().unwrap(), b"[1]");
         let error = read(&path, 2).unwrap_err().to_string();
@@ -150,7 +172,10 @@ mod tests {
         let error = folder.text("f.json", 9).unwrap_err().to_string();
         assert!(error.contains("byte 2"), "{error}");
         std::fs::write(&path, b"version https://git-lfs.github.com/spec/v1\noid").unwrap();
-        let error = read(&path, 99).unwrap_err();
-        assert!(matches!(error, Error::LfsPointer { .. }), "{error}");
+        let error = read(&path, 99).unwrap_err().to_string();
+        assert!(
+            error.contains("a Git LFS pointer, not a JSON file"),
+            "{error}"
+        );
     }
 }

@@ -4,9 +4,10 @@ use crate::config::Config;
 use crate::files::Folder;
 use crate::json::Object;
 use crate::metadata::{self, MERGES_KEY};
+use crate::notes::Notes;
 use crate::{
-    Error, Limits, OpenOptions, TokenizerFacts, TokenizerMode, check_name, gguf_source, layout,
-    safetensors, shards, tokenizer,
+    Error, Limits, OpenOptions, TokenizerFacts, TokenizerMode, check_name, files, gguf_source,
+    layout, safetensors, shards, tokenizer,
 };
 use aeolus_gguf::{Endian, Header, HeaderSpec, Layout, Metadata, Parse};
 use serde_json::Value;
@@ -53,22 +54,24 @@ pub fn config(data: &[u8]) {
         layers: 64,
         ..Limits::default()
     };
-    let Ok(value) = serde_json::from_slice::<Value>(data) else {
+    let Ok(value) = files::parse::<Value>(path(), data) else {
         return;
     };
     let object = told(Object::new(path(), &value));
-    let Some(config) = object.and_then(|object| told(Config::parse(&object, &limits))) else {
+    let notes = Notes::default();
+    let parsed = object.and_then(|object| told(Config::parse(&object, &limits, &notes)));
+    let Some(config) = parsed else {
         return;
     };
-    let biases = layout::Biases {
-        attention: Some(config.attention_bias),
-        mlp: Some(config.mlp_bias),
-    };
-    for expected in layout::tensors(&config.hyper, biases) {
+    config.source_type(path(), &notes);
+    for note in notes.into_vec() {
+        assert!(note.len() < 8192, "{note}");
+    }
+    for expected in layout::of_config(&config) {
         assert!(expected.shape.iter().all(|dim| *dim > 0), "{expected:?}");
     }
-    if config.hyper.head_dim <= 1024 {
-        let (theta, dim) = (config.hyper.rope_theta, config.hyper.head_dim);
+    let (theta, dim) = (config.hyper.rotary_base(), config.hyper.head_dim());
+    if dim <= 1024 {
         let divisors = config.rope_scaling.frequency_divisors(theta, dim);
         assert!(divisors.is_none_or(|all| all.len() == dim as usize / 2));
     }
@@ -87,9 +90,9 @@ pub fn tokenizer_model(data: &[u8]) {
     told(tokenizer::vocabulary(path(), data, &Limits::default()));
 }
 
-/// tokenizer.json, beside a vocabulary of three pieces.
+/// tokenizer.json alone.
 pub fn tokenizer_json(data: &[u8]) {
-    tokenizer::read_json(path(), data);
+    told(tokenizer::read_json(path(), data));
 }
 
 /// Files that may lie beside tokenizer.model, apart by bytes that no text has; the first byte of each
@@ -119,7 +122,7 @@ pub fn side_files(data: &[u8]) {
         read: &read,
     };
     let mut all = Metadata::new();
-    told(metadata::sampling(&folder, &mut all));
+    metadata::sampling(&folder, &mut all, &Notes::default());
     if let Some(tokenizer) = told(tokenizer::beside_four(&folder)) {
         let facts = TokenizerFacts::of(&tokenizer.metadata);
         assert_eq!((&*facts.model, facts.tokens), ("llama", 8));
@@ -161,7 +164,7 @@ pub fn gguf_source(data: &[u8]) {
         }
         checkpoint.verify_unchanged().expect("nobody wrote to it");
         let tokens = match mode {
-            TokenizerMode::Required => checkpoint.hyper.vocab as usize,
+            TokenizerMode::Required => checkpoint.hyper.vocab() as usize,
             TokenizerMode::Skip => 0,
         };
         assert_eq!(checkpoint.tokenizer.tokens, tokens);

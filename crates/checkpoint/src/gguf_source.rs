@@ -1,25 +1,26 @@
 //! A GGUF file as a checkpoint.
 
 use crate::checkpoint::{Data, OpenOptions, QUANTIZATION_VERSION, Tensor, TokenizerMode};
-use crate::config::SizeKeys;
 use crate::error::Brief;
 use crate::folder::ROPE_FREQS;
-use crate::layout::{self, Biases, Presence};
+use crate::layout::{self, Expected, Presence};
 use crate::metadata::{FILE_TYPE_KEY, MERGES_KEY, NAME_KEY, QUANTIZATION_VERSION_KEY};
-use crate::tokenizer::{Tokenizer, TokenizerFacts};
-use crate::{Checkpoint, Error, Hyperparameters, Limits, RowMap, names, output_name};
-use aeolus_gguf::{Array, GgufFile, Metadata, ShardName, Value};
+use crate::notes::Notes;
+use crate::tokenizer::{self, Tokenizer, TokenizerFacts};
+use crate::weights::f64_note;
+use crate::{Checkpoint, Error, Hyperparameters, Limits, RowMap, output_name};
+use aeolus_arch::{FAMILIES, Field, family_of_architecture};
+use aeolus_gguf::{GgufFile, Metadata, ShardName, TensorType, Value};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Merges that are taken apart from the metadata.
-const MAX_MERGES: usize = 1 << 20;
 const TOKENS_KEY: &str = "tokenizer.ggml.tokens";
 
 /// Opens the file, and all others if it is one of several.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Checkpoint, Error> {
     let limits = &options.limits;
     let file = GgufFile::open_with(path, &limits.gguf)?;
+    file.require_model()?;
     if file.tensors().len() > limits.tensors {
         return Err(Error::Limit {
             path: path.into(),
@@ -33,23 +34,25 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Checkpoint, Err
         path,
         metadata: &metadata,
     };
-    let mut hyper = reader.hyperparameters(&file, limits)?;
+    let hyper = reader.hyperparameters(&file, limits)?;
     reader.check_block_formats(&file)?;
     let tensors = tensors(path, &file, &hyper)?;
-    hyper.tied_embeddings = file.tensor("output.weight").is_none();
 
     metadata.remove(FILE_TYPE_KEY);
     metadata.remove(QUANTIZATION_VERSION_KEY);
-    let merges = match options.tokenizer {
+    let notes = Notes::default();
+    match options.tokenizer {
         TokenizerMode::Required => {
             check_tokens(path, &metadata, &hyper)?;
-            take_merges(path, &mut metadata)?
+            tokenizer::note_ids(path, &metadata, &notes);
         }
-        TokenizerMode::Skip => {
-            remove_tokenizer(&mut metadata);
-            None
-        }
-    };
+        TokenizerMode::Skip => remove_tokenizer(&mut metadata),
+    }
+    let doubles = tensors.iter().filter(|t| t.ty == TensorType::F64);
+    let doubles: Vec<&str> = doubles.map(|t| t.name.as_str()).collect();
+    if !doubles.is_empty() {
+        notes.add(path, f64_note(&doubles));
+    }
     let name = match &options.name {
         Some(name) => {
             metadata.insert(NAME_KEY, name.clone());
@@ -63,12 +66,14 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Checkpoint, Err
         metadata,
         hyper,
         tensors,
-        merges,
+        // Those of the source stay where they are, in the metadata.
+        merges: None,
         endian: file.header().endian,
+        notes: notes.into_vec(),
     })
 }
 
-/// Typed reading of the keys of one architecture.
+/// Reading the keys of the file's architecture.
 struct Reader<'a> {
     path: &'a Path,
     metadata: &'a Metadata<'static>,
@@ -90,32 +95,6 @@ impl Reader<'_> {
         self.metadata.u32(key).map_err(|error| self.wrong(error))
     }
 
-    /// A size from 1 to `max`.
-    fn size(&self, key: &str, max: u32) -> Result<Option<u32>, Error> {
-        match self.u32(key)? {
-            Some(found) if !(1..=max).contains(&found) => Err(self.error(
-                key,
-                format!("expected a whole number from 1 to {max}, found {found}"),
-            )),
-            size => Ok(size),
-        }
-    }
-
-    fn required(&self, key: &str, max: u32) -> Result<u32, Error> {
-        self.size(key, max)?
-            .ok_or_else(|| self.error(key, "missing"))
-    }
-
-    /// A number above zero.
-    fn positive(&self, key: &str) -> Result<Option<f32>, Error> {
-        match self.metadata.f32(key).map_err(|error| self.wrong(error))? {
-            Some(found) if !(found.is_finite() && found > 0.0) => {
-                Err(self.error(key, format!("expected a number above 0, found {found}")))
-            }
-            number => Ok(number),
-        }
-    }
-
     fn hyperparameters(&self, file: &GgufFile, limits: &Limits) -> Result<Hyperparameters, Error> {
         const ARCHITECTURE: &str = "general.architecture";
         let architecture = self
@@ -123,73 +102,28 @@ impl Reader<'_> {
             .str(ARCHITECTURE)
             .map_err(|error| self.wrong(error))?
             .ok_or_else(|| self.error(ARCHITECTURE, "missing"))?;
-        if architecture != "llama" {
+        let Some(family) = family_of_architecture(architecture) else {
             let found = Brief(architecture);
-            let problem = format!("\"{found}\" is not supported, only llama is");
+            let known = FAMILIES.map(|family| family.architecture).join(", ");
+            let problem = format!("\"{found}\" is not supported, supported are {known}");
             return Err(self.error(ARCHITECTURE, problem));
+        };
+        let experts = format!("{architecture}.expert_count");
+        if let Some(count) = self.u32(&experts)?.filter(|n| *n > 0) {
+            let problem = format!("a mixture of {count} experts is not supported");
+            return Err(self.error(&experts, problem));
         }
-        if let Some(experts) = self.u32("llama.expert_count")?.filter(|n| *n > 0) {
-            let problem = format!("a mixture of {experts} experts is not supported");
-            return Err(self.error("llama.expert_count", problem));
-        }
-        let dimension = limits.dimension;
-        let hidden = self.required("llama.embedding_length", dimension)?;
-        let heads = self.required("llama.attention.head_count", dimension)?;
-        let kv_heads = self.size("llama.attention.head_count_kv", dimension)?;
-        const HEAD_DIM: &str = "llama.attention.key_length";
-        let head_dim = match self.size(HEAD_DIM, dimension)? {
-            Some(head_dim) => head_dim,
-            None if hidden % heads == 0 => hidden / heads,
-            None => {
-                let problem = format!("{hidden} is not a multiple of the {heads} heads");
-                return Err(self.error("llama.embedding_length", problem));
+        let embedding = file.tensor("token_embd.weight");
+        let rows = embedding.and_then(|info| u32::try_from(info.shape.rows()).ok());
+        let bounds = limits.bounds();
+        Hyperparameters::from_metadata(family, self.metadata, rows, &bounds).map_err(|problem| {
+            let key = family.key(problem.field).map_or("?", |key| key.gguf);
+            if problem.field == Field::Vocab && problem.is_missing() {
+                let problem = "missing, and no token_embd.weight says it";
+                return self.error(&format!("{architecture}.{key}"), problem);
             }
-        };
-        let value_dim = self.size("llama.attention.value_length", dimension)?;
-        if let Some(value_dim) = value_dim.filter(|dim| *dim != head_dim) {
-            return Err(self.error(
-                "llama.attention.value_length",
-                format!("{value_dim} differs from the {head_dim} of keys, which is not supported"),
-            ));
-        }
-        const EPS: &str = "llama.attention.layer_norm_rms_epsilon";
-        let hyper = Hyperparameters {
-            architecture: architecture.into(),
-            layers: self.required("llama.block_count", limits.layers)?,
-            hidden,
-            ff: self.required("llama.feed_forward_length", dimension)?,
-            heads,
-            kv_heads: kv_heads.unwrap_or(heads),
-            head_dim,
-            vocab: self.vocab(file, limits)?,
-            context: self.required("llama.context_length", u32::MAX)?,
-            norm_eps: self
-                .positive(EPS)?
-                .ok_or_else(|| self.error(EPS, "missing"))?,
-            rope_theta: self.positive("llama.rope.freq_base")?.unwrap_or(10_000.0),
-            // Until the tensors are known, the output may be the embedding.
-            tied_embeddings: true,
-        };
-        let keys = SizeKeys {
-            kv_heads: "llama.attention.head_count_kv",
-            head_dim: HEAD_DIM,
-        };
-        hyper.check(&keys, limits, |key, problem| self.error(key, problem))?;
-        Ok(hyper)
-    }
-
-    /// The vocabulary's size: the key, or, in files older than it, the rows of the embedding.
-    fn vocab(&self, file: &GgufFile, limits: &Limits) -> Result<u32, Error> {
-        const KEY: &str = "llama.vocab_size";
-        if let Some(vocab) = self.size(KEY, limits.vocab)? {
-            return Ok(vocab);
-        }
-        let rows = file
-            .tensor("token_embd.weight")
-            .map(|info| info.shape.rows());
-        rows.and_then(|rows| u32::try_from(rows).ok())
-            .filter(|rows| *rows <= limits.vocab)
-            .ok_or_else(|| self.error(KEY, "missing, and no token_embd.weight says it"))
+            self.error(&format!("{architecture}.{key}"), problem.problem)
+        })
     }
 
     /// Refuses blocks of another version than the one whose formats are known.
@@ -208,12 +142,9 @@ impl Reader<'_> {
 
 /// The file's tensors, checked against what the model has.
 fn tensors(path: &Path, file: &GgufFile, hyper: &Hyperparameters) -> Result<Vec<Tensor>, Error> {
-    let biases = Biases {
-        attention: None,
-        mlp: None,
-    };
-    let expected = layout::tensors(hyper, biases);
-    let rope_freqs = vec![u64::from(hyper.head_dim / 2)];
+    let mut expected = layout::of_file(hyper);
+    fuse(&mut expected, |name| file.tensor(name).is_some());
+    let rope_freqs = vec![u64::from(hyper.head_dim() / 2)];
     let mut shapes: HashMap<&str, &[u64]> = expected
         .iter()
         .map(|e| (e.gguf.as_str(), e.shape.as_slice()))
@@ -224,10 +155,11 @@ fn tensors(path: &Path, file: &GgufFile, hyper: &Hyperparameters) -> Result<Vec<
         let place = file.place(info);
         let map = &file.maps()[place.shard];
         let Some(expected) = shapes.get(info.name.as_str()) else {
-            let problem = if names::to_hf(&info.name).is_none() {
-                "no tensor of llama models has this name".into()
+            let family = hyper.family();
+            let problem = if family.hf_name(&info.name).is_none() {
+                format!("no tensor of {} models has this name", family.architecture)
             } else {
-                format!("the model has {} layers", hyper.layers)
+                format!("the model has {} layers", hyper.layers())
             };
             return Err(Error::UnexpectedTensor {
                 path: map.path().into(),
@@ -270,6 +202,21 @@ fn tensors(path: &Path, file: &GgufFile, hyper: &Hyperparameters) -> Result<Vec<
     }
 }
 
+/// Puts fused tensors, where the file has them, in the place of the parts whose rows they hold.
+fn fuse(expected: &mut Vec<Expected>, is_there: impl Fn(&str) -> bool) {
+    let mut all: Vec<Expected> = Vec::with_capacity(expected.len());
+    for part in expected.drain(..) {
+        match aeolus_arch::fused_name(&part.gguf).filter(|name| is_there(name)) {
+            None => all.push(part),
+            Some(name) => match all.iter_mut().find(|e| e.gguf == name) {
+                Some(fused) => fused.shape[0] += part.shape[0],
+                None => all.push(Expected { gguf: name, ..part }),
+            },
+        }
+    }
+    *expected = all;
+}
+
 /// A tokenizer is there and has a token for every row of the embedding.
 fn check_tokens(
     path: &Path,
@@ -291,39 +238,16 @@ fn check_tokens(
         let problem = format!("expected strings, found {}", tokens.element_type());
         return Err(Error::key(path, TOKENS_KEY, problem));
     }
-    if tokens.len() != hyper.vocab as usize {
-        let (found, vocab) = (tokens.len(), hyper.vocab);
+    if tokens.len() != hyper.vocab() as usize {
+        let (found, vocab) = (tokens.len(), hyper.vocab());
         let problem = format!("{found} tokens, but the vocabulary has {vocab}");
         return Err(Error::key(path, TOKENS_KEY, problem));
     }
-    Ok(())
-}
-
-/// Takes the merges of a SentencePiece vocabulary out. For other vocabularies they are what the
-/// tokenizer works by, and stay.
-fn take_merges(
-    path: &Path,
-    metadata: &mut Metadata<'static>,
-) -> Result<Option<Array<'static>>, Error> {
-    let model = metadata.get("tokenizer.ggml.model").and_then(Value::as_str);
-    let Some(Value::Array(merges)) = metadata.get(MERGES_KEY).filter(|_| model == Some("llama"))
-    else {
-        return Ok(None);
-    };
-    if merges.len() > MAX_MERGES {
-        return Err(Error::Limit {
-            path: path.into(),
-            what: "merges",
-            found: merges.len() as u64,
-            limit: MAX_MERGES as u64,
-        });
+    match metadata.get(MERGES_KEY) {
+        None => Ok(()),
+        Some(Value::Array(merges)) if merges.strings().is_some() => Ok(()),
+        Some(_) => Err(Error::key(path, MERGES_KEY, "expected strings")),
     }
-    let strings = merges
-        .strings()
-        .ok_or_else(|| Error::key(path, MERGES_KEY, "expected strings"))?;
-    let merges = Array::from_strings(strings);
-    metadata.remove(MERGES_KEY);
-    Ok(Some(merges))
 }
 
 /// Replaces all `tokenizer.*` keys by those that say there is none.

@@ -1,6 +1,8 @@
 //! Typed reading of JSON objects, with errors that name the file and the key.
 
 use crate::Error;
+use crate::error::Brief;
+use crate::notes::Notes;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -40,6 +42,11 @@ impl<'a> Object<'a> {
     /// An error about this key.
     pub(crate) fn error(&self, key: &str, problem: impl Into<String>) -> Error {
         Error::key(self.path, format!("{}{key}", self.prefix), problem)
+    }
+
+    /// Adds a note about this key.
+    pub(crate) fn note(&self, notes: &Notes, key: &str, message: impl fmt::Display) {
+        notes.add(self.path, format_args!("{}{key}: {message}", self.prefix));
     }
 
     /// The value that `read` makes of the key, an error that says `expected` if it makes none.
@@ -127,7 +134,28 @@ pub(crate) fn describe(value: &Value) -> String {
         }
         Value::String(s) => format!("string {s:?}"),
         Value::Array(items) => format!("an array of {} items", items.len()),
-        Value::Object(map) => format!("an object of {} keys", map.len()),
+        Value::Object(map) => {
+            let number = aeolus_source::PYTHON_NUMBERS
+                .into_iter()
+                .find(|number| map.len() == 1 && map.contains_key(*number));
+            match number {
+                Some(number) => number.into(),
+                None => format!("an object of {} keys", map.len()),
+            }
+        }
+    }
+}
+
+/// The names of keys, separated by commas; `None` if there are none. Of many, the first ones.
+pub(crate) fn names<'a>(keys: impl Iterator<Item = (&'a str, &'a Value)>) -> Option<String> {
+    const SHOWN: usize = 12;
+    let all: Vec<String> = keys.map(|(key, _)| Brief(key).to_string()).collect();
+    let more = all.len().saturating_sub(SHOWN);
+    let shown = all.get(..all.len() - more)?.join(", ");
+    match (all.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(shown),
+        (false, more) => Some(format!("{shown} and {more} more")),
     }
 }
 

@@ -1,11 +1,16 @@
-//! Which tensors a model has and what their shapes are, from its hyperparameters alone.
+//! Which tensors a model has, from its family's record and its hyperparameters.
 
-use crate::{Hyperparameters, RowMap, names};
+use crate::RowMap;
+use crate::config::Config;
+use aeolus_arch::{Heads, Hyperparameters, Rows};
 
 /// Whether a tensor has to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     Required,
+    /// A bias that the configuration declares. Where no layer has it, it counts as zero, as it does
+    /// for the framework.
+    Declared,
     /// May be absent; where it is there, its shape is checked all the same.
     Optional,
 }
@@ -25,88 +30,51 @@ pub(crate) struct Expected {
     pub(crate) row_map: RowMap,
 }
 
-/// Which modules have biases; `None` for those that may have them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Biases {
-    pub(crate) attention: Option<bool>,
-    pub(crate) mlp: Option<bool>,
+/// The tensors of a checkpoint folder, in the order in which checkpoints store them.
+pub(crate) fn of_config(config: &Config) -> Vec<Expected> {
+    tensors(&config.hyper, |presence| match presence {
+        aeolus_arch::Presence::Required => Some(Presence::Required),
+        aeolus_arch::Presence::Untied if config.tied_embeddings => Some(Presence::Optional),
+        aeolus_arch::Presence::Untied => Some(Presence::Required),
+        aeolus_arch::Presence::Bias(key) if config.declares_bias(key) => Some(Presence::Declared),
+        aeolus_arch::Presence::Bias(_) => None,
+    })
 }
 
-/// All tensors in the order in which checkpoints store them: output, embedding, layers, final
-/// norm; alphabetical by Hugging Face name inside a layer.
-pub(crate) fn tensors(hyper: &Hyperparameters, biases: Biases) -> Vec<Expected> {
-    let (hidden, vocab) = (u64::from(hyper.hidden), u64::from(hyper.vocab));
-    let head = if hyper.tied_embeddings {
-        Presence::Optional
-    } else {
-        Presence::Required
-    };
-    let mut all = Vec::new();
-    let mut push = |hf: String, shape: &[u64], presence, row_map| {
-        if let Some(gguf) = names::to_gguf(&hf) {
-            all.push(Expected {
-                hf,
-                gguf,
-                shape: shape.to_vec(),
-                presence,
-                row_map,
-            });
-        }
-    };
-    let weight = |module: &str| format!("{module}.weight");
-    push(
-        weight(names::LM_HEAD),
-        &[vocab, hidden],
-        head,
-        RowMap::Identity,
-    );
-    push(
-        weight(names::EMBED),
-        &[vocab, hidden],
-        Presence::Required,
-        RowMap::Identity,
-    );
-    for layer in 0..hyper.layers {
-        for module in names::in_layer() {
-            let (shape, row_map) = shape_in_layer(hyper, module);
-            let bias = match module.split_once('.').map_or("", |(part, _)| part) {
-                "self_attn" => biases.attention,
-                "mlp" => biases.mlp,
-                _ => Some(false),
-            };
-            let hf = format!("model.layers.{layer}.{module}");
-            // Alphabetical order puts a bias before its weight.
-            if let (true, [rows, ..]) = (bias != Some(false), &*shape) {
-                let presence = bias.map_or(Presence::Optional, |_| Presence::Required);
-                push(format!("{hf}.bias"), &[*rows], presence, row_map);
-            }
-            push(weight(&hf), &shape, Presence::Required, row_map);
-        }
-    }
-    push(
-        weight(names::FINAL_NORM),
-        &[hidden],
-        Presence::Required,
-        RowMap::Identity,
-    );
-    all
+/// The tensors of a GGUF file, which shows by itself what it has.
+pub(crate) fn of_file(hyper: &Hyperparameters) -> Vec<Expected> {
+    tensors(hyper, |presence| match presence {
+        aeolus_arch::Presence::Required => Some(Presence::Required),
+        _ => Some(Presence::Optional),
+    })
 }
 
-/// Shape in Hugging Face order and row map of a module's weight.
-fn shape_in_layer(hyper: &Hyperparameters, module: &str) -> (Vec<u64>, RowMap) {
-    let (hidden, ff) = (u64::from(hyper.hidden), u64::from(hyper.ff));
-    let rope = |heads: u32| RowMap::Rope {
-        heads: heads as usize,
-        head_dim: hyper.head_dim as usize,
-    };
-    match module {
-        "self_attn.q_proj" => (vec![hyper.q_rows(), hidden], rope(hyper.heads)),
-        "self_attn.k_proj" => (vec![hyper.kv_rows(), hidden], rope(hyper.kv_heads)),
-        "self_attn.v_proj" => (vec![hyper.kv_rows(), hidden], RowMap::Identity),
-        "self_attn.o_proj" => (vec![hidden, hyper.q_rows()], RowMap::Identity),
-        "mlp.gate_proj" | "mlp.up_proj" => (vec![ff, hidden], RowMap::Identity),
-        "mlp.down_proj" => (vec![hidden, ff], RowMap::Identity),
-        // The norms.
-        _ => (vec![hidden], RowMap::Identity),
+fn tensors(
+    hyper: &Hyperparameters,
+    presence: impl Fn(aeolus_arch::Presence) -> Option<Presence>,
+) -> Vec<Expected> {
+    let expected = hyper.family().expected(hyper);
+    let kept = expected.filter_map(|e| {
+        Some(Expected {
+            presence: presence(e.presence)?,
+            row_map: row_map(hyper, e.rows),
+            hf: e.hf,
+            gguf: e.gguf,
+            shape: e.shape,
+        })
+    });
+    kept.collect()
+}
+
+fn row_map(hyper: &Hyperparameters, rows: Rows) -> RowMap {
+    match rows {
+        Rows::AsStored => RowMap::Identity,
+        Rows::RotaryPairs(heads) => RowMap::Rope {
+            heads: match heads {
+                Heads::Query => hyper.heads() as usize,
+                Heads::Key => hyper.kv_heads() as usize,
+            },
+            head_dim: hyper.head_dim() as usize,
+        },
     }
 }

@@ -1,7 +1,7 @@
 //! What goes in: a checkpoint folder or a GGUF file as named tensors.
 //!
 //! [`open`] takes a Hugging Face folder (config.json, one or many safetensors shards, tokenizer
-//! files; Mistral and Llama architectures) or a GGUF file, and gives one [`Checkpoint`]: GGUF
+//! files; the families of `aeolus-arch`) or a GGUF file, and gives one [`Checkpoint`]: GGUF
 //! metadata, and tensors in GGUF names, each a shape, a source type, mapped bytes that nobody
 //! copied, and a [`RowMap`] that says in which order its rows go out. Nothing is decoded here
 //! and no weight is read: that is the pipeline's work.
@@ -35,6 +35,7 @@ mod config;
 mod error;
 mod files;
 mod folder;
+mod foreign;
 /// The bodies of the fuzz targets; see docs/security.md.
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -45,19 +46,22 @@ mod layout;
 mod limits;
 mod metadata;
 mod model_name;
-pub mod names;
+mod names;
+mod notes;
 mod output_name;
 mod row_map;
 mod safetensors;
 mod shards;
 pub mod synth;
 mod tokenizer;
+mod weights;
+mod wrapping;
 
+pub use aeolus_arch::Hyperparameters;
 pub use checkpoint::{
     Checkpoint, Forecastable, OpenOptions, QUANTIZATION_VERSION, Tensor, TensorFacts,
     TokenizerMode, open,
 };
-pub use config::Hyperparameters;
 pub use error::Error;
 pub use limits::Limits;
 pub use output_name::check_name;

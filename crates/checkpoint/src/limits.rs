@@ -30,6 +30,17 @@ pub struct Limits {
     pub gguf: aeolus_gguf::Limits,
 }
 
+impl Limits {
+    /// Those of the hyperparameters.
+    pub(crate) fn bounds(&self) -> aeolus_arch::Bounds {
+        aeolus_arch::Bounds {
+            dimension: self.dimension,
+            layers: self.layers,
+            vocab: self.vocab,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

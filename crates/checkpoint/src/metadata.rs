@@ -1,4 +1,4 @@
-//! The `general.*` and `llama.*` keys of a converted checkpoint, in the reference's order.
+//! The `general.*` and the architecture's keys of a converted checkpoint, in the reference's order.
 //!
 //! docs/metadata.md lists every key with its source.
 
@@ -6,6 +6,7 @@ use crate::config::{Config, RopeScaling};
 use crate::files::Folder;
 use crate::json::Object;
 use crate::model_name::{self, NameParts};
+use crate::notes::Notes;
 use crate::{Error, Limits};
 use aeolus_gguf::Metadata;
 use std::path::Path;
@@ -25,11 +26,12 @@ pub(crate) fn model(
     config: &Config,
     params: u64,
     limits: &Limits,
-) -> Result<Metadata<'static>, Error> {
+    notes: &Notes,
+) -> Metadata<'static> {
     let mut metadata = Metadata::new();
-    metadata.insert("general.architecture", config.hyper.architecture.clone());
+    metadata.insert("general.architecture", config.hyper.family().architecture);
     metadata.insert("general.type", "model");
-    sampling(&Folder::new(folder, limits), &mut metadata)?;
+    sampling(&Folder::new(folder, limits), &mut metadata, notes);
     let name = name.map_or_else(|| model_name::title(folder_name), str::to_owned);
     metadata.insert(NAME_KEY, name);
     let parts = NameParts::of(folder_name, params);
@@ -47,24 +49,27 @@ pub(crate) fn model(
         }
     }
     architecture(config, &mut metadata);
-    Ok(metadata)
+    metadata
 }
 
-/// The `llama.*` keys.
+/// The keys of the architecture, in the order of the family's record.
 fn architecture(config: &Config, metadata: &mut Metadata<'static>) {
-    let hyper = &config.hyper;
-    let arch = &hyper.architecture;
+    let arch = config.hyper.family().architecture;
     let mut put = |key: &str, value: aeolus_gguf::Value<'static>| {
         metadata.insert(format!("{arch}.{key}"), value);
     };
-    put("block_count", hyper.layers.into());
-    put("context_length", hyper.context.into());
-    put("embedding_length", hyper.hidden.into());
-    put("feed_forward_length", hyper.ff.into());
-    put("attention.head_count", hyper.heads.into());
-    put("attention.head_count_kv", hyper.kv_heads.into());
-    match &config.rope_scaling {
-        // Llama 3's is a tensor and has no key.
+    for line in config.hyper.written() {
+        match line {
+            Some((key, value)) => put(key, value.into()),
+            None => rope_scaling(&config.rope_scaling, &mut put),
+        }
+    }
+}
+
+/// The keys of the rotary scaling.
+fn rope_scaling(scaling: &RopeScaling, put: &mut impl FnMut(&str, aeolus_gguf::Value<'static>)) {
+    match scaling {
+        // Llama 3's is a tensor and needs no key.
         RopeScaling::None | RopeScaling::Llama3 { .. } => {}
         RopeScaling::Linear { factor } => {
             put("rope.scaling.type", "linear".into());
@@ -74,6 +79,7 @@ fn architecture(config: &Config, metadata: &mut Metadata<'static>) {
             factor,
             original_context,
             ext_factor,
+            attention_factor,
             attn_factor,
             beta_fast,
             beta_slow,
@@ -86,9 +92,11 @@ fn architecture(config: &Config, metadata: &mut Metadata<'static>) {
             );
             for (key, value) in [
                 ("rope.scaling.yarn_ext_factor", ext_factor),
-                ("rope.scaling.yarn_attn_factor", attn_factor),
+                ("rope.scaling.yarn_attn_factor", attention_factor),
                 ("rope.scaling.yarn_beta_fast", beta_fast),
                 ("rope.scaling.yarn_beta_slow", beta_slow),
+                // What runtimes read; the reference has not got this one.
+                ("rope.scaling.attn_factor", attn_factor),
             ] {
                 if let Some(value) = value {
                     put(key, (*value).into());
@@ -96,39 +104,56 @@ fn architecture(config: &Config, metadata: &mut Metadata<'static>) {
             }
         }
     }
-    put("rope.freq_base", hyper.rope_theta.into());
-    put("attention.layer_norm_rms_epsilon", hyper.norm_eps.into());
-    put("attention.key_length", hyper.head_dim.into());
-    put("attention.value_length", hyper.head_dim.into());
-    put("vocab_size", hyper.vocab.into());
-    put("rope.dimension_count", hyper.head_dim.into());
 }
 
-/// The recommended sampling of generation_config.json, where it recommends any.
-pub(crate) fn sampling(folder: &Folder<'_>, metadata: &mut Metadata<'static>) -> Result<(), Error> {
-    let (path, value) = folder.value("generation_config.json", folder.limits.config_bytes)?;
-    let Some(value) = value else {
-        return Ok(());
+/// The recommended sampling of generation_config.json, where it recommends any. The file is no
+/// part of the model, so what is wrong with it is a note and never an error.
+pub(crate) fn sampling(folder: &Folder<'_>, metadata: &mut Metadata<'static>, notes: &Notes) {
+    const NAME: &str = "generation_config.json";
+    let left_out = |error: Error| {
+        let path = folder.path.join(NAME);
+        let error = error.to_string();
+        let problem = error.strip_prefix(&format!("{}: ", path.display()));
+        notes.add(
+            &path,
+            format_args!("{}; left out", problem.unwrap_or(&error)),
+        );
     };
-    let o = Object::new(&path, &value)?;
-    let mut put = |key: &str, value: Option<aeolus_gguf::Value<'static>>| {
-        if let Some(value) = value {
+    let (path, value) = match folder.value(NAME, folder.limits.config_bytes) {
+        Ok((path, Some(value))) => (path, value),
+        Ok((_, None)) => return,
+        Err(error) => return left_out(error),
+    };
+    let o = match Object::new(&path, &value) {
+        Ok(o) => o,
+        Err(error) => return left_out(error),
+    };
+    let mut put = |key: &str, value: Result<Option<aeolus_gguf::Value<'static>>, Error>| match value
+    {
+        Ok(None) => {}
+        Ok(Some(value)) => {
             metadata.insert(format!("general.sampling.{key}"), value);
         }
+        Err(error) => left_out(error),
     };
-    let float = |key| Ok::<_, Error>(o.f32(key)?.map(Into::into));
-    let int = |key| Ok::<_, Error>(o.i32(key)?.map(Into::into));
-    put("sequence", o.str("sequence")?.map(|s| s.to_owned().into()));
-    put("top_k", int("top_k")?);
-    put("top_p", float("top_p")?);
-    put("min_p", float("min_p")?);
-    put("xtc_probability", float("xtc_probability")?);
-    put("xtc_threshold", float("xtc_threshold")?);
-    put("temp", float("temperature")?);
-    put("penalty_last_n", int("penalty_last_n")?);
-    put("penalty_repeat", float("penalty_repeat")?);
-    put("mirostat", int("mirostat")?);
-    put("mirostat_tau", float("mirostat_tau")?);
-    put("mirostat_eta", float("mirostat_eta")?);
-    Ok(())
+    let float = |key| Ok(o.f32(key)?.map(Into::into));
+    let int = |key| Ok(o.i32(key)?.map(Into::into));
+    let text = o.str("sequence").map(|s| s.map(|s| s.to_owned().into()));
+    put("sequence", text);
+    put("top_k", int("top_k"));
+    put("top_p", float("top_p"));
+    put("min_p", float("min_p"));
+    put("xtc_probability", float("xtc_probability"));
+    put("xtc_threshold", float("xtc_threshold"));
+    put("temp", float("temperature"));
+    put("penalty_last_n", int("penalty_last_n"));
+    // transformers has a name of its own for this one.
+    let repeat = match float("penalty_repeat") {
+        Ok(None) => float("repetition_penalty"),
+        given => given,
+    };
+    put("penalty_repeat", repeat);
+    put("mirostat", int("mirostat"));
+    put("mirostat_tau", float("mirostat_tau"));
+    put("mirostat_eta", float("mirostat_eta"));
 }

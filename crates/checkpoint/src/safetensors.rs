@@ -14,9 +14,9 @@
 
 mod header;
 
-use crate::{Error, Limits, files};
+use crate::{Error, Limits};
 use ::safetensors::{Dtype, SafeTensors};
-use aeolus_source::Map;
+use aeolus_source::{Class, Map, refuse_other_kinds};
 use std::ops::Range;
 use std::path::Path;
 
@@ -45,7 +45,7 @@ pub(crate) fn read(map: &Map, limits: &Limits) -> Result<Vec<Entry>, Error> {
 
 /// The same of the bytes of a file.
 pub(crate) fn entries(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Vec<Entry>, Error> {
-    files::refuse_lfs_pointer(path, bytes)?;
+    refuse_other_kinds(path, bytes, "a safetensors file", &[Class::Safetensors])?;
     let header_bytes = header::check(path, bytes, limits)?;
     let (_, metadata) = SafeTensors::read_metadata(bytes)
         .map_err(|error| Error::header(path, format!("the safetensors crate says: {error}")))?;

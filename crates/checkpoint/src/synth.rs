@@ -6,7 +6,7 @@
 //! near zero, few far out, so that the encoders' searches do their usual work. They depend on
 //! the seed alone: not on shards, threads or machine.
 
-use crate::{Error, Forecastable, OpenOptions, TokenizerMode, files, names};
+use crate::{Error, Forecastable, OpenOptions, TokenizerMode, files};
 use aeolus_gguf::Shape;
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -93,7 +93,7 @@ pub fn write(request: &Request, mut advanced: impl FnMut(u64, u64)) -> Result<Su
         }
         filled += bytes;
         let entry = Entry {
-            name: names::to_hf(&tensor.name).unwrap_or_else(|| tensor.name.clone()),
+            name: tensor.source_name.clone(),
             shape: tensor.shape,
             number,
         };

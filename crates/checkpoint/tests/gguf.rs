@@ -2,8 +2,9 @@
 
 mod common;
 
+use aeolus_arch::family_of_architecture;
 use aeolus_checkpoint::{
-    Checkpoint, Error, Forecastable, OpenOptions, RowMap, TokenizerMode, names, open,
+    Checkpoint, Error, Forecastable, OpenOptions, RowMap, TokenizerMode, open,
 };
 use aeolus_gguf::{Array, Endian, HeaderSpec, Layout, Metadata, Shape, TensorSpec, TensorType};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,10 @@ fn specs() -> Vec<TensorSpec> {
     let specs = common::tensors()
         .into_iter()
         .map(|(hf, _, shape)| TensorSpec {
-            name: names::to_gguf(&hf).unwrap(),
+            name: family_of_architecture("llama")
+                .unwrap()
+                .gguf_name(&hf)
+                .unwrap(),
             shape: Shape::from_hf(&shape).unwrap(),
             ty: TensorType::F16,
         });
@@ -82,21 +86,20 @@ fn facts_and_metadata_are_carried_over() {
     let c = open(&path, &OpenOptions::default()).unwrap();
     assert_eq!(c.name, "Tiny-Model");
     let h = &c.hyper;
-    assert_eq!((h.layers, h.hidden, h.ff, h.heads), (1, 16, 24, 4));
-    assert_eq!((h.kv_heads, h.head_dim, h.vocab, h.context), (2, 4, 16, 32));
     assert_eq!(
-        (h.norm_eps, h.rope_theta, h.tied_embeddings),
-        (1e-5, 10_000.0, false)
+        (h.layers(), h.hidden(), h.feed_forward(), h.heads()),
+        (1, 16, 24, 4)
     );
-    for key in [
-        "general.file_type",
-        "general.quantization_version",
-        "tokenizer.ggml.merges",
-    ] {
+    assert_eq!(
+        (h.kv_heads(), h.head_dim(), h.vocab(), h.context()),
+        (2, 4, 16, 32)
+    );
+    assert_eq!((h.norm_eps(), h.rotary_base()), (1e-5, 10_000.0));
+    for key in ["general.file_type", "general.quantization_version"] {
         assert!(c.metadata.get(key).is_none(), "{key}");
     }
     assert_eq!(c.metadata.u32("custom.key"), Ok(Some(7)));
-    assert_eq!(c.merges, Some(Array::from_strings(["a b"])));
+    assert!(c.merges.is_none());
     assert_eq!((c.tokenizer.tokens, c.tokenizer.bos), (16, Some(1)));
     assert_eq!((c.endian, c.tensors.len()), (Endian::Little, 12));
     let whole = std::fs::read(&path).unwrap();
@@ -113,6 +116,16 @@ fn facts_and_metadata_are_carried_over() {
     let f = Forecastable::from_config(&path, &OpenOptions::default()).unwrap();
     assert_eq!(f.tensors.len(), 12);
 
+    // Whatever the recipe says of merges, those of the source stay, and where they are.
+    for merges in [false, true] {
+        let out = c.output_metadata(15, merges);
+        let kept = |m: &Metadata<'_>| -> Vec<String> {
+            let keys = m.iter().filter(|(key, _)| !key.starts_with("general."));
+            keys.map(|(key, value)| format!("{key} {value:?}"))
+                .collect()
+        };
+        assert_eq!(kept(&out), kept(&metadata()));
+    }
     let out = c.output_metadata(15, true);
     assert_eq!(out.u32("general.file_type"), Ok(Some(15)));
     assert_eq!(out.u32("general.quantization_version"), Ok(Some(2)));
@@ -184,6 +197,22 @@ fn tokenizers_are_required_skipped_or_kept_whole() {
 }
 
 #[test]
+fn special_ids_that_no_token_has_are_noted_and_kept() {
+    let c = open_with(&OpenOptions::default(), |m, _| {
+        m.insert("tokenizer.ggml.eos_token_id", 16u32);
+        m.insert("tokenizer.ggml.padding_token_id", -1i32);
+        m.insert("tokenizer.ggml.unknown_token_id", u32::MAX);
+    });
+    let c = c.unwrap();
+    let [note] = &*c.notes else {
+        panic!("{:?}", c.notes);
+    };
+    let said = "tokenizer.ggml.eos_token_id 16 is none of the 16 tokens; it is kept as it is";
+    assert!(note.ends_with(said), "{note}");
+    assert_eq!(c.metadata.u32("tokenizer.ggml.eos_token_id"), Ok(Some(16)));
+}
+
+#[test]
 fn optional_tensors_and_old_files() {
     let c = open_with(&OpenOptions::default(), |m, t| {
         // Files of 2023 lack these keys.
@@ -209,10 +238,20 @@ fn optional_tensors_and_old_files() {
         }));
     })
     .unwrap();
-    assert!(c.hyper.tied_embeddings);
-    assert_eq!((c.hyper.kv_heads, c.hyper.head_dim), (2, 8));
+    assert_eq!((c.hyper.kv_heads(), c.hyper.head_dim()), (2, 8));
     assert_eq!(c.tensors.len(), 14);
     assert!(c.merges.is_none());
+}
+
+#[test]
+fn doubles_are_a_source_like_any_other_and_are_told() {
+    let c = open_with(&OpenOptions::default(), |_, t| t[2].ty = TensorType::F64).unwrap();
+    assert_eq!(c.tensors[2].ty, TensorType::F64);
+    assert!(
+        c.notes[0].contains("in F64: rounded to F32"),
+        "{:?}",
+        c.notes
+    );
 }
 
 #[test]
@@ -220,8 +259,15 @@ fn big_endian_files_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(dir.path(), Endian::Big, metadata(), specs());
     let c = open(&path, &OpenOptions::default()).unwrap();
-    assert_eq!((c.endian, c.hyper.hidden), (Endian::Big, 16));
-    assert_eq!(c.merges, Some(Array::from_strings(["a b"])));
+    assert_eq!((c.endian, c.hyper.hidden()), (Endian::Big, 16));
+    assert_eq!(
+        c.metadata
+            .array("tokenizer.ggml.merges")
+            .unwrap()
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -230,7 +276,7 @@ fn files_that_contradict_themselves() {
     let cases: [(Change, [&str; 2]); 17] = [
         (
             |m, _| drop(m.insert("general.architecture", "gpt2")),
-            ["general.architecture", "only llama is"],
+            ["general.architecture", "supported are llama"],
         ),
         (
             |m, _| drop(m.remove("general.architecture")),
@@ -324,7 +370,7 @@ fn refusals_cut_and_escape_what_they_quote() {
         m.insert("general.architecture", name);
     });
     let error = error.unwrap_err().to_string();
-    assert!(error.contains("only llama is"));
+    assert!(error.contains("supported are llama"));
     assert!(error.len() < 1024 && !error.contains('\u{1b}'), "{error}");
 }
 

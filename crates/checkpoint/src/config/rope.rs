@@ -1,10 +1,14 @@
-//! Scaling of the rotary embeddings beyond the trained context.
+//! Rotary embeddings: their base, and their scaling beyond the trained context.
+//!
+//! What the keys mean is what transformers 5 computes from them.
 
-use crate::Error;
-use crate::json::Object;
+use crate::error::Brief;
+use crate::json::{Object, describe};
+use crate::notes::Notes;
+use crate::{Error, json};
 use std::f32::consts::PI;
 
-/// The kinds that GGUF's llama architecture can express.
+/// The kinds that GGUF can express.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RopeScaling {
     None,
@@ -17,6 +21,9 @@ pub(crate) enum RopeScaling {
         factor: f32,
         original_context: u32,
         ext_factor: Option<f32>,
+        /// Factor of the rotated numbers, as the file has it.
+        attention_factor: Option<f32>,
+        /// The same where it is not the usual 0.1 ln(factor) + 1: a multiple of that.
         attn_factor: Option<f32>,
         beta_fast: Option<f32>,
         beta_slow: Option<f32>,
@@ -30,87 +37,260 @@ pub(crate) enum RopeScaling {
     },
 }
 
-/// `rope_parameters` (what transformers 5 writes) or `rope_scaling`.
-fn parameters<'a>(o: &Object<'a>) -> Result<Option<Object<'a>>, Error> {
-    match o.object("rope_parameters")? {
-        Some(parameters) => Ok(Some(parameters)),
-        None => o.object("rope_scaling"),
+/// All that config.json says about rotary embeddings.
+#[derive(Debug)]
+pub(super) struct Rope {
+    /// The base of the frequencies.
+    pub(super) theta: f32,
+    pub(super) scaling: RopeScaling,
+}
+
+/// The names of the two objects, `rope_parameters` being what transformers 5 writes.
+const SCALING: &str = "rope_scaling";
+const PARAMETERS: &str = "rope_parameters";
+const ORIGINAL: &str = "original_max_position_embeddings";
+
+/// Keys that every kind may have: read for all kinds, or without effect.
+const ANY_KIND: [&str; 6] = [
+    "rope_type",
+    "type",
+    "rope_theta",
+    "partial_rotary_factor",
+    ORIGINAL,
+    "finetuned",
+];
+
+impl Rope {
+    /// Reads the keys of a model for `context` positions; `base` is what counts where no key gives
+    /// one.
+    pub(super) fn parse(
+        o: &Object<'_>,
+        context: u32,
+        base: f32,
+        notes: &Notes,
+    ) -> Result<Self, Error> {
+        whole_heads(o)?;
+        let scaling = o.object(SCALING)?.filter(|p| p.iter().next().is_some());
+        let parameters = o.object(PARAMETERS)?;
+        let outside = o.positive_f32("rope_theta")?;
+        // Where both are there, rope_scaling is the one that counts, its base included.
+        let Some(p) = scaling.as_ref().or(parameters.as_ref()) else {
+            return Ok(Self {
+                theta: outside.unwrap_or(base),
+                scaling: RopeScaling::None,
+            });
+        };
+        let inside = p.positive_f32("rope_theta")?;
+        let theta = inside.or(outside).unwrap_or(base);
+        if let (Some(_), Some(outside)) = (inside, outside.filter(|outside| *outside != theta)) {
+            let message = format!("{outside} is not used, the one inside, {theta}, counts");
+            o.note(notes, "rope_theta", message);
+        }
+        if let (Some(p), Some(parameters)) = (&scaling, &parameters) {
+            overruled(p, parameters, theta, notes)?;
+        }
+        Ok(Self {
+            theta,
+            scaling: RopeScaling::parse(o, p, context, notes)?,
+        })
     }
 }
 
-/// The base of the rotary frequencies. Files that lack it mean 10,000.
-pub(super) fn theta(o: &Object<'_>) -> Result<f32, Error> {
-    let inner = match parameters(o)? {
-        Some(parameters) => parameters.positive_f32("rope_theta")?,
-        None => None,
-    };
-    match inner {
-        Some(theta) => Ok(theta),
-        None => Ok(o.positive_f32("rope_theta")?.unwrap_or(10_000.0)),
+/// Notes the keys of `rope_parameters` that `rope_scaling` replaces with other values.
+fn overruled(
+    scaling: &Object<'_>,
+    parameters: &Object<'_>,
+    theta: f32,
+    notes: &Notes,
+) -> Result<(), Error> {
+    for (key, value) in parameters.iter() {
+        let same = match key {
+            "rope_theta" => parameters.f32(key)? == Some(theta),
+            "rope_type" | "type" => value == "default" || kind(scaling)? == *value,
+            _ => scaling.get(key) == Some(value),
+        };
+        if !same && !value.is_null() {
+            let used = match key {
+                "rope_theta" => format!(", the base of the rotation is {theta}"),
+                _ => String::new(),
+            };
+            let value = describe(value);
+            let message = format!(
+                "{value} is not used: where {SCALING} is there too, it counts alone, as it does \
+                 in transformers{used}"
+            );
+            parameters.note(notes, &Brief(key).to_string(), message);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses models that rotate a part of each head.
+fn whole_heads(o: &Object<'_>) -> Result<(), Error> {
+    let key = "partial_rotary_factor";
+    match o.f32(key)?.filter(|part| *part != 1.0) {
+        None => Ok(()),
+        Some(part) => {
+            let problem = format!("{part} is not supported, only whole heads (1) are");
+            Err(o.error(key, problem))
+        }
+    }
+}
+
+/// What the scaling is called.
+fn kind<'a>(p: &Object<'a>) -> Result<&'a str, Error> {
+    let (new, old) = (p.str("rope_type")?, p.str("type")?);
+    match new.or(old) {
+        Some(kind) => Ok(kind),
+        None if p.get("factor").is_none() => Ok("default"),
+        None => Err(p.error("rope_type", "missing")),
     }
 }
 
 impl RopeScaling {
-    pub(super) fn parse(o: &Object<'_>) -> Result<Self, Error> {
-        let Some(p) = parameters(o)? else {
-            return Ok(Self::None);
-        };
-        let kind = match p.str("rope_type")? {
-            Some(kind) => kind,
-            None => match p.str("type")? {
-                Some(kind) => kind,
-                None if p.get("factor").is_none() && p.get("full_attention").is_none() => "default",
-                None => return Err(p.error("rope_type", "missing")),
-            },
-        };
-        let factor = || p.required("factor", p.positive_f32("factor")?);
-        match kind {
-            "default" => Ok(Self::None),
-            "linear" => Ok(Self::Linear { factor: factor()? }),
-            "yarn" => {
-                for key in ["mscale", "mscale_all_dim", "truncate"] {
-                    if p.get(key).is_some() {
-                        return Err(p.error(key, "not supported: GGUF's llama has no such key"));
-                    }
-                }
-                let attn_factor = match p.f32("attention_factor")? {
-                    Some(factor) => Some(factor),
-                    None => p.f32("attn_factor")?,
-                };
-                Ok(Self::Yarn {
-                    factor: factor()?,
-                    original_context: original_context(&p)?
-                        .map_or_else(|| p.required("original_max_position_embeddings", None), Ok)?,
-                    ext_factor: p.f32("extrapolation_factor")?,
-                    attn_factor,
-                    beta_fast: p.f32("beta_fast")?,
-                    beta_slow: p.f32("beta_slow")?,
-                })
-            }
-            "llama3" => {
-                let low = p.positive_f32("low_freq_factor")?;
-                let high = p.positive_f32("high_freq_factor")?;
-                let (low, high) = (low.unwrap_or(1.0), high.unwrap_or(4.0));
-                if low >= high {
-                    let problem = format!("{low} is not below high_freq_factor, {high}");
-                    return Err(p.error("low_freq_factor", problem));
-                }
-                let original = match original_context(&p)? {
-                    Some(original) => Some(original),
-                    None => original_context(o)?,
-                };
-                Ok(Self::Llama3 {
-                    factor: p.positive_f32("factor")?.unwrap_or(8.0),
-                    low_freq_factor: low,
-                    high_freq_factor: high,
-                    original_context: original.unwrap_or(8192),
-                })
-            }
-            other => Err(p.error(
-                "rope_type",
-                format!("{other} is not supported, supported are linear, yarn and llama3"),
-            )),
+    /// Reads the object `p` of the file `o`.
+    fn parse(o: &Object<'_>, p: &Object<'_>, context: u32, notes: &Notes) -> Result<Self, Error> {
+        if let Some((key, _)) = p.iter().find(|(_, value)| value.is_object()) {
+            let problem = "rotary embeddings that differ between layers are not supported";
+            return Err(p.error(key, problem));
         }
+        if p.get("mrope_section").is_some() {
+            let problem = "positions of several dimensions (mrope) are not supported";
+            return Err(p.error("mrope_section", problem));
+        }
+        whole_heads(p)?;
+        let name = kind(p)?;
+        if let Some(old) = p.str("type")?.filter(|old| *old != name) {
+            let message = format!("{old} is not used, rope_type says {name}");
+            p.note(notes, "type", message);
+        }
+        let factor = || p.required("factor", p.positive_f32("factor")?);
+        let (scaling, keys): (_, &[&str]) = match name {
+            "default" => (Self::None, &[]),
+            "linear" => (Self::Linear { factor: factor()? }, &["factor"]),
+            "dynamic" => {
+                let message = format!(
+                    "dynamic scaling cannot be written to a GGUF file: up to {context} positions \
+                     the model is the same without it, beyond them it is not"
+                );
+                p.note(notes, "rope_type", message);
+                (Self::None, &["factor"])
+            }
+            "yarn" => (
+                Self::yarn(o, p, context, notes)?,
+                &[
+                    "factor",
+                    "attention_factor",
+                    "beta_fast",
+                    "beta_slow",
+                    "mscale",
+                    "mscale_all_dim",
+                    "truncate",
+                    "extrapolation_factor",
+                ],
+            ),
+            "llama3" => (
+                Self::llama3(o, p, notes)?,
+                &["factor", "low_freq_factor", "high_freq_factor"],
+            ),
+            other => {
+                return Err(p.error(
+                    "rope_type",
+                    format!(
+                        "{} is not supported, supported are default, linear, dynamic, yarn and \
+                         llama3",
+                        Brief(other)
+                    ),
+                ));
+            }
+        };
+        let unused = p.iter().filter(|(key, value)| {
+            let known = keys.contains(key) || ANY_KIND.contains(key);
+            // Factors of 1 change nothing.
+            !known && !value.is_null() && value.as_f64() != Some(1.0)
+        });
+        if let Some(names) = json::names(unused) {
+            let message = format!("not used: scaling of the kind {name} does not have these keys");
+            p.note(notes, &names, message);
+        }
+        Ok(scaling)
+    }
+
+    fn yarn(o: &Object<'_>, p: &Object<'_>, context: u32, notes: &Notes) -> Result<Self, Error> {
+        if p.bool("truncate")? == Some(false) {
+            let problem = "false is not supported: GGUF has no key for a ramp whose ends are not \
+                           rounded";
+            return Err(p.error("truncate", problem));
+        }
+        let original = original_context(o, p, notes)?;
+        let factor = match (p.positive_f32("factor")?, original) {
+            (Some(factor), _) => factor,
+            (None, Some(original)) => context as f32 / original as f32,
+            (None, None) => return Err(p.error("factor", "missing")),
+        };
+        // The factor of the rotated numbers that 1, or another weight of the logarithm, gives.
+        let magnitude = |weight: f64| {
+            let factor = f64::from(factor);
+            if factor > 1.0 {
+                0.1 * weight * factor.ln() + 1.0
+            } else {
+                1.0
+            }
+        };
+        let attention_factor = p.positive_f32("attention_factor")?;
+        let given = |key| Ok::<_, Error>(p.f32(key)?.filter(|x| *x != 0.0).map(f64::from));
+        let pair = given("mscale")?.zip(given("mscale_all_dim")?);
+        let total = match (attention_factor, pair) {
+            (Some(factor), _) => Some(f64::from(factor)),
+            (None, Some((over, under))) => Some(magnitude(over) / magnitude(under)),
+            (None, None) => None,
+        };
+        let attn_factor = total.map(|total| (total / magnitude(1.0)) as f32);
+        if let Some(factor) = attn_factor.filter(|factor| !factor.is_finite() || *factor <= 0.0) {
+            let problem = format!("{factor} times the usual magnitude, expected a number above 0");
+            return Err(p.error("mscale", problem));
+        }
+        let ext_factor = p.f32("extrapolation_factor")?;
+        if let Some(factor) = ext_factor.filter(|factor| *factor != 1.0) {
+            let message =
+                format!("{factor} is written, but neither transformers nor GGUF's readers use it");
+            p.note(notes, "extrapolation_factor", message);
+        }
+        // 0 means the usual value.
+        let beta = |key| match p.f32(key)? {
+            Some(0.0) => Ok(None),
+            _ => p.positive_f32(key),
+        };
+        let (beta_fast, beta_slow) = (beta("beta_fast")?, beta("beta_slow")?);
+        let (fast, slow) = (beta_fast.unwrap_or(32.0), beta_slow.unwrap_or(1.0));
+        if fast < slow {
+            let problem = format!("{fast} is below beta_slow, {slow}");
+            return Err(p.error("beta_fast", problem));
+        }
+        Ok(Self::Yarn {
+            factor,
+            original_context: original.unwrap_or(context),
+            ext_factor,
+            attention_factor,
+            attn_factor,
+            beta_fast,
+            beta_slow,
+        })
+    }
+
+    fn llama3(o: &Object<'_>, p: &Object<'_>, notes: &Notes) -> Result<Self, Error> {
+        let low = p.positive_f32("low_freq_factor")?.unwrap_or(1.0);
+        let high = p.positive_f32("high_freq_factor")?.unwrap_or(4.0);
+        if low >= high {
+            let problem = format!("{low} is not below high_freq_factor, {high}");
+            return Err(p.error("low_freq_factor", problem));
+        }
+        Ok(Self::Llama3 {
+            factor: p.positive_f32("factor")?.unwrap_or(8.0),
+            low_freq_factor: low,
+            high_freq_factor: high,
+            original_context: original_context(o, p, notes)?.unwrap_or(8192),
+        })
     }
 
     /// What each rotary frequency is divided by, one f32 for each pair of a head: the tensor
@@ -131,14 +311,16 @@ impl RopeScaling {
             // The power in f64, whose rounding to f32 is the same on every system's library.
             let exponent = (2 * pair) as f32 / head_dim as f32;
             let frequency = 1.0 / f64::from(theta).powf(exponent.into()) as f32;
-            let wavelength = 2.0 * PI / frequency;
+            // A number divided by a tensor is the number times the reciprocal, where the reference
+            // computes this.
+            let wavelength = frequency.recip() * (2.0 * PI);
             if wavelength < short {
                 1.0
             } else if wavelength > long {
                 factor
             } else {
-                let smooth =
-                    (context / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                let turns = wavelength.recip() * context;
+                let smooth = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
                 1.0 / ((1.0 - smooth) / factor + smooth)
             }
         };
@@ -146,6 +328,15 @@ impl RopeScaling {
     }
 }
 
-fn original_context(o: &Object<'_>) -> Result<Option<u32>, Error> {
-    o.size("original_max_position_embeddings", u32::MAX)
+/// The context that the model had before it was extended. Beside the object it counts more than
+/// inside.
+fn original_context(o: &Object<'_>, p: &Object<'_>, notes: &Notes) -> Result<Option<u32>, Error> {
+    let (outside, inside) = (o.size(ORIGINAL, u32::MAX)?, p.size(ORIGINAL, u32::MAX)?);
+    if let (Some(outside), Some(inside)) = (outside, inside)
+        && outside != inside
+    {
+        let message = format!("{inside} is not used, {outside} beside the object counts");
+        p.note(notes, ORIGINAL, message);
+    }
+    Ok(outside.or(inside))
 }

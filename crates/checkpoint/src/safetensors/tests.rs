@@ -69,9 +69,8 @@ fn a_file_of_the_wrong_length_says_both_lengths() {
     }
     let error = problem(&file(&header, 19));
     assert!(error.contains("trailing"), "{error}");
-    for cut in [0, 7] {
-        assert!(problem(&whole[..cut]).contains("8 bytes, found"), "{cut}");
-    }
+    assert!(problem(&whole[..7]).contains("8 bytes, found 7"));
+    assert!(problem(&[]).contains("an empty file"));
     let error = problem(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
     assert!(error.contains("Git LFS"), "{error}");
 }
@@ -98,7 +97,7 @@ fn bad_headers() {
         ("[1]".to_string(), "object of tensors"),
         ("{".into(), "EOF"),
         ("{}x".into(), "trailing"),
-        (String::new(), "EOF"),
+        (String::new(), "a file of zeros"),
         (of(&[a(), a()]), "duplicate key a"),
         (r#"{"a":1}"#.into(), "dtype, shape and data_offsets"),
         (

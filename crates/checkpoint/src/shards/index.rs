@@ -1,9 +1,10 @@
 //! model.safetensors.index.json: which shard holds which tensor.
 
+use super::ShardTensor;
 use crate::json::{Keyed, Name};
 use crate::{Error, Limits, files};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 const MAX_ENTRIES: usize = 1 << 18;
 
 /// An index whose every shard is a plain file name.
-pub(super) struct Index {
+pub(crate) struct Index {
     path: PathBuf,
     /// Tensor to shard.
     weight_map: HashMap<String, String>,
@@ -19,7 +20,7 @@ pub(super) struct Index {
 
 impl Index {
     /// Reads the index, `None` if there is no such file.
-    pub(super) fn read(path: &Path, limits: &Limits) -> Result<Option<Self>, Error> {
+    pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Option<Self>, Error> {
         match files::read(path, limits.index_bytes)? {
             Some(bytes) => Self::parse(path, &bytes).map(Some),
             None => Ok(None),
@@ -27,15 +28,12 @@ impl Index {
     }
 
     /// Reads the bytes of an index.
-    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         #[derive(serde::Deserialize)]
         struct File {
             weight_map: WeightMap,
         }
-        let file: Keyed<File> = serde_json::from_slice(bytes).map_err(|error| Error::Json {
-            path: path.into(),
-            error,
-        })?;
+        let file: Keyed<File> = files::parse(path, bytes)?;
         let WeightMap(weight_map) = file.0.weight_map;
         for (tensor, shard) in &weight_map {
             if !files::is_plain_name(shard) {
@@ -58,7 +56,7 @@ impl Index {
     }
 
     /// Every shard in the order of names, each with the first of its tensors.
-    pub(super) fn shards(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn shards(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut shards: BTreeMap<&str, &str> = BTreeMap::new();
         for (tensor, shard) in &self.weight_map {
             let first = shards.entry(shard).or_insert(tensor);
@@ -67,31 +65,46 @@ impl Index {
         shards.into_iter()
     }
 
-    /// Checks that the index places a tensor in the shard it was found in.
-    pub(super) fn check(&self, tensor: &str, shard: &str) -> Result<(), Error> {
-        match self.weight_map.get(tensor) {
-            Some(expected) if expected == shard => Ok(()),
-            Some(expected) => Err(Error::index(
-                &self.path,
-                format!("tensor {tensor} is placed in {expected}, but found in {shard}"),
-            )),
-            None => Err(Error::index(
-                &self.path,
-                format!("tensor {tensor} of {shard} is not in the index"),
-            )),
+    /// Checks that the index and the shards list the same tensors in the same places.
+    pub(crate) fn check(&self, tensors: &[ShardTensor]) -> Result<(), Error> {
+        let mut found: HashSet<&str> = HashSet::new();
+        for tensor in tensors {
+            let name = tensor.entry.name.as_str();
+            let shard = tensor.map.path().file_name().unwrap_or_default();
+            found.insert(name);
+            match self.weight_map.get(name) {
+                Some(expected) if shard == expected.as_str() => {}
+                Some(expected) => {
+                    return Err(self.wrong(format!(
+                        "tensor {name} is placed in {expected}, but found in {}",
+                        shard.display()
+                    )));
+                }
+                None => {
+                    return Err(self.wrong(format!(
+                        "tensor {name} of {} is not in the index",
+                        shard.display()
+                    )));
+                }
+            }
+        }
+        let missing = self
+            .weight_map
+            .keys()
+            .filter(|name| !found.contains(&***name));
+        match missing
+            .min()
+            .and_then(|name| self.weight_map.get_key_value(name))
+        {
+            None => Ok(()),
+            Some((tensor, shard)) => Err(self.wrong(format!(
+                "tensor {tensor} is placed in {shard}, which does not hold it"
+            ))),
         }
     }
 
-    /// Checks that every tensor of the index was found.
-    pub(super) fn check_all_found(&self, found: impl Fn(&str) -> bool) -> Result<(), Error> {
-        let missing = self.weight_map.keys().filter(|name| !found(name)).min();
-        match missing.and_then(|name| self.weight_map.get_key_value(name)) {
-            None => Ok(()),
-            Some((tensor, shard)) => Err(Error::index(
-                &self.path,
-                format!("tensor {tensor} is placed in {shard}, which does not hold it"),
-            )),
-        }
+    fn wrong(&self, problem: String) -> Error {
+        Error::index(&self.path, problem)
     }
 }
 

@@ -23,10 +23,16 @@ fn folder(shards: &[(&str, &[&str])], index: Option<&str>) -> tempfile::TempDir 
     dir
 }
 
+/// The files that the index names, opened and checked.
+fn open(dir: &tempfile::TempDir, limits: &Limits) -> Result<Vec<ShardTensor>, Error> {
+    let index = Index::read(&dir.path().join(INDEX), limits)?.unwrap();
+    let tensors = indexed(dir.path(), &index)?.open(dir.path(), limits)?;
+    index.check(&tensors)?;
+    Ok(tensors)
+}
+
 fn error(dir: &tempfile::TempDir) -> String {
-    open(dir.path(), &Limits::default())
-        .unwrap_err()
-        .to_string()
+    open(dir, &Limits::default()).unwrap_err().to_string()
 }
 
 #[test]
@@ -38,13 +44,10 @@ fn shards_by_name_then_tensors_by_offset() {
             "m":"a.safetensors","z":"b.safetensors"}}"#,
         ),
     );
-    let tensors = open(dir.path(), &Limits::default()).unwrap();
+    let tensors = open(&dir, &Limits::default()).unwrap();
     let names: Vec<_> = tensors.iter().map(|t| &*t.entry.name).collect();
     assert_eq!(names, ["m", "z", "a"]);
     assert!(Arc::ptr_eq(&tensors[1].map, &tensors[2].map));
-
-    let dir = folder(&[("model.safetensors", &["x"])], None);
-    assert_eq!(open(dir.path(), &Limits::default()).unwrap().len(), 1);
 }
 
 #[test]
@@ -124,14 +127,6 @@ fn paths_that_leave_the_folder_are_never_opened() {
 }
 
 #[test]
-fn a_folder_without_safetensors_says_what_was_looked_for() {
-    let dir = folder(&[], None);
-    assert!(error(&dir).contains("looked for model.safetensors.index.json and"));
-    fs::write(dir.path().join("pytorch_model.bin"), []).unwrap();
-    assert!(error(&dir).contains("found pytorch_model.bin"));
-}
-
-#[test]
 fn more_tensors_than_the_limit_over_all_shards() {
     let dir = folder(
         &[("1.safetensors", &["a", "b"]), ("2.safetensors", &["c"])],
@@ -141,9 +136,78 @@ fn more_tensors_than_the_limit_over_all_shards() {
         tensors: 2,
         ..Limits::default()
     };
-    let error = open(dir.path(), &limits).unwrap_err().to_string();
+    let error = open(&dir, &limits).unwrap_err().to_string();
     assert!(
         error.contains("tensors: 3 exceeds the limit of 2"),
         "{error}"
     );
+}
+
+#[test]
+fn names_say_which_files_belong_together() {
+    let listing = |names: &[&str]| {
+        let listing = Listing::of(names.iter().map(|name| name.to_string()).collect());
+        let sets: Vec<String> = listing.sets.iter().map(|set| set.0.join(" ")).collect();
+        (sets, listing.incomplete.map(|(missing, _)| missing))
+    };
+    let n = |i: u32, of: u32| format!("model-{i:05}-of-{of:05}.safetensors");
+    let (a, b) = (n(1, 2), n(2, 2));
+    for (names, sets, missing) in [
+        (vec![&*a, &b], vec![format!("{a} {b}")], None),
+        (vec![&*a], vec![], Some(b.clone())),
+        (
+            vec![SINGLE, &a, &b, "config.json"],
+            vec![SINGLE.into(), format!("{a} {b}")],
+            None,
+        ),
+        // From 0, without zeros, under another name, with a variant.
+        (
+            vec!["model-0-of-2.safetensors", "model-1-of-2.safetensors"],
+            vec!["model-0-of-2.safetensors model-1-of-2.safetensors".into()],
+            None,
+        ),
+        (
+            vec!["w_2-of-3.safetensors", "w_3-of-3.safetensors"],
+            vec![],
+            Some("w_1-of-3.safetensors".into()),
+        ),
+        (
+            vec!["model-00001-of-00001.fp16.safetensors"],
+            vec!["model-00001-of-00001.fp16.safetensors".into()],
+            None,
+        ),
+        // Two sets, the usual name first; one is not whole.
+        (
+            vec!["a-1-of-1.safetensors", &a, &b, "b-1-of-2.safetensors"],
+            vec![format!("{a} {b}"), "a-1-of-1.safetensors".into()],
+            Some("b-2-of-2.safetensors".into()),
+        ),
+        (
+            vec!["x.safetensors", "y.safetensors"],
+            vec![
+                "x.safetensors".into(),
+                "y.safetensors".into(),
+                "x.safetensors y.safetensors".into(),
+            ],
+            None,
+        ),
+        (
+            vec![
+                "adapter_model.safetensors",
+                "consolidated.safetensors",
+                "optimizer.safetensors",
+                ".hidden.safetensors",
+                "pytorch_model.bin",
+            ],
+            vec![],
+            None,
+        ),
+        (
+            vec!["model-99999999999999999999-of-18446744073709551615.safetensors"],
+            vec![],
+            Some("model-00000000000000000001-of-18446744073709551615.safetensors".into()),
+        ),
+    ] {
+        assert_eq!(listing(&names), (sets, missing), "{names:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::files::Folder;
 use crate::json::{Object, describe};
+use crate::notes::Notes;
 use aeolus_gguf::{Array, Metadata};
 use serde_json::Value;
 
@@ -18,19 +19,37 @@ pub(super) enum ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// From tokenizer_config.json, else chat_template.jinja, else chat_template.json.
+    /// From chat_template.jinja, else tokenizer_config.json, else chat_template.json. An empty one
+    /// counts as none.
     pub(super) fn read(
         folder: &Folder<'_>,
         config: Option<&Object<'_>>,
+        notes: &Notes,
     ) -> Result<Option<Self>, Error> {
+        const JINJA: &str = "chat_template.jinja";
+        const MORE: &str = "additional_chat_templates";
         let limit = folder.limits.tokenizer_config_bytes;
-        if let Some(config) = config
-            && let Some(template) = Self::from_object(config)?
-        {
-            return Ok(Some(template));
+        let more = folder.path.join(MORE);
+        if more.is_dir() {
+            notes.add(&more, "the templates in it are not read");
         }
-        if let Some(text) = folder.text("chat_template.jinja", limit)? {
-            return Ok(Some(Self::One(text)));
+        let of_file = folder.text(JINJA, limit)?.map(|text| {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            Self::One(text.into())
+        });
+        let of_file = of_file.filter(Self::has_text);
+        let of_config = config.map(Self::from_object).transpose()?.flatten();
+        match (of_file, of_config) {
+            (Some(file), config) => {
+                if config.is_some_and(|config| config != file) {
+                    let message = "it is not the chat_template of tokenizer_config.json; this file \
+                                   is taken, as transformers does";
+                    notes.add(&folder.path.join(JINJA), message);
+                }
+                return Ok(Some(file));
+            }
+            (None, Some(config)) => return Ok(Some(config)),
+            (None, None) => {}
         }
         let (path, value) = folder.value("chat_template.json", limit)?;
         match value {
@@ -39,9 +58,17 @@ impl ChatTemplate {
         }
     }
 
+    fn has_text(&self) -> bool {
+        match self {
+            Self::One(text) => !text.trim().is_empty(),
+            Self::Named(named) => !named.is_empty(),
+        }
+    }
+
+    /// The template of a key, `None` for an empty one.
     fn from_object(o: &Object<'_>) -> Result<Option<Self>, Error> {
         const KEY: &str = "chat_template";
-        match o.get(KEY) {
+        let template = match o.get(KEY) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(Self::One(text.clone()))),
             Some(Value::Array(items)) if items.len() > MAX_TEMPLATES => {
@@ -66,7 +93,8 @@ impl ChatTemplate {
                 let problem = format!("expected a string or an array, found {}", describe(other));
                 Err(o.error(KEY, problem))
             }
-        }
+        };
+        Ok(template?.filter(Self::has_text))
     }
 
     /// Writes the template as GGUF keys: the default one as `tokenizer.chat_template`, others

@@ -5,12 +5,19 @@
 //! ```text
 //! 1 pieces[]          1 piece: string   2 score: float   3 type: enum, NORMAL if absent
 //! 2 trainer_spec      3 model_type: enum, UNIGRAM if absent
+//!                     24 treat_whitespace_as_suffix: bool (false)
 //!                     40 unk_id (0)   41 bos_id (1)   42 eos_id (2): int32, -1 for none
-//! 3 normalizer_spec   3 add_dummy_prefix: bool (true)   4 remove_extra_whitespaces: bool (true)
+//! 3 normalizer_spec   2 precompiled_charsmap: bytes
+//!                     3 add_dummy_prefix: bool (true)   4 remove_extra_whitespaces: bool (true)
+//!                     5 escape_whitespaces: bool (true)
+//! 5 denormalizer_spec 2 precompiled_charsmap: bytes
 //! ```
+//!
+//! The character map is the length of a trie in bytes (32-bit, little endian), the trie, and the
+//! texts that it maps to.
 
 use super::protobuf::{Field, Fields, Malformed, Wire};
-use crate::Error;
+use crate::{Error, foreign};
 use std::path::Path;
 
 /// What a piece is. The numbers are SentencePiece's and GGUF's alike.
@@ -42,16 +49,36 @@ pub(super) struct Piece<'a> {
     pub(super) kind: PieceType,
 }
 
+impl Piece<'_> {
+    /// An id of which the model says nothing.
+    pub(super) const NONE: Self = Piece {
+        text: "",
+        score: 0.0,
+        kind: PieceType::Unused,
+    };
+}
+
 /// A model, borrowed from its file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Model<'a> {
     pub(super) pieces: Vec<Piece<'a>>,
+    /// The pieces are tokenizer.json's.
+    pub(super) from_json: bool,
     /// Ids of the trainer: (bos, id), ... without those that are -1.
     pub(super) token_ids: Vec<(&'static str, u32)>,
     /// A space is put before the text.
     pub(super) add_dummy_prefix: bool,
+    /// The rule for that space, where it is not SentencePiece's own.
+    pub(super) prepend_scheme: Option<&'static str>,
+    /// What characters are replaced with before a text is split, in SentencePiece's form.
+    pub(super) charsmap: Option<&'a [u8]>,
+    /// Generated text is to be changed by a map of the same form.
+    pub(super) denormalizes: bool,
     /// Runs of spaces become one, those at the ends none.
     pub(super) remove_extra_whitespaces: bool,
+    /// The pre-tokenizer's name where pieces are merged by a list instead of by their scores: what
+    /// tokenizer.json describes, and not a SentencePiece model.
+    pub(super) pre: Option<&'static str>,
 }
 
 /// `ModelType` of the trainer: pieces merged pairwise by score, which is what GGUF's `llama`
@@ -62,11 +89,17 @@ impl<'a> Model<'a> {
     /// Parses the bytes of tokenizer.model with at most `max_pieces` pieces.
     pub(super) fn parse(path: &Path, bytes: &'a [u8], max_pieces: u32) -> Result<Self, Error> {
         let reader = Reader { path };
+        if let Some(what) = foreign::tokenizer_model(bytes) {
+            return Err(reader.error(what));
+        }
         let mut model = Model {
-            pieces: Vec::new(),
-            token_ids: Vec::new(),
             add_dummy_prefix: true,
             remove_extra_whitespaces: true,
+            ..Model::default()
+        };
+        let unsupported = |what: &str| {
+            let problem = format!("{what} is not supported; --no-tokenizer converts without it");
+            Err(reader.error(problem))
         };
         let mut model_type = 1;
         let mut ids = [("bos", 1i64), ("eos", 2), ("unk", 0)];
@@ -90,6 +123,11 @@ impl<'a> Model<'a> {
                         let inner = inner.map_err(|e| reader.malformed(&e))?;
                         match inner.number {
                             3 => model_type = reader.varint("model_type", &inner)?,
+                            24 if reader.varint("treat_whitespace_as_suffix", &inner)? != 0 => {
+                                return unsupported(
+                                    "a space after each word (treat_whitespace_as_suffix)",
+                                );
+                            }
                             40 => ids[2].1 = reader.varint("unk_id", &inner)? as i64,
                             41 => ids[0].1 = reader.varint("bos_id", &inner)? as i64,
                             42 => ids[1].1 = reader.varint("eos_id", &inner)? as i64,
@@ -102,10 +140,22 @@ impl<'a> Model<'a> {
                         let inner = inner.map_err(|e| reader.malformed(&e))?;
                         let flag = |name| Ok::<_, Error>(reader.varint(name, &inner)? != 0);
                         match inner.number {
+                            2 => model.charsmap = reader.charsmap(&inner)?,
+                            5 if !flag("escape_whitespaces")? => {
+                                return unsupported(
+                                    "a model that does not mark spaces (escape_whitespaces)",
+                                );
+                            }
                             3 => model.add_dummy_prefix = flag("add_dummy_prefix")?,
                             4 => model.remove_extra_whitespaces = flag("remove_extra_whitespaces")?,
                             _ => {}
                         }
+                    }
+                }
+                5 => {
+                    for inner in reader.message("denormalizer_spec", &field)? {
+                        let inner = inner.map_err(|e| reader.malformed(&e))?;
+                        model.denormalizes |= inner.number == 2 && inner.value != Wire::Bytes(&[]);
                     }
                 }
                 _ => {}
@@ -117,7 +167,7 @@ impl<'a> Model<'a> {
         if model_type != BPE {
             return Err(reader.error(format!(
                 "SentencePiece model type {model_type} is not supported, only {BPE} (BPE) is; \
-                 --no-tokenizer goes on without"
+                 --no-tokenizer converts without it"
             )));
         }
         let pieces = model.pieces.len();
@@ -166,6 +216,25 @@ impl Reader<'_> {
         match field.value {
             Wire::Varint(value) => Ok(value),
             _ => Err(self.wrong_type(what, field.offset)),
+        }
+    }
+
+    /// The bytes of a character map, `None` for an empty one.
+    fn charsmap<'a>(&self, field: &Field<'a>) -> Result<Option<&'a [u8]>, Error> {
+        let Wire::Bytes(bytes) = field.value else {
+            return Err(self.wrong_type("precompiled_charsmap", field.offset));
+        };
+        let trie = bytes.first_chunk().map(|size| u32::from_le_bytes(*size));
+        match trie {
+            _ if bytes.is_empty() => Ok(None),
+            Some(trie) if trie % 4 == 0 && (4..bytes.len()).contains(&(trie as usize)) => {
+                Ok(Some(bytes))
+            }
+            _ => Err(self.error(format!(
+                "precompiled_charsmap of {} bytes does not begin with the length of a trie within \
+                 it",
+                bytes.len()
+            ))),
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) struct SpecialTokens {
 }
 
 /// GGUF's name of the id of each kind.
-fn id_key(kind: &str) -> &'static str {
+pub(super) fn id_key(kind: &str) -> &'static str {
     match kind {
         "bos" => "tokenizer.ggml.bos_token_id",
         "eos" => "tokenizer.ggml.eos_token_id",
@@ -105,12 +105,16 @@ impl SpecialTokens {
         Ok(())
     }
 
-    /// Finds the id of each text, in tokenizer.json or, without it, by `token_id`.
+    /// Finds the id of each text, in tokenizer.json or, without it, by `token_id`, for a
+    /// vocabulary of `size` tokens. Gives the texts that are not those of a special token, with
+    /// their kinds.
     pub(super) fn find_ids(
         &mut self,
         json: Option<&TokenizerJson>,
+        size: u32,
         token_id: impl Fn(&str) -> Option<u32>,
-    ) {
+    ) -> Vec<(&'static str, String)> {
+        let mut unknown = Vec::new();
         for kind in TOKEN_KINDS.into_iter().chain(["eot"]) {
             let Some(text) = self.text(kind) else {
                 continue;
@@ -119,10 +123,14 @@ impl SpecialTokens {
                 Some(json) => json.added_id(text),
                 None => token_id(text),
             };
-            if let Some(id) = id {
+            if id.or_else(|| token_id(text)).is_none() && !text.is_empty() {
+                unknown.push((kind, text.to_owned()));
+            }
+            if let Some(id) = id.filter(|id| *id < size) {
                 self.add_ids(&[(kind, id)]);
             }
         }
+        unknown
     }
 
     /// Takes ids of kinds that have none yet. Each is one of a token: whoever reads a file's ids

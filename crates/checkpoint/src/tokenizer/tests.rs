@@ -62,7 +62,34 @@ fn read_with(
     ids: &[(&'static str, u32)],
     files: &[(&str, &[u8])],
 ) -> Result<Tokenizer, Error> {
-    read(folder(files).path(), vocab, ids, &Limits::default())
+    read_noting(vocab, ids, files).map(|(tokenizer, _)| tokenizer)
+}
+
+/// What a llama model asks for.
+fn wanted<'a>(vocab_size: u32, config_ids: &'a [(&'static str, u32)]) -> Wanted<'a> {
+    Wanted {
+        vocab_size,
+        config_ids,
+        writes_space_prefix: true,
+        pre: None,
+    }
+}
+
+/// The tokenizer of a folder with these files, and what is noted about it, without paths.
+fn read_noting(
+    vocab: u32,
+    ids: &[(&'static str, u32)],
+    files: &[(&str, &[u8])],
+) -> Result<(Tokenizer, Vec<String>), Error> {
+    let (notes, dir) = (Notes::default(), folder(files));
+    let tokenizer = read(dir.path(), wanted(vocab, ids), &Limits::default(), &notes)?;
+    let prefix = dir.path().display().to_string();
+    let notes = notes.into_vec().into_iter();
+    let notes = notes.map(|note| {
+        note.replace(&format!("{prefix}/"), "")
+            .replace(&prefix, ".")
+    });
+    Ok((tokenizer, notes.collect()))
 }
 
 fn tokens(t: &Tokenizer) -> Vec<(String, f32, i32)> {
@@ -87,7 +114,13 @@ fn keys(t: &Tokenizer) -> Vec<&str> {
 #[test]
 fn the_real_tokenizer() {
     let ids = [("bos", 1), ("eos", 2)];
-    let t = read(&fixture("notus-7b-v1"), 32_000, &ids, &Limits::default()).unwrap();
+    let t = read(
+        &fixture("notus-7b-v1"),
+        wanted(32_000, &ids),
+        &Limits::default(),
+        &Notes::default(),
+    )
+    .unwrap();
     let merges = t.merges.as_ref().unwrap();
     assert_eq!(merges.len(), 58_980);
     assert_eq!(merges.strings().unwrap().next(), Some("\u{2581} t"));
@@ -114,7 +147,7 @@ fn a_model_alone_has_its_own_types_scores_and_ids() {
             ("</s>".into(), 0.0, 3),
             ("<0x0A>".into(), 0.0, 6),
             ("\u{2581}a".into(), -1.0, 1),
-            ("b".into(), -2.5, 1),
+            ("b".into(), -2.5, 4),
             ("[PAD6]".into(), -10_000.0, 5),
             ("[PAD7]".into(), -10_000.0, 5),
         ]
@@ -220,18 +253,18 @@ fn files_beside_the_model_add_and_mark_tokens() {
 
 #[test]
 fn ids_without_tokenizer_json_come_from_the_token_list() {
-    let config = br#"{"bos_token":"</s>","eos_token":"b","unk_token":"nowhere"}"#;
+    let config = "{\"bos_token\":\"</s>\",\"eos_token\":\"\u{2581}a\",\"unk_token\":\"nowhere\"}";
     let t = read_with(
         6,
         &[("eos", 1)],
         &[
             ("tokenizer.model", &model()),
-            ("tokenizer_config.json", config),
+            ("tokenizer_config.json", config.as_bytes()),
         ],
     )
     .unwrap();
     let facts = TokenizerFacts::of(&t.metadata);
-    // `b` is an ordinary piece: config.json decides. Nothing decides about unk but the model.
+    // `▁a` is an ordinary piece: config.json decides. Nothing decides about unk but the model.
     assert_eq!(
         (facts.bos, facts.eos, facts.unknown),
         (Some(2), Some(1), Some(0))
@@ -255,7 +288,7 @@ fn template(single: &[&str], pair: &[&str], config: &str) -> [Option<u64>; 5] {
         .into();
     let json = json!({
         "added_tokens": added,
-        "post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"}, processor]},
+        "post_processor": {"type": "Sequence", "processors": [{"type": "Other"}, processor]},
     });
     let (json, model) = (json.to_string(), model());
     let mut files: Vec<(&str, &[u8])> = vec![
@@ -482,7 +515,9 @@ fn bad_models() {
         ..Limits::default()
     };
     let dir = folder(&[("tokenizer.model", &model())]);
-    let error = read(dir.path(), 5, &[], &limits).unwrap_err().to_string();
+    let error = read(dir.path(), wanted(5, &[]), &limits, &Notes::default())
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("pieces: 6 exceeds the limit of 5"),
         "{error}"
@@ -490,114 +525,64 @@ fn bad_models() {
 }
 
 #[test]
-fn vocabularies_that_contradict_the_files() {
+fn malformed_files_beside_the_model_are_refused() {
     let model = model();
-    for (file, text, ids, parts) in [
-        (
-            "x",
-            "",
-            &[][..],
-            [
-                "tokenizer.model",
-                "it has 6 tokens, but vocab_size in config.json is 5",
-            ],
-        ),
-        (
-            "added_tokens.json",
-            r#"{"<pad>":6}"#,
-            &[],
-            ["added_tokens.json: <pad>", "id 6"],
-        ),
+    for (file, text, parts) in [
         (
             "added_tokens.json",
             r#"{"<pad>":"6"}"#,
-            &[],
             ["<pad>: expected a token id", "string"],
         ),
         (
             "tokenizer_config.json",
-            r#"{"added_tokens_decoder":{"7":{"content":"x"}}}"#,
-            &[],
-            ["added_tokens_decoder.7", "vocab_size in config.json is 6"],
-        ),
-        (
-            "tokenizer_config.json",
             r#"{"added_tokens_decoder":{"x":{"content":"x"}}}"#,
-            &[],
             ["added_tokens_decoder.x", "token id as key"],
         ),
         (
             "tokenizer_config.json",
             r#"{"added_tokens_decoder":{"1":{}}}"#,
-            &[],
             ["added_tokens_decoder.1.content", "missing"],
         ),
         (
             "tokenizer_config.json",
             r#"{"chat_template":1}"#,
-            &[],
             ["chat_template", "found 1"],
         ),
         (
             "tokenizer_config.json",
             r#"{"bos_token":1}"#,
-            &[],
             ["bos_token", "found 1"],
         ),
         (
             "tokenizer_config.json",
             r#"{"add_bos_token":1}"#,
-            &[],
             ["add_bos_token", "true or false"],
         ),
         (
             "tokenizer_config.json",
             "[]",
-            &[],
             ["tokenizer_config.json", "an object"],
         ),
-        (
-            "tokenizer.json",
-            r#"{"added_tokens":[{"id":6,"content":"x"}]}"#,
-            &[],
-            ["tokenizer.json", "id 6"],
-        ),
-        ("tokenizer.json", "{", &[], ["tokenizer.json", "EOF"]),
-        (
-            "x",
-            "",
-            &[("pad", 6)],
-            ["pad_token_id: no token has id 6", "vocab_size is 6"],
-        ),
-        (
-            "tokenizer_config.json",
-            r#"{"bos_token":"<s>"}"#,
-            &[("bos", 99_999)],
-            ["config.json: bos_token_id", "id 99999"],
-        ),
-        ("tokenizer.json", "[]", &[], ["tokenizer.json", "an object"]),
+        ("tokenizer.json", "{", ["tokenizer.json", "EOF"]),
+        ("tokenizer.json", "[]", ["tokenizer.json", "an object"]),
         (
             "tokenizer.json",
             r#"{"added_tokens":[[1,"x"]]}"#,
-            &[],
             ["tokenizer.json", "an object"],
         ),
         (
             "tokenizer.json",
             r#"{"model":[]}"#,
-            &[],
             ["tokenizer.json", "an object"],
         ),
         (
             "tokenizer.json",
             r#"{"post_processor":["TemplateProcessing"]}"#,
-            &[],
             ["tokenizer.json", "an object"],
         ),
     ] {
-        let vocab = if parts[1].ends_with(" 5") { 5 } else { 6 };
         let files: &[(&str, &[u8])] = &[("tokenizer.model", &model), (file, text.as_bytes())];
-        let error = read_with(vocab, ids, files).unwrap_err().to_string();
+        let error = read_with(6, &[], files).unwrap_err().to_string();
         for part in parts {
             assert!(error.contains(part), "{error}: no {part}");
         }
@@ -611,11 +596,16 @@ fn no_tokenizer_says_what_was_looked_for_and_the_way_out() {
         error.contains("looked for tokenizer.model, tokenizer.json; --no-tokenizer"),
         "{error}"
     );
+    let others: &[(&str, &[u8])] = &[("vocab.json", b"{}"), ("merges.txt", b"")];
+    let error = read_with(6, &[], others).unwrap_err().to_string();
+    for part in ["vocab.json, merges.txt", "AutoTokenizer", "--no-tokenizer"] {
+        assert!(error.contains(part), "{error}: no {part}");
+    }
     let error = read_with(6, &[], &[("tokenizer.json", b"{}")])
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("only SentencePiece is (tokenizer.model); --no-tokenizer"),
+        error.contains("put the tokenizer.model of the base model beside it"),
         "{error}"
     );
     assert_eq!(
@@ -625,7 +615,7 @@ fn no_tokenizer_says_what_was_looked_for_and_the_way_out() {
 }
 
 #[test]
-fn refusals_cut_and_escape_what_they_quote() {
+fn notes_cut_and_escape_what_they_quote() {
     let long = format!("\u{1b}]0;{}", "x".repeat(1 << 20));
     for (name, file) in [
         ("added_tokens.json", json!({ &long: 99 })),
@@ -640,9 +630,631 @@ fn refusals_cut_and_escape_what_they_quote() {
     ] {
         let file = file.to_string();
         let files = [("tokenizer.model", &*model()), (name, file.as_bytes())];
-        let error = read_with(8, &[], &files).unwrap_err().to_string();
-        assert!(error.contains("has id 99"), "{name}");
-        assert!(error.len() < 1024 && !error.contains('\u{1b}'), "{error}");
+        let (_, notes) = read_noting(8, &[], &files).unwrap();
+        let [note] = &*notes else {
+            panic!("{notes:?}");
+        };
+        assert!(note.contains("none for: token 99 "), "{name}");
+        assert!(note.len() < 1024 && !note.contains('\u{1b}'), "{note}");
+    }
+}
+
+#[test]
+fn all_tokens_without_a_row_are_left_out_in_one_note() {
+    let config = json!({
+        "added_tokens_decoder": {"6": {"content": "[PAD]", "special": true}},
+        "pad_token": "[PAD]", "bos_token": "<s>",
+    });
+    let json = json!({
+        "added_tokens": [
+            {"id": 1, "content": "<s>", "special": true},
+            {"id": 6, "content": "[PAD]", "special": true},
+        ],
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "\u{2581}"},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"},
+        ]},
+        "model": {
+            "type": "BPE", "unk_token": "<unk>", "byte_fallback": true,
+            "vocab": {
+                "<unk>": 0, "<s>": 1, "</s>": 2, "<0x0A>": 3, "\u{2581}a": 4, "b": 5, "c": 7,
+            },
+            "merges": [["\u{2581}", "a"]],
+        },
+    });
+    let (t, notes) = read_noting(
+        5,
+        &[("pad", 6), ("eos", 2), ("mask", 4_000_000_000)],
+        &[
+            ("tokenizer.model", &model()),
+            ("added_tokens.json", br#"{"[PAD]": 6}"#),
+            ("tokenizer_config.json", config.to_string().as_bytes()),
+            ("tokenizer.json", json.to_string().as_bytes()),
+            ("generation_config.json", br#"{"eos_token_id": [2, 9]}"#),
+        ],
+    )
+    .unwrap();
+    assert_eq!(
+        notes,
+        [
+            ".: left out, since the embedding has 5 rows (vocab_size in config.json) and none for: \
+             tokens 5 \"b\" (tokenizer.model, tokenizer.json), 6 \"[PAD]\" (added_tokens.json, \
+             tokenizer_config.json, tokenizer.json), 7 \"c\" (tokenizer.json); \
+             pad_token_id 6 (config.json), mask_token_id 4000000000 (config.json), \
+             eos_token_id 9 (generation_config.json)"
+        ]
+    );
+    let facts = TokenizerFacts::of(&t.metadata);
+    assert_eq!((facts.tokens, facts.bos, facts.eos), (5, Some(1), Some(2)));
+    assert_eq!(facts.padding, None);
+    assert!(t.metadata.get("tokenizer.ggml.mask_token_id").is_none());
+    // Many are counted.
+    let many: serde_json::Map<_, _> = (6..40).map(|id| (format!("t{id}"), json!(id))).collect();
+    let many = json!(many).to_string();
+    let files: &[(&str, &[u8])] = &[
+        ("tokenizer.model", &model()),
+        ("added_tokens.json", many.as_bytes()),
+    ];
+    let (_, notes) = read_noting(6, &[], files).unwrap();
+    assert!(
+        notes[0].contains("21 \"t21\" and 18 more (added_tokens.json)"),
+        "{notes:?}"
+    );
+}
+
+/// tokenizer.json of a SentencePiece model with the pieces `▁ a b c ab abc` from id 3, of which
+/// the last two are merged; `edit` changes it.
+fn joined(edit: impl FnOnce(&mut Value)) -> Value {
+    let mut json = json!({
+        "added_tokens": [
+            {"id": 0, "content": "<unk>", "special": true},
+            {"id": 1, "content": "<s>", "special": true},
+            {"id": 9, "content": "\u{2581}<x>", "special": false},
+        ],
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "\u{2581}"},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"},
+        ]},
+        "model": {
+            "type": "BPE", "unk_token": "<unk>", "byte_fallback": true,
+            "vocab": {
+                "<unk>": 0, "<s>": 1, "<0x0A>": 2,
+                "\u{2581}": 3, "a": 4, "b": 5, "c": 6, "ab": 7, "abc": 8,
+            },
+            "merges": [["a", "b"], ["ab", "c"]],
+        },
+    });
+    edit(&mut json);
+    json
+}
+
+#[test]
+fn tokenizer_json_alone_gives_the_model_that_it_was_made_of() {
+    for name in ["notus-mini", "notus-7b-v1"] {
+        let files = ["tokenizer.model", "tokenizer.json", "tokenizer_config.json"];
+        let bytes = files.map(|file| std::fs::read(fixture(name).join(file)).unwrap());
+        let all: Vec<_> = files
+            .into_iter()
+            .zip(bytes.iter().map(|b| &b[..]))
+            .collect();
+        let size = if name == "notus-mini" { 4096 } else { 32_000 };
+        let (both, notes) = read_noting(size, &[], &all).unwrap();
+        assert_eq!(notes, [""; 0]);
+        let (alone, notes) = read_noting(size, &[], &all[1..]).unwrap();
+        assert_eq!(notes, [""; 0]);
+        assert_eq!(both.merges, alone.merges);
+        let (both, alone) = (tokens(&both), tokens(&alone));
+        for (id, (a, b)) in both.iter().zip(&alone).enumerate() {
+            // `▁▁` of the larger one is merged last there, too, but with another score.
+            let same_score = a.1 == b.1 || name == "notus-7b-v1" && id > 258;
+            assert!(a.0 == b.0 && a.2 == b.2 && same_score, "{id}: {a:?} {b:?}");
+        }
+        // The order of all that is merged is the same.
+        let by_score = |all: &[(String, f32, i32)]| {
+            let mut ids: Vec<usize> = (259..all.len()).collect();
+            ids.retain(|id| all[*id].0.chars().nth(1).is_some());
+            ids.sort_by(|a, b| all[*b].1.total_cmp(&all[*a].1));
+            ids
+        };
+        assert_eq!(by_score(&both), by_score(&alone));
+    }
+    let text = joined(|_| {}).to_string();
+    let (t, notes) = read_noting(11, &[], &[("tokenizer.json", text.as_bytes())]).unwrap();
+    assert_eq!(notes, [""; 0]);
+    let expected = [
+        ("<unk>", 0.0, 2),
+        ("<s>", -1000.0, 3),
+        ("<0x0A>", 0.0, 6),
+        ("\u{2581}", 0.0, 1),
+        ("a", -1.0, 1),
+        ("b", -2.0, 1),
+        ("c", -3.0, 1),
+        ("ab", -4.0, 1),
+        ("abc", -5.0, 1),
+        (" <x>", -1000.0, 4),
+        ("[PAD10]", -10_000.0, 5),
+    ];
+    assert_eq!(tokens(&t), expected.map(|(t, s, k)| (t.to_owned(), s, k)));
+    assert_eq!(TokenizerFacts::of(&t.metadata).unknown, Some(0));
+}
+
+#[test]
+fn what_scores_cannot_say_of_merges_is_refused_or_done_otherwise() {
+    let read = |edit: &dyn Fn(&mut Value)| {
+        let text = joined(edit).to_string();
+        read_noting(11, &[], &[("tokenizer.json", text.as_bytes())])
+    };
+    let set = |path: &'static str, value: Value| {
+        move |json: &mut Value| *json.pointer_mut(path).expect("a part of it") = value.clone()
+    };
+    // The merges' order is another than the ids'.
+    let (t, _) = read(&set(
+        "/model/vocab",
+        json!({
+            "<unk>": 0, "<s>": 1, "<0x0A>": 2, "abc": 3, "ab": 4, "a": 5, "b": 6, "c": 7,
+        }),
+    ))
+    .unwrap();
+    let tokens_of = tokens(&t);
+    assert!(tokens_of[4].1 > tokens_of[3].1, "{tokens_of:?}");
+    // No merge gives `abc`, so no text does: merging takes it apart again.
+    let (t, _) = read(&set("/model/merges", json!(["a b"]))).unwrap();
+    assert_eq!(tokens(&t)[8], ("abc".into(), f32::MIN, 5));
+    for (path, value, part) in [
+        // `bc` and `abc` without a merge of `a` and `bc`.
+        (
+            "/model",
+            json!({
+                "vocab": {"a": 2, "b": 3, "c": 4, "ab": 5, "bc": 6, "abc": 7},
+                "merges": ["a b", "b c", "ab c"],
+            }),
+            "no merge joins \"a\" and \"bc\" though \"abc\" is a token",
+        ),
+        (
+            "/model",
+            json!({
+                "vocab": {"a": 2, "b": 3, "c": 4, "ab": 5, "bc": 6, "abc": 7},
+                "merges": ["a bc", "a b", "b c", "ab c"],
+            }),
+            "the merges that give the token \"abc\" do not follow each other",
+        ),
+        ("/model/merges", json!(["ab"]), "not two pieces"),
+        (
+            "/normalizer",
+            json!({"type": "NFC"}),
+            "its normalizer \"NFC\"",
+        ),
+        ("/normalizer", json!(null), "does not mark spaces"),
+        (
+            "/normalizer",
+            json!({"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": []}]}),
+            "its normalizer \"Sequence\"",
+        ),
+        (
+            "/model/type",
+            json!("Unigram"),
+            "type Unigram is not supported",
+        ),
+        (
+            "/model/vocab",
+            json!({"a": 5, "b": 5}),
+            "have the same id 5",
+        ),
+        ("/model/vocab", json!({"": 5}), "token 5 is empty"),
+        ("/model/vocab", json!({"a": -1}), "tokenizer.json"),
+    ] {
+        let error = read(&set(path, value)).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}: no {part}");
+    }
+    let byte_level = |json: &mut Value| {
+        json["normalizer"] = json!(null);
+        json["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "x"}}, {"type": "ByteLevel"},
+        ]});
+    };
+    let error = read(&byte_level).unwrap_err().to_string();
+    assert!(error.contains("--pre NAME"), "{error}");
+    for (key, value) in [
+        ("end_of_word_suffix", "</w>"),
+        ("continuing_subword_prefix", "##"),
+    ] {
+        let with_affix = |json: &mut Value| {
+            byte_level(json);
+            json["model"][key] = json!(value);
+        };
+        let error = read(&with_affix).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+    for (key, value) in [
+        ("ignore_merges", json!(true)),
+        ("end_of_word_suffix", json!("</w>")),
+        ("continuing_subword_prefix", json!("##")),
+    ] {
+        let error = read(&|json| json["model"][key] = value.clone()).unwrap_err();
+        assert!(error.to_string().contains(key), "{error}");
+    }
+}
+
+#[test]
+fn metaspace_says_where_a_space_is_put() {
+    for (step, prefix, scheme) in [
+        (
+            json!({"prepend_scheme": "first", "split": false}),
+            None,
+            Some("first"),
+        ),
+        (
+            json!({"prepend_scheme": "always", "split": false}),
+            None,
+            Some("always"),
+        ),
+        (json!({"prepend_scheme": "never"}), Some(false), None),
+        (json!({"add_prefix_space": true}), None, Some("always")),
+        (json!({"add_prefix_space": false}), Some(false), None),
+    ] {
+        let text = joined(|json| {
+            json["normalizer"] = json!(null);
+            json["pre_tokenizer"] = step.clone();
+            json["pre_tokenizer"]["type"] = json!("Metaspace");
+            json["pre_tokenizer"]["replacement"] = json!("\u{2581}");
+        });
+        let text = text.to_string();
+        let (t, notes) = read_noting(11, &[], &[("tokenizer.json", text.as_bytes())]).unwrap();
+        let m = &t.metadata;
+        assert_eq!(
+            m.bool("tokenizer.ggml.add_space_prefix"),
+            Ok(prefix),
+            "{step}"
+        );
+        assert_eq!(m.str("tokenizer.ggml.prepend_scheme"), Ok(scheme), "{step}");
+        assert_eq!(notes.len(), usize::from(scheme.is_some()), "{notes:?}");
+    }
+    let error = |edit: fn(&mut Value)| {
+        let text = joined(|json| {
+            json["normalizer"] = json!(null);
+            json["pre_tokenizer"] = json!({"type": "Metaspace"});
+            edit(json);
+        });
+        let text = text.to_string();
+        let read = read_noting(11, &[], &[("tokenizer.json", text.as_bytes())]);
+        read.unwrap_err().to_string()
+    };
+    let found = error(|json| json["model"]["vocab"]["a\u{2581}b"] = json!(10));
+    assert!(found.contains("splits the text into words"), "{found}");
+    let found = error(|json| json["pre_tokenizer"]["replacement"] = json!("_"));
+    assert!(found.contains("its pre-tokenizer \"Metaspace\""), "{found}");
+}
+
+#[test]
+fn the_newer_of_two_vocabularies_is_taken_and_named() {
+    let pieces = [
+        ("<unk>", 2),
+        ("<s>", 3),
+        ("<0x0A>", 6),
+        ("\u{2581}", 1),
+        ("a", 1),
+        ("b", 1),
+    ];
+    let of = |pieces: &[(&str, u8)]| {
+        let pieces = pieces.iter().map(|(text, kind)| piece(text, 0.0, *kind));
+        [
+            pieces.collect::<Vec<_>>().concat(),
+            bpe(),
+            field(3, &[4 << 3, 0]),
+        ]
+        .concat()
+    };
+    let read = |model: &[u8], json: &Value| {
+        let json = json.to_string();
+        let files = [
+            ("tokenizer.model", model),
+            ("tokenizer.json", json.as_bytes()),
+        ];
+        read_noting(11, &[], &files)
+    };
+    let json = joined(|_| {});
+    let (t, notes) = read(&of(&pieces), &json).unwrap();
+    assert_eq!(tokens(&t)[8].0, "abc");
+    assert_eq!(
+        notes,
+        [
+            "tokenizer.json: it has 3 tokens that tokenizer.model does not have; its tokens are \
+             taken, as transformers' fast tokenizers do"
+        ]
+    );
+    let mut other = pieces;
+    other[4].0 = "\u{1b}z";
+    let (t, notes) = read(&of(&other), &json).unwrap();
+    assert_eq!(tokens(&t)[4].0, "a");
+    assert!(
+        notes[0].contains("1 id with another token than in tokenizer.model (id 4: \"a\", there"),
+        "{notes:?}"
+    );
+    let more = [
+        &pieces[..],
+        &[
+            ("c", 1),
+            ("ab", 1),
+            ("abc", 1),
+            ("\u{2581}<x>", 1),
+            ("d", 1),
+        ],
+    ]
+    .concat();
+    let (t, notes) = read(&of(&more), &json).unwrap();
+    assert_eq!(tokens(&t)[10].0, "d");
+    assert_eq!(
+        notes,
+        [
+            "tokenizer.json: it has 1 token fewer than tokenizer.model; those of \
+             tokenizer.model are taken"
+        ]
+    );
+    let error = read(
+        &of(&pieces),
+        &joined(|json| json["normalizer"] = json!(null)),
+    );
+    let error = error.unwrap_err().to_string();
+    for part in ["tokenizer.model: ", "3 tokens that", "does not mark spaces"] {
+        assert!(error.contains(part), "{error}: no {part}");
+    }
+}
+
+#[test]
+fn a_tokenizer_json_that_tokenizes_otherwise_than_the_model_is_noted() {
+    let pieces = [
+        ("<unk>", 0.0, 2),
+        ("<s>", 0.0, 3),
+        ("<0x0A>", 0.0, 6),
+        ("\u{2581}", -3.0, 1),
+        ("a", -4.0, 1),
+        ("b", -5.0, 1),
+        ("c", -6.0, 1),
+        ("ab", -1.0, 1),
+        ("abc", -2.0, 1),
+    ];
+    let pieces = pieces.map(|(text, score, kind)| piece(text, score, kind));
+    let model = [pieces.concat(), bpe(), field(3, &[4 << 3, 0])].concat();
+    // Reads with some keys of tokenizer.json, and of the model in it, set to other values.
+    let read = |edit: Value, config: &str| {
+        let json = joined(|json| {
+            for (key, value) in edit.as_object().expect("keys and values") {
+                match value.as_object().filter(|_| key == "model") {
+                    Some(inner) => {
+                        for (key, value) in inner {
+                            json["model"][key] = value.clone();
+                        }
+                    }
+                    None => json[key] = value.clone(),
+                }
+            }
+        });
+        let json = json.to_string();
+        let files: [(&str, &[u8]); 3] = [
+            ("tokenizer.model", &model),
+            ("tokenizer.json", json.as_bytes()),
+            ("tokenizer_config.json", config.as_bytes()),
+        ];
+        let (t, notes) = read_noting(11, &[], &files).unwrap();
+        assert_eq!(tokens(&t)[8], ("abc".into(), -2.0, 1));
+        notes
+    };
+    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"});
+    let no_prefix = json!({ "normalizer": replace });
+    let lowercase = json!({"type": "Sequence", "normalizers": [{"type": "Lowercase"}, replace]});
+    assert_eq!(read(json!({}), "{}"), [""; 0]);
+    let config = r#"{"add_prefix_space":false}"#;
+    assert_eq!(read(no_prefix.clone(), config), [""; 0]);
+    for (edit, part) in [
+        (no_prefix, "it puts no space before a text"),
+        (
+            json!({ "normalizer": lowercase }),
+            "its normalizer \"Lowercase\"",
+        ),
+        (
+            json!({
+                "normalizer": null,
+                "pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "first", "split": false},
+            }),
+            "by the rule \"first\"",
+        ),
+        (json!({"model": {"type": "Unigram"}}), "type Unigram"),
+        (
+            json!({"model": {"byte_fallback": false}}),
+            "it has no byte_fallback",
+        ),
+        (
+            json!({"model": {"merges": ["ab c", "a b"]}}),
+            "it merges \"abc\" before \"ab\"",
+        ),
+        (
+            json!({"model": {"merges": ["a b"]}}),
+            "no merge that gives the token \"abc\"",
+        ),
+        (
+            json!({"model": {"ignore_merges": true}}),
+            "model.ignore_merges",
+        ),
+    ] {
+        let notes = read(edit, "{}");
+        let [note] = &*notes else {
+            panic!("{part}: {notes:?}");
+        };
+        for part in [
+            "tokenizer.json: it would tokenize otherwise (",
+            part,
+            "); tokenizer.model is used",
+        ] {
+            assert!(note.contains(part), "{note}: no {part}");
+        }
+    }
+}
+
+#[test]
+fn what_added_tokens_say_and_the_list_does_not_is_noted() {
+    let model = model();
+    let read = |file: &str, text: &str| {
+        let files = [("tokenizer.model", &*model), (file, text.as_bytes())];
+        read_noting(8, &[], &files)
+    };
+    for (file, text, note) in [
+        (
+            "added_tokens.json",
+            r#"{"[PAD]": 4}"#,
+            "the files disagree about tokens: 4 is \"[PAD]\" (added_tokens.json), not \
+             \"\u{2581}a\" (tokenizer.model)",
+        ),
+        (
+            "tokenizer.json",
+            r#"{"added_tokens":[{"id":4,"content":"<x>"}]}"#,
+            "the files disagree about tokens: 4 is \"\u{2581}a\" (tokenizer.model), not \"<x>\" \
+             (tokenizer.json)",
+        ),
+        (
+            "added_tokens.json",
+            r#"{"b": 6}"#,
+            "more than one id has the text \"b\" (5 and 6); llama.cpp does not load such a file",
+        ),
+        (
+            "tokenizer.json",
+            r#"{"added_tokens":[
+                {"id":6,"content":"<|x|>","rstrip":true,"normalized":true},
+                {"id":7,"content":"word","single_word":true}
+            ]}"#,
+            "left out, since GGUF has no place for these flags of added tokens: rstrip of \
+             \"<|x|>\" (spaces after them are kept); single_word of \"word\" (they are found inside \
+             words, too)",
+        ),
+        (
+            "tokenizer_config.json",
+            r#"{"added_tokens_decoder":{"6":{"content":"<m>","lstrip":true,"special":true}}}"#,
+            "left out, since GGUF has no place for these flags of added tokens: lstrip of \"<m>\" \
+             (spaces before them are kept)",
+        ),
+        (
+            "special_tokens_map.json",
+            r#"{"pad_token":"[NOPE]","bos_token":"<s>"}"#,
+            "left out, since no special token has this text: pad_token \"[NOPE]\"",
+        ),
+        (
+            "config.json",
+            r#"{"eos_token_id":[2,99],"bos_token_id":98}"#,
+            "left out, since the embedding has 8 rows (vocab_size in config.json) and none for: \
+             eos_token_id 99 (config.json)",
+        ),
+    ] {
+        let (_, notes) = read(file, text).unwrap();
+        assert_eq!(notes, [format!(".: {note}")], "{text}");
+    }
+    // The same token again, as a token of another kind.
+    let again = "{\"added_tokens_decoder\":{\"4\":{\"content\":\"\u{2581}a\"}}}";
+    assert_eq!(read("tokenizer_config.json", again).unwrap().1, [""; 0]);
+    // Padding does not take the text of a token.
+    let (t, notes) = read("added_tokens.json", r#"{"[PAD7]": 6}"#).unwrap();
+    assert_eq!(notes, [""; 0]);
+    assert_eq!(tokens(&t)[7].0, "[PAD7]_");
+    for (file, text) in [
+        ("added_tokens.json", r#"{"": 6}"#),
+        (
+            "tokenizer_config.json",
+            r#"{"added_tokens_decoder":{"6":{"content":""}}}"#,
+        ),
+        (
+            "tokenizer.json",
+            r#"{"added_tokens":[{"id":6,"content":""}]}"#,
+        ),
+    ] {
+        let error = read(file, text).unwrap_err().to_string();
+        assert!(
+            error.contains(file) && error.contains("6 is empty"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn one_chat_template_of_several_counts_and_others_are_noted() {
+    let model = model();
+    for (jinja, config, expected, notes) in [
+        ("J", r#"{"chat_template":"J"}"#, "J", 0),
+        ("J", r#"{"chat_template":"C"}"#, "J", 1),
+        (" \n", r#"{"chat_template":"C"}"#, "C", 0),
+        ("", r#"{"chat_template":""}"#, "K", 0),
+        ("\u{feff}J", "{}", "J", 0),
+    ] {
+        let files: [(&str, &[u8]); 4] = [
+            ("tokenizer.model", &model),
+            ("chat_template.jinja", jinja.as_bytes()),
+            ("tokenizer_config.json", config.as_bytes()),
+            ("chat_template.json", br#"{"chat_template":"K"}"#),
+        ];
+        let (t, found) = read_noting(6, &[], &files).unwrap();
+        let template = t.metadata.str("tokenizer.chat_template");
+        assert_eq!(template, Ok(Some(expected)), "{jinja:?} {config}");
+        assert_eq!(found.len(), notes, "{found:?}");
+    }
+    let (notes, dir) = (Notes::default(), folder(&[("tokenizer.model", &model)]));
+    std::fs::create_dir(dir.path().join("additional_chat_templates")).unwrap();
+    read(dir.path(), wanted(6, &[]), &Limits::default(), &notes).unwrap();
+    let notes = notes.into_vec();
+    assert!(
+        notes[0].contains("additional_chat_templates: "),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn normalizers_are_carried_over_or_refused() {
+    let with = |part: Vec<u8>| {
+        let bytes = [model(), part].concat();
+        read_noting(6, &[], &[("tokenizer.model", &bytes)])
+    };
+    let charsmap = [&4u32.to_le_bytes()[..], &[0; 4], b"x\0"].concat();
+    let spec = [field(2, &charsmap), vec![4 << 3, 1]].concat();
+    let (t, notes) = with(field(3, &spec)).unwrap();
+    let map = t
+        .metadata
+        .array("tokenizer.ggml.precompiled_charsmap")
+        .unwrap();
+    assert_eq!(map.unwrap().to_vec::<u8>().unwrap(), charsmap);
+    assert_eq!(notes.len(), 1);
+    for part in [
+        "precompiled_charsmap",
+        "remove_extra_whitespaces",
+        "llama.cpp does not",
+    ] {
+        assert!(notes[0].contains(part), "{notes:?}");
+    }
+    let (t, notes) = with(field(3, &field(2, b""))).unwrap();
+    assert!(
+        t.metadata
+            .get("tokenizer.ggml.precompiled_charsmap")
+            .is_none()
+    );
+    assert_eq!(notes, [""; 0]);
+    let (_, notes) = with(field(5, &field(2, b"x"))).unwrap();
+    assert!(notes[0].contains("denormalizer"), "{notes:?}");
+    for (part, words) in [
+        (
+            field(2, &[24 << 3 & 0x7f | 0x80, 1, 1]),
+            "treat_whitespace_as_suffix",
+        ),
+        (field(3, &[5 << 3, 0]), "escape_whitespaces"),
+        (
+            field(3, &field(2, b"xyz")),
+            "precompiled_charsmap of 3 bytes",
+        ),
+        (
+            field(3, &field(2, &[9, 0, 0, 0, 1])),
+            "precompiled_charsmap of 5 bytes",
+        ),
+        (
+            field(3, &[2 << 3, 0]),
+            "precompiled_charsmap has the wrong wire type",
+        ),
+    ] {
+        let error = with(part).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}: no {words}");
     }
 }
 

@@ -1,17 +1,28 @@
 //! The list of tokens: the pieces of tokenizer.model, then what other files add or change.
 
+use super::beyond::{Beyond, first_of};
 use super::hf::TokenizerJson;
-use super::sentencepiece::{Model, PieceType};
+use super::sentencepiece::{Model, Piece, PieceType};
+use super::{ADDED, CONFIG, JSON, MODEL};
 use crate::Error;
 use crate::error::Brief;
 use crate::json::{Object, describe};
+use crate::notes::Notes;
 use aeolus_gguf::{Array, Metadata};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 /// The score of tokens that no trainer scored.
 const ADDED_SCORE: f32 = -1000.0;
 /// The score of ids without a token.
 const PADDING_SCORE: f32 = -10_000.0;
+/// What an added token may do to the text beside it, and what becomes of it without.
+const FLAGS: [(&str, &str); 3] = [
+    ("lstrip", "spaces before them are kept"),
+    ("rstrip", "spaces after them are kept"),
+    ("single_word", "they are found inside words, too"),
+];
 
 /// Texts, scores and types of all ids.
 #[derive(Debug)]
@@ -19,83 +30,110 @@ pub(super) struct Vocab {
     texts: Vec<String>,
     scores: Vec<f32>,
     types: Vec<PieceType>,
-    /// Ids that no file has given a token yet.
-    padding: Vec<bool>,
+    /// The file that gave each id its token, `None` for padding.
+    files: Vec<Option<&'static str>>,
+    /// The tokens, each with its file, that lost their id to another one.
+    clashes: BTreeMap<usize, Vec<String>>,
+    /// Ids of the tokens with each of the [`FLAGS`].
+    flagged: [BTreeMap<usize, String>; 3],
 }
 
 impl Vocab {
-    /// The pieces of the model, and `[PADn]` for the ids from there to `size`.
-    pub(super) fn new(path: &Path, model: &Model<'_>, size: u32) -> Result<Self, Error> {
-        let pieces = model.pieces.len();
-        if pieces > size as usize {
-            return Err(Error::tokenizer(
-                path,
-                format!("it has {pieces} tokens, but vocab_size in config.json is {size}"),
-            ));
+    /// The pieces of the model, and `[PADn]` for the ids up to `size` that it has none for.
+    pub(super) fn new(model: &Model<'_>, size: u32, beyond: &mut Beyond) -> Self {
+        let file = if model.from_json { JSON } else { MODEL };
+        for (id, piece) in (0..).zip(&model.pieces).skip(size as usize) {
+            beyond.token(id, piece.text, file);
         }
         let size = size as usize;
         let mut vocab = Self {
             texts: Vec::with_capacity(size),
             scores: Vec::with_capacity(size),
             types: Vec::with_capacity(size),
-            padding: vec![false; pieces],
+            files: Vec::with_capacity(size),
+            clashes: BTreeMap::new(),
+            flagged: Default::default(),
         };
-        for piece in &model.pieces {
-            vocab.texts.push(piece.text.into());
+        let pieces = model.pieces.iter().copied();
+        let pieces = pieces.chain(std::iter::repeat(Piece::NONE)).take(size);
+        for (id, piece) in pieces.enumerate() {
+            let is_padding = piece.text.is_empty();
+            vocab.files.push((!is_padding).then_some(file));
+            vocab.types.push(piece.kind);
+            if is_padding {
+                vocab.texts.push(format!("[PAD{id}]"));
+                vocab.scores.push(PADDING_SCORE);
+                continue;
+            }
             vocab.scores.push(piece.score);
-            // The reference knows no user-defined pieces of the model itself.
-            vocab.types.push(match piece.kind {
-                PieceType::UserDefined => PieceType::Normal,
-                kind => kind,
-            });
+            vocab.texts.push(piece.text.into());
         }
         vocab
-            .texts
-            .extend((pieces..size).map(|id| format!("[PAD{id}]")));
-        vocab.scores.resize(size, PADDING_SCORE);
-        vocab.types.resize(size, PieceType::Unused);
-        vocab.padding.resize(size, true);
-        Ok(vocab)
     }
 
     pub(super) fn len(&self) -> u32 {
         self.texts.len() as u32
     }
 
-    fn set(&mut self, id: usize, text: String, kind: PieceType) {
-        self.texts[id] = text;
+    fn set(&mut self, id: usize, text: String, kind: PieceType, file: &'static str) {
+        let old = std::mem::replace(&mut self.texts[id], text);
+        if let Some(old_file) = self.files[id].replace(file)
+            && !same(&old, &self.texts[id])
+        {
+            self.lose(id, &old, old_file);
+        }
         self.scores[id] = ADDED_SCORE;
         self.types[id] = kind;
-        self.padding[id] = false;
     }
 
-    /// The index of an id that a file gives to a token.
-    fn index(&self, id: u32, text: &str) -> Result<usize, String> {
-        if id >= self.len() {
-            return Err(format!(
-                "token \"{}\" has id {id}, but vocab_size in config.json is {}",
-                Brief(text),
-                self.len()
-            ));
+    fn lose(&mut self, id: usize, text: &str, file: &str) {
+        let lost = format!("\"{}\" ({file})", Brief(text));
+        self.clashes.entry(id).or_default().push(lost);
+    }
+
+    fn flag(&mut self, id: usize, text: &str, flags: [bool; 3]) {
+        for (flagged, _) in self.flagged.iter_mut().zip(flags).filter(|(_, set)| *set) {
+            flagged.insert(id, format!("\"{}\"", Brief(text)));
         }
-        Ok(id as usize)
+    }
+
+    /// The index of an id that a file gives to a token, `None` if there is no row for it.
+    fn index(&self, id: u32, text: &str, file: &'static str, beyond: &mut Beyond) -> Option<usize> {
+        if id >= self.len() {
+            beyond.token(id, text, file);
+            return None;
+        }
+        Some(id as usize)
     }
 
     /// added_tokens.json: text to id, all user-defined.
-    pub(super) fn add_tokens(&mut self, added: &Object<'_>) -> Result<(), Error> {
+    pub(super) fn add_tokens(
+        &mut self,
+        added: &Object<'_>,
+        beyond: &mut Beyond,
+    ) -> Result<(), Error> {
         for (text, id) in added.iter() {
             let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
-            let index = number
-                .ok_or_else(|| format!("expected a token id, found {}", describe(id)))
-                .and_then(|id| self.index(id, text))
-                .map_err(|problem| added.error(text, problem))?;
-            self.set(index, text.into(), PieceType::UserDefined);
+            let number = number.ok_or_else(|| {
+                let problem = format!("expected a token id, found {}", describe(id));
+                added.error(text, problem)
+            })?;
+            if let Some(index) = self.index(number, text, ADDED, beyond) {
+                if text.is_empty() {
+                    return Err(added.error("\"\"", format!("token {number} is empty")));
+                }
+                self.set(index, text.into(), PieceType::UserDefined, ADDED);
+            }
         }
         Ok(())
     }
 
     /// `added_tokens_decoder` of tokenizer_config.json: id to text, special or user-defined.
-    pub(super) fn decode_added(&mut self, decoder: &Object<'_>) -> Result<(), Error> {
+    pub(super) fn decode_added(
+        &mut self,
+        decoder: &Object<'_>,
+        beyond: &mut Beyond,
+    ) -> Result<(), Error> {
         for (id, _) in decoder.iter() {
             let number: u32 = id
                 .parse()
@@ -104,35 +142,124 @@ impl Vocab {
                 continue;
             };
             let text = token.required("content", token.str("content")?)?;
-            let index = self
-                .index(number, text)
-                .map_err(|problem| decoder.error(id, problem))?;
             let special = token.bool("special")?.unwrap_or(false);
-            self.add(index, text, special);
-        }
-        Ok(())
-    }
-
-    /// `added_tokens` of tokenizer.json, for ids that are still padding.
-    pub(super) fn fill_from(&mut self, path: &Path, json: &TokenizerJson) -> Result<(), Error> {
-        for token in json.added_tokens() {
-            let index = self
-                .index(token.id, &token.content)
-                .map_err(|problem| Error::tokenizer(path, problem))?;
-            if self.padding[index] {
-                self.add(index, &token.content, token.special);
+            let mut flags = [false; 3];
+            for (flag, (key, _)) in flags.iter_mut().zip(FLAGS) {
+                *flag = token.bool(key)?.unwrap_or(false);
+            }
+            if let Some(index) = self.index(number, text, CONFIG, beyond) {
+                if text.is_empty() {
+                    return Err(token.error("content", format!("token {number} is empty")));
+                }
+                self.add(index, text, special, CONFIG);
+                self.flag(index, text, flags);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, index: usize, text: &str, special: bool) {
+    /// `added_tokens` of tokenizer.json: for ids that are still padding, or for `all`. What its
+    /// vocabulary has beyond the rows is noted; the rest of it is the model's.
+    pub(super) fn fill_from(
+        &mut self,
+        path: &Path,
+        json: &TokenizerJson,
+        all: bool,
+        beyond: &mut Beyond,
+    ) -> Result<(), Error> {
+        for token in json.added_tokens() {
+            let text = &*token.content;
+            let Some(index) = self.index(token.id, text, JSON, beyond) else {
+                continue;
+            };
+            if text.is_empty() {
+                let problem = format!("the added token {} is empty", token.id);
+                return Err(Error::tokenizer(path, problem));
+            }
+            if all || self.files[index].is_none() {
+                self.add(index, text, token.special, JSON);
+            } else if !same(&self.texts[index], text) {
+                self.lose(index, text, JSON);
+            }
+            self.flag(index, text, token.flags());
+        }
+        for (text, id) in json.entries() {
+            self.index(*id, text, JSON, beyond);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, index: usize, text: &str, special: bool, file: &'static str) {
         if special || looks_special(text) {
-            self.set(index, text.into(), PieceType::Control);
+            self.set(index, text.into(), PieceType::Control, file);
         } else {
             // Such tokens are matched in the text as it is written, with true spaces.
             let text = text.replace('\u{2581}', " ");
-            self.set(index, text, PieceType::UserDefined);
+            self.set(index, text, PieceType::UserDefined, file);
+        }
+    }
+
+    /// Gives padding a text that no token has, and notes what of the files the list does not carry.
+    pub(super) fn finish(&mut self, folder: &Path, notes: &Notes) {
+        let mut first: HashMap<&str, usize> = HashMap::with_capacity(self.texts.len());
+        let mut twice = Vec::new();
+        let tokens = self.texts.iter().zip(&self.files).enumerate();
+        for (id, (text, _)) in tokens.filter(|(_, (_, file))| file.is_some()) {
+            match first.entry(text) {
+                Entry::Vacant(entry) => {
+                    entry.insert(id);
+                }
+                Entry::Occupied(entry) => {
+                    twice.push(format!("\"{}\" ({} and {id})", Brief(text), entry.get()));
+                }
+            }
+        }
+        let taken: HashSet<&str> = first.into_keys().collect();
+        let mut renamed = Vec::new();
+        for (id, text) in self.texts.iter().enumerate() {
+            if self.files[id].is_none() && taken.contains(&**text) {
+                let mut text = format!("{text}_");
+                while taken.contains(&*text) {
+                    text.push('_');
+                }
+                renamed.push((id, text));
+            }
+        }
+        for (id, text) in renamed {
+            self.texts[id] = text;
+        }
+        if !twice.is_empty() {
+            let message = format!(
+                "more than one id has the text {}; llama.cpp does not load such a file",
+                first_of(twice.into_iter())
+            );
+            notes.add(folder, message);
+        }
+        if !self.clashes.is_empty() {
+            let clashes = self.clashes.iter().map(|(&id, lost)| {
+                let (text, file) = (Brief(&self.texts[id]), self.files[id].unwrap_or(MODEL));
+                format!("{id} is \"{text}\" ({file}), not {}", lost.join(" or "))
+            });
+            let clashes = first_of(clashes);
+            notes.add(
+                folder,
+                format_args!("the files disagree about tokens: {clashes}"),
+            );
+        }
+        let flagged = FLAGS.into_iter().zip(&self.flagged);
+        let flagged = flagged.filter(|(_, tokens)| !tokens.is_empty());
+        let flagged: Vec<String> = flagged
+            .map(|((flag, effect), tokens)| {
+                let tokens = first_of(tokens.values().cloned());
+                format!("{flag} of {tokens} ({effect})")
+            })
+            .collect();
+        if !flagged.is_empty() {
+            let message = format!(
+                "left out, since GGUF has no place for these flags of added tokens: {}",
+                flagged.join("; ")
+            );
+            notes.add(folder, message);
         }
     }
 
@@ -147,13 +274,21 @@ impl Vocab {
         u32::try_from(index).ok()
     }
 
-    /// Writes the three lists as GGUF keys.
-    pub(super) fn write(&self, metadata: &mut Metadata<'static>) {
+    /// Writes the lists as GGUF keys, scores only where pieces are merged by them.
+    pub(super) fn write(&self, scored: bool, metadata: &mut Metadata<'static>) {
         let types: Vec<i32> = self.types.iter().map(|kind| *kind as i32).collect();
         metadata.insert("tokenizer.ggml.tokens", Array::from_strings(&self.texts));
-        metadata.insert("tokenizer.ggml.scores", Array::from_f32s(&self.scores));
+        if scored {
+            metadata.insert("tokenizer.ggml.scores", Array::from_f32s(&self.scores));
+        }
         metadata.insert("tokenizer.ggml.token_type", Array::from_i32s(&types));
     }
+}
+
+/// True for two spellings of one token: with true spaces, or with one of the marks for them.
+fn same(a: &str, b: &str) -> bool {
+    let plain = |text: &str| text.replace(['\u{2581}', '\u{120}'], " ");
+    a == b || plain(a) == plain(b)
 }
 
 /// True for texts that only special tokens have, even where a file does not mark them.

@@ -45,7 +45,7 @@ pub fn safetensors(tensors: &[Spec]) -> Vec<u8> {
     for (name, dtype, shape) in tensors {
         let size = match *dtype {
             "F64" | "I64" => 8,
-            "F32" => 4,
+            "F32" | "U32" | "I32" => 4,
             "F16" | "BF16" => 2,
             _ => 1,
         };
