@@ -47,6 +47,34 @@ pub enum Error {
         expected: String,
     },
 
+    /// A metadata key does not fit the model.
+    #[error("metadata key {key}: {problem}")]
+    Key {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// A family that is converted and quantized, and not run.
+    #[error(
+        "models of architecture {architecture} are converted and quantized, but not run: how they \
+         compute is not known here"
+    )]
+    NoGraph {
+        /// GGUF's name of the architecture.
+        architecture: &'static str,
+    },
+
+    /// A tensor that the architecture's forward pass does not use.
+    #[error("tensor {name} is not supported: models of architecture {architecture} have none")]
+    UnusedTensor {
+        /// Its name.
+        name: String,
+        /// GGUF's name of the architecture.
+        architecture: &'static str,
+    },
+
     /// The file asks for something that this crate does not run.
     #[error("{what} {found} is not supported (supported: {supported})")]
     Unsupported {
@@ -138,6 +166,15 @@ pub enum Error {
     /// No token has a score that is a number.
     #[error("no token has a finite score: the weights of the model are broken")]
     NoFiniteScore,
+
+    /// A token's score is NaN or infinite, though others are numbers.
+    #[error("the score of token {token} is {value}: the weights of the model are broken")]
+    NonFiniteScore {
+        /// The token.
+        token: usize,
+        /// Its score.
+        value: f32,
+    },
 
     /// The environment asks for kernels that this machine cannot run.
     #[error(transparent)]

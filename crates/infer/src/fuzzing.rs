@@ -25,7 +25,7 @@ pub fn tensors(data: &[u8]) {
     let Ok(Parse::Done(header)) = parsed else {
         return;
     };
-    for info in &header.tensors {
+    for info in header.tensors.iter().filter(|info| info.bytes() > 0) {
         let start = (header.data_offset + info.offset) as usize;
         let bytes = &data[start..start + info.bytes() as usize];
         if is_decodable(info.ty) && info.shape.elems() <= MAX_WEIGHTS {

@@ -85,7 +85,7 @@ pub mod session;
 mod testing;
 pub mod tokenizer;
 
-pub use chat::{ChatTemplate, Message, Prompt};
+pub use chat::{ChatTemplate, Message, Prompt, SystemRole};
 pub use error::{Error, Result};
 pub use matmul::{Compute, Numeric};
 pub use model::{CacheType, Hyperparameters, KvCache, Logits, Model, RopeScaling};

@@ -25,7 +25,7 @@ pub struct SamplerOptions {
     pub repeat_penalty: f32,
     /// How many tokens are recent.
     pub repeat_last_n: usize,
-    /// Start of the random numbers; `None` for another one each time.
+    /// Start of the random numbers; `None` draws one of 32 bits, which every reader of JSON keeps.
     pub seed: Option<u64>,
 }
 
@@ -107,7 +107,7 @@ impl Sampler {
         // The standard library's hash keys are the process's only source of chance.
         let seed = options
             .seed
-            .unwrap_or_else(|| RandomState::new().hash_one(0));
+            .unwrap_or_else(|| RandomState::new().hash_one(0) >> 32);
         Ok(Self {
             options,
             seed,
@@ -141,7 +141,8 @@ impl Sampler {
     /// The next token. `logits[id]` is the score of token `id`.
     ///
     /// # Errors
-    /// [`Error::NoFiniteScore`] if no score is a number: the weights are broken.
+    /// [`Error::NoFiniteScore`] if no score is a number, [`Error::NonFiniteScore`] for the first
+    /// that is NaN or plus infinity: the weights are broken.
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32> {
         let options = self.options;
         let candidates = &mut self.candidates;
@@ -154,6 +155,16 @@ impl Sampler {
             id: id as u32,
             score,
         }));
+        // Minus infinity says "never"; anything else that is not a number says that some weight is
+        // damaged, and a choice among the other tokens would hide it.
+        let broken = |score: &f32| score.is_nan() || *score == f32::INFINITY;
+        if let Some(token) = logits.iter().position(broken) {
+            if candidates.is_empty() {
+                return Err(Error::NoFiniteScore);
+            }
+            let value = logits[token];
+            return Err(Error::NonFiniteScore { token, value });
+        }
 
         if options.repeat_penalty != 1.0 && !self.recent.is_empty() {
             let mut recent: Vec<u32> = self.recent.iter().copied().collect();
@@ -356,10 +367,13 @@ mod tests {
     #[test]
     fn broken_scores_and_options_are_errors() {
         let mut sampler = Sampler::new(open()).unwrap();
-        assert_eq!(
-            sampler.sample(&[f32::NAN, 1.0, f32::NEG_INFINITY]).unwrap(),
-            1
-        );
+        assert_eq!(sampler.sample(&[1.0, f32::NEG_INFINITY]).unwrap(), 0);
+        for bad in [f32::NAN, f32::INFINITY] {
+            assert!(matches!(
+                sampler.sample(&[2.0, bad, 1.0]),
+                Err(Error::NonFiniteScore { token: 1, .. })
+            ));
+        }
         assert!(matches!(
             sampler.sample(&[f32::NAN]),
             Err(Error::NoFiniteScore)
@@ -396,6 +410,7 @@ mod tests {
             ..open()
         })
         .unwrap();
+        assert!(u32::try_from(drawn.seed()).is_ok());
         let again = SamplerOptions {
             seed: Some(drawn.seed()),
             ..open()

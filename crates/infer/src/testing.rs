@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aeolus_checkpoint::OpenOptions;
+use aeolus_checkpoint::{Checkpoint, OpenOptions};
 use aeolus_gguf::{Endian, HeaderSpec, Layout, Metadata, Shape, TensorSpec, TensorType};
 use aeolus_quant::{decode_rows, encode_rows};
 
@@ -56,6 +56,11 @@ pub(crate) fn encode(x: &[f32], cols: usize, ty: TensorType) -> Vec<u8> {
 /// notus-mini with its matrices in one type and its norms in F32.
 pub(crate) fn notus_mini(folder: &Path, ty: TensorType) -> PathBuf {
     let source = aeolus_checkpoint::open(&fixture("notus-mini"), &OpenOptions::default()).unwrap();
+    converted(folder, &source, ty)
+}
+
+/// A checkpoint with its matrices in one type and its vectors in F32.
+pub(crate) fn converted(folder: &Path, source: &Checkpoint, ty: TensorType) -> PathBuf {
     let tensors: Vec<Content> = source
         .tensors
         .iter()
@@ -76,7 +81,7 @@ pub(crate) fn notus_mini(folder: &Path, ty: TensorType) -> PathBuf {
             }
         })
         .collect();
-    let path = folder.join(format!("notus-mini.{ty}.gguf"));
+    let path = folder.join(format!("{}.{ty}.gguf", source.name));
     write_gguf(&path, source.metadata.clone(), &tensors, Endian::Little);
     path
 }

@@ -43,6 +43,22 @@ impl Matrix {
         })
     }
 
+    /// Some of its rows as a matrix.
+    ///
+    /// # Panics
+    /// If there are no such rows.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        let start = self.range.start;
+        Self {
+            rows: rows.len(),
+            range: start + rows.start * self.row_bytes..start + rows.end * self.row_bytes,
+            name: self.name.clone(),
+            map: Arc::clone(&self.map),
+            ..*self
+        }
+    }
+
     /// The tensor's name in the file.
     pub fn name(&self) -> &str {
         &self.name

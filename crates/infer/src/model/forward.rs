@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::attention::attend;
 use super::cache::KvCache;
-use super::math::{add, rms_norm, swiglu};
+use super::math::{add, norm_heads, rms_norm, swiglu};
 use super::rope::rotate;
+use super::weights::Linear;
 use super::{Hyperparameters, Model};
 use crate::error::{Error, Result};
 use crate::matmul::Compute;
@@ -63,12 +64,13 @@ impl Model {
         cache: &mut KvCache,
         outputs: Range<usize>,
     ) -> Result<Logits> {
-        self.check(tokens, cache, &outputs)?;
+        self.check_call(tokens, cache, &outputs)?;
         let Hyperparameters {
             hidden,
             feed_forward,
             head_dim,
             norm_eps,
+            graph,
             ..
         } = self.hyper;
         let (q_dim, kv_dim) = (self.hyper.q_dim(), self.hyper.kv_dim());
@@ -99,7 +101,7 @@ impl Model {
                 .decode(token as usize, 0..hidden, x)?;
         }
         for (i, layer) in self.weights.layers.iter().enumerate() {
-            // Attention: norm, project, rotate, remember, attend, project back, add.
+            // Attention: norm, project, norm heads, rotate, remember, attend, project back, add.
             let norm = &layer.attn_norm;
             compute.for_rows(&mut normed, hidden, |t, out| {
                 rms_norm(&x[t * hidden..][..hidden], norm, norm_eps, out);
@@ -107,17 +109,30 @@ impl Model {
             compute.multiply(
                 &compute.input(&normed, hidden),
                 &mut [
-                    (&layer.attn_q, &mut q),
-                    (&layer.attn_k, &mut k),
-                    (&layer.attn_v, &mut v),
+                    (&layer.attn_q.matrix, &mut q),
+                    (&layer.attn_k.matrix, &mut k),
+                    (&layer.attn_v.matrix, &mut v),
                 ],
             )?;
-            compute.for_rows(&mut q, q_dim, |t, q| {
-                rotate(q, head_dim, &turns[t * pairs..][..pairs]);
-            });
-            compute.for_rows(&mut k, kv_dim, |t, k| {
-                rotate(k, head_dim, &turns[t * pairs..][..pairs]);
-            });
+            let rotated = graph.rotary_layers.contains(i);
+            let place =
+                |t: usize, heads: &mut [f32], bias: Option<&[f32]>, norm: Option<&[f32]>| {
+                    if let Some(bias) = bias {
+                        add(heads, bias);
+                    }
+                    if let Some(norm) = norm {
+                        norm_heads(heads, norm, norm_eps);
+                    }
+                    if rotated {
+                        let turns = &turns[t * pairs..][..pairs];
+                        rotate(heads, head_dim, graph.rotary_pairs, turns);
+                    }
+                };
+            let (bias, norm) = (layer.attn_q.bias.as_deref(), layer.attn_q_norm.as_deref());
+            compute.for_rows(&mut q, q_dim, |t, q| place(t, q, bias, norm));
+            let (bias, norm) = (layer.attn_k.bias.as_deref(), layer.attn_k_norm.as_deref());
+            compute.for_rows(&mut k, kv_dim, |t, k| place(t, k, bias, norm));
+            layer.attn_v.add_bias(compute, &mut v);
             for (t, (k, v)) in k
                 .chunks_exact(kv_dim)
                 .zip(v.chunks_exact(kv_dim))
@@ -128,8 +143,9 @@ impl Model {
             attend(compute, &self.hyper, cache, i, &q, &mut attended);
             compute.multiply(
                 &compute.input(&attended, q_dim),
-                &mut [(&layer.attn_output, &mut step)],
+                &mut [(&layer.attn_output.matrix, &mut step)],
             )?;
+            layer.attn_output.add_bias(compute, &mut step);
             add(&mut x, &step);
 
             // Feed-forward: norm, two projections, gate, project back, add.
@@ -139,15 +155,21 @@ impl Model {
             });
             compute.multiply(
                 &compute.input(&normed, hidden),
-                &mut [(&layer.ffn_gate, &mut gate), (&layer.ffn_up, &mut up)],
+                &mut [
+                    (&layer.ffn_gate.matrix, &mut gate),
+                    (&layer.ffn_up.matrix, &mut up),
+                ],
             )?;
+            layer.ffn_gate.add_bias(compute, &mut gate);
+            layer.ffn_up.add_bias(compute, &mut up);
             compute.for_rows(&mut gate, feed_forward, |t, gate| {
                 swiglu(gate, &up[t * feed_forward..][..feed_forward]);
             });
             compute.multiply(
                 &compute.input(&gate, feed_forward),
-                &mut [(&layer.ffn_down, &mut step)],
+                &mut [(&layer.ffn_down.matrix, &mut step)],
             )?;
+            layer.ffn_down.add_bias(compute, &mut step);
             add(&mut x, &step);
         }
         cache.advance(n);
@@ -177,7 +199,7 @@ impl Model {
     }
 
     /// Whether the tokens are tokens, have room, and the cache is one of this model.
-    fn check(&self, tokens: &[u32], cache: &KvCache, outputs: &Range<usize>) -> Result<()> {
+    fn check_call(&self, tokens: &[u32], cache: &KvCache, outputs: &Range<usize>) -> Result<()> {
         let vocab = self.vocab();
         if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::TokenOutOfRange { id, vocab });
@@ -204,5 +226,14 @@ impl Model {
             });
         }
         Ok(())
+    }
+}
+
+impl Linear {
+    /// Adds the bias to products `[tokens, rows]`.
+    fn add_bias(&self, compute: Compute, products: &mut [f32]) {
+        if let Some(bias) = &self.bias {
+            compute.for_rows(products, bias.len(), |_, products| add(products, bias));
+        }
     }
 }

@@ -1,13 +1,20 @@
 //! The numbers that describe a model, from its metadata.
 
-use aeolus_gguf::{Metadata, Value};
+use aeolus_arch::{Bounds, Family, Field, Graph, Value, family_of_architecture};
+use aeolus_gguf::Metadata;
 
 use super::rope::RopeScaling;
 use crate::error::{Error, Result};
 
-/// The numbers that describe a model of the llama architecture (Mistral included).
-#[derive(Clone, Debug, PartialEq)]
+/// The numbers that describe a model, and what its family computes differently.
+#[derive(Clone, Debug)]
 pub struct Hyperparameters {
+    /// The model's family.
+    pub family: &'static Family,
+    /// The same numbers by field, which the shapes of the family's tensors are told in.
+    pub(super) numbers: aeolus_arch::Hyperparameters,
+    /// What its family's forward pass does differently.
+    pub graph: Graph,
     /// Number of layers.
     pub layers: usize,
     /// Positions the model was trained for.
@@ -32,121 +39,86 @@ pub struct Hyperparameters {
     pub rope_scaling: RopeScaling,
     /// Positions a token sees, itself included; `None` for all before it.
     pub sliding_window: Option<usize>,
-    /// Number of tokens, where the file says it apart from its tensors.
-    pub vocab: Option<usize>,
+    /// Number of tokens.
+    pub vocab: usize,
 }
-
-/// Largest value of any dimension: no such model exists, and products of two stay far from
-/// overflow.
-const MAX_DIMENSION: u32 = 1 << 26;
-/// Most layers.
-const MAX_LAYERS: u32 = 1 << 14;
 
 /// Metadata under the architecture's prefix.
 pub(super) struct Keys<'m> {
+    architecture: &'static str,
     metadata: &'m Metadata<'m>,
 }
 
 impl<'m> Keys<'m> {
-    pub(super) fn new(metadata: &'m Metadata<'m>) -> Self {
-        Self { metadata }
-    }
-
-    pub(super) fn name(key: &str) -> String {
-        format!("llama.{key}")
-    }
-
-    /// An integer from 1 to `max`.
-    fn dimension(&self, key: &str, max: u32) -> Result<Option<usize>> {
-        let name = Self::name(key);
-        // Some writers give one number for each layer: they must agree.
-        let value = match self.metadata.get(&name) {
-            Some(Value::Array(_)) => self.same_in_all_layers(&name)?,
-            _ => self.metadata.u32(&name)?,
-        };
-        match value {
-            Some(n) if n == 0 || n > max => Err(bad(&name, &n, &format!("1 to {max}"))),
-            n => Ok(n.map(|n| n as usize)),
-        }
-    }
-
-    fn same_in_all_layers(&self, name: &str) -> Result<Option<u32>> {
-        let mut items = self.metadata.array(name)?.into_iter().flatten();
-        let first = items.next().and_then(|item| item.as_integer());
-        if items.any(|item| item.as_integer() != first) {
-            return Err(Error::Unsupported {
-                what: "metadata key with a number for each layer",
-                found: name.to_owned(),
-                supported: "the same number for all layers",
-            });
-        }
-        match first.map(u32::try_from) {
-            Some(Ok(n)) => Ok(Some(n)),
-            _ => Err(bad(name, &"an array without a number", "an integer")),
-        }
-    }
-
-    fn needed(&self, key: &str, max: u32, needed_for: &'static str) -> Result<usize> {
-        self.dimension(key, max)?.ok_or_else(|| Error::MissingKey {
-            key: Self::name(key),
-            needed_for,
-        })
+    pub(super) fn name(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture)
     }
 
     /// A finite float of at least `min`.
     pub(super) fn float(&self, key: &str, min: f32) -> Result<Option<f32>> {
-        let name = Self::name(key);
+        let name = self.name(key);
         match self.metadata.f32(&name)? {
-            Some(x) if !x.is_finite() || x < min => Err(bad(
-                &name,
-                &x,
-                &format!("a finite number of at least {min}"),
-            )),
+            Some(x) if !x.is_finite() || x < min => Err(Error::BadValue {
+                key: name,
+                found: x.to_string(),
+                expected: format!("a finite number of at least {min}"),
+            }),
             x => Ok(x),
         }
     }
 
     pub(super) fn text(&self, key: &str) -> Result<Option<&'m str>> {
-        Ok(self.metadata.str(&Self::name(key))?)
+        Ok(self.metadata.str(&self.name(key))?)
     }
 
+    /// A whole number of at least 1.
     pub(super) fn count(&self, key: &str) -> Result<Option<usize>> {
-        self.dimension(key, u32::MAX)
+        let name = self.name(key);
+        match self.metadata.u32(&name)? {
+            Some(0) => Err(Error::BadValue {
+                key: name,
+                found: "0".to_owned(),
+                expected: "at least 1".to_owned(),
+            }),
+            n => Ok(n.map(|n| n as usize)),
+        }
     }
 }
 
-fn bad(key: &str, found: &dyn std::fmt::Display, expected: &str) -> Error {
-    Error::BadValue {
-        key: key.to_owned(),
-        found: found.to_string(),
-        expected: expected.to_owned(),
+/// The family of a file's architecture.
+fn family(metadata: &Metadata<'_>) -> Result<&'static Family> {
+    match metadata.str("general.architecture")? {
+        Some(name) => family_of_architecture(name).ok_or_else(|| Error::Unsupported {
+            what: "architecture",
+            found: name.to_owned(),
+            supported: "llama (which includes Mistral), qwen2, qwen3, smollm3",
+        }),
+        None => Err(Error::MissingKey {
+            key: "general.architecture".to_owned(),
+            needed_for: "the kind of model",
+        }),
     }
 }
 
 impl Hyperparameters {
-    /// Reads and checks the `llama.*` keys.
+    /// Reads and checks the keys of the model's family. `vocab` is the number of rows of the
+    /// embedding, for files that have no key for it.
     ///
     /// # Errors
     /// Another architecture, a missing key, or numbers that fit no model.
-    pub fn from_metadata(metadata: &Metadata<'_>) -> Result<Self> {
-        match metadata.str("general.architecture")? {
-            Some("llama") => {}
-            Some(other) => {
-                return Err(Error::Unsupported {
-                    what: "architecture",
-                    found: other.to_owned(),
-                    supported: "llama, which includes Mistral",
-                });
-            }
-            None => {
-                return Err(Error::MissingKey {
-                    key: "general.architecture".to_owned(),
-                    needed_for: "the kind of model",
-                });
-            }
-        }
-        let keys = Keys::new(metadata);
-        if let Ok(Some(experts)) = metadata.u32("llama.expert_count")
+    pub fn from_metadata(metadata: &Metadata<'_>, vocab: Option<u32>) -> Result<Self> {
+        let family = family(metadata)?;
+        let Some(graph) = family.graph else {
+            return Err(Error::NoGraph {
+                architecture: family.architecture,
+            });
+        };
+        let keys = Keys {
+            architecture: family.architecture,
+            metadata,
+        };
+        let experts = keys.name("expert_count");
+        if let Ok(Some(experts)) = metadata.u32(&experts)
             && experts > 0
         {
             return Err(Error::Unsupported {
@@ -155,67 +127,48 @@ impl Hyperparameters {
                 supported: "none: dense models",
             });
         }
-        let hidden = keys.needed("embedding_length", MAX_DIMENSION, "the size of a token")?;
-        let heads = keys.needed("attention.head_count", MAX_DIMENSION, "attention")?;
-        let kv_heads = keys.dimension("attention.head_count_kv", MAX_DIMENSION)?;
-        let kv_heads = kv_heads.unwrap_or(heads);
-        if heads % kv_heads != 0 {
-            return Err(bad(
-                "llama.attention.head_count",
-                &heads,
-                &format!("a multiple of the {kv_heads} key heads"),
-            ));
-        }
-        let head_dim = match keys.dimension("attention.key_length", MAX_DIMENSION)? {
-            Some(head_dim) => head_dim,
-            None if hidden % heads == 0 => hidden / heads,
-            None => {
-                return Err(bad(
-                    "llama.embedding_length",
-                    &hidden,
-                    &format!("a multiple of the {heads} heads"),
-                ));
+        let numbers = aeolus_arch::Hyperparameters::from_metadata(
+            family,
+            metadata,
+            vocab,
+            &Bounds::default(),
+        );
+        let numbers = numbers.map_err(|problem| {
+            let key = match family.key(problem.field) {
+                Some(key) => keys.name(key.gguf),
+                None => format!("{:?}", problem.field),
+            };
+            match problem.is_missing() {
+                true => Error::MissingKey {
+                    key,
+                    needed_for: "the model's shape",
+                },
+                false => Error::Key {
+                    key,
+                    problem: problem.problem,
+                },
             }
-        };
-        if let Some(value_dim) = keys.dimension("attention.value_length", MAX_DIMENSION)?
-            && value_dim != head_dim
-        {
-            return Err(Error::Unsupported {
-                what: "size of value heads",
-                found: value_dim.to_string(),
-                supported: "that of the key heads",
-            });
-        }
-        let rope_dims = keys.dimension("rope.dimension_count", MAX_DIMENSION)?;
-        let rope_dims = rope_dims.unwrap_or(head_dim);
-        if rope_dims > head_dim || rope_dims % 2 != 0 {
-            return Err(bad(
-                "llama.rope.dimension_count",
-                &rope_dims,
-                &format!("an even number up to the head size of {head_dim}"),
-            ));
-        }
-        let needed_eps = || Error::MissingKey {
-            key: Keys::name("attention.layer_norm_rms_epsilon"),
-            needed_for: "norms",
-        };
-        let eps = keys.float("attention.layer_norm_rms_epsilon", 0.0)?;
+        })?;
         Ok(Self {
-            layers: keys.needed("block_count", MAX_LAYERS, "the number of layers")?,
-            context: keys.needed("context_length", u32::MAX, "the length of the context")?,
-            hidden,
-            feed_forward: keys.needed("feed_forward_length", MAX_DIMENSION, "the layers")?,
-            heads,
-            kv_heads,
-            head_dim,
-            norm_eps: eps.ok_or_else(needed_eps)?,
-            rope_dims,
-            rope_base: keys
-                .float("rope.freq_base", f32::MIN_POSITIVE)?
-                .unwrap_or(10_000.0),
+            family,
+            graph,
+            layers: numbers.layers() as usize,
+            context: numbers.context() as usize,
+            hidden: numbers.hidden() as usize,
+            feed_forward: numbers.feed_forward() as usize,
+            heads: numbers.heads() as usize,
+            kv_heads: numbers.kv_heads() as usize,
+            head_dim: numbers.head_dim() as usize,
+            norm_eps: numbers.norm_eps(),
+            rope_dims: numbers.rotary_dims() as usize,
+            rope_base: numbers.rotary_base(),
             rope_scaling: RopeScaling::from_metadata(&keys)?,
-            sliding_window: keys.count("attention.sliding_window")?,
-            vocab: keys.dimension("vocab_size", MAX_DIMENSION)?,
+            sliding_window: match numbers.get(Field::SlidingWindow) {
+                Some(Value::Size(window)) => Some(window as usize),
+                _ => None,
+            },
+            vocab: numbers.vocab() as usize,
+            numbers,
         })
     }
 

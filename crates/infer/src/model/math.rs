@@ -53,6 +53,17 @@ pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     }
 }
 
+/// [`rms_norm`] of every head of one token, each in place and by the same weight.
+pub(crate) fn norm_heads(heads: &mut [f32], weight: &[f32], eps: f32) {
+    for head in heads.chunks_exact_mut(weight.len()) {
+        let mean_square = sum_of(head, |x| x * x) / head.len() as f32;
+        let scale = 1.0 / (mean_square + eps).sqrt();
+        for (x, weight) in head.iter_mut().zip(weight) {
+            *x = *x * scale * weight;
+        }
+    }
+}
+
 /// Numbers to weights that sum to 1.
 pub(crate) fn softmax(x: &mut [f32]) {
     let largest = x

@@ -11,13 +11,14 @@ mod forward;
 mod hyper;
 mod math;
 mod rope;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod weights;
 
 use std::path::Path;
 
-use aeolus_gguf::{Endian, GgufFile, Metadata};
+use aeolus_gguf::{Endian, GgufFile, Metadata, Shape, TensorType};
 
 use crate::error::{Error, Result};
 pub use cache::{CacheType, KvCache};
@@ -41,7 +42,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Gguf`] if it is no good GGUF file, [`Error::BigEndian`], and for a file that is
-    /// not a model of the llama architecture: missing or impossible metadata, a missing tensor,
+    /// not a model of a known architecture: missing or impossible metadata, a missing tensor,
     /// a wrong shape, a type without a decoder, a tensor that nothing would use.
     pub fn open(path: &Path) -> Result<Self> {
         Self::from_file(GgufFile::open(path)?)
@@ -55,8 +56,11 @@ impl Model {
         if file.header().endian == Endian::Big {
             return Err(Error::BigEndian);
         }
-        let hyper = Hyperparameters::from_metadata(file.metadata())?;
-        let weights = Weights::find(&file, &hyper)?;
+        file.require_model()?;
+        let infos = file.tensors().iter();
+        let facts = infos.map(|info| (&*info.name, info.shape, info.ty));
+        let hyper = tensors::check(file.metadata(), facts)?;
+        let weights = Weights::read(&file, &hyper)?;
         let rope = Rope::new(&hyper, weights.rope_factors.as_deref());
         Ok(Self {
             file,
@@ -64,6 +68,18 @@ impl Model {
             weights,
             rope,
         })
+    }
+
+    /// Checks that a file of these keys and tensors (name, shape, type) can be run: what
+    /// [`Model::open`] would say of it, before there is a file.
+    ///
+    /// # Errors
+    /// As [`Model::open`], but for the file itself.
+    pub fn check_plan<'t>(
+        metadata: &Metadata<'_>,
+        tensors: impl Iterator<Item = (&'t str, Shape, TensorType)>,
+    ) -> Result<()> {
+        tensors::check(metadata, tensors).map(|_| ())
     }
 
     /// Lets every position see only the last `window` positions, itself included; `None` for

@@ -1,5 +1,7 @@
-//! Rotary positions: each pair of neighbouring numbers of a head turns by an angle that grows
-//! with the position, slower for later pairs.
+//! Rotary positions: each pair of numbers of a head turns by an angle that grows with the
+//! position, slower for later pairs.
+
+use aeolus_arch::RotaryPairs;
 
 use super::hyper::{Hyperparameters, Keys};
 use crate::error::{Error, Result};
@@ -48,15 +50,20 @@ impl RopeScaling {
                 let original = keys.count("rope.scaling.original_context_length")?;
                 let Some(original) = original.or(keys.count("context_length")?) else {
                     return Err(Error::MissingKey {
-                        key: Keys::name("rope.scaling.original_context_length"),
+                        key: keys.name("rope.scaling.original_context_length"),
                         needed_for: "YaRN",
                     });
                 };
                 let or = |key, default| Ok::<_, Error>(keys.float(key, 0.0)?.unwrap_or(default));
+                let factor = factor.unwrap_or(1.0);
+                // The reference converter writes the whole magnitude under this key; the other
+                // one is a multiple of the usual magnitude, and counts where both are there.
+                let whole = keys.float("rope.scaling.yarn_attn_factor", 0.0)?;
+                let multiple = whole.map_or(1.0, |whole| whole / yarn_magnitude(factor));
                 Self::Yarn {
-                    factor: factor.unwrap_or(1.0),
+                    factor,
                     original_context: original as f32,
-                    attention_factor: or("rope.scaling.attn_factor", 1.0)?,
+                    attention_factor: or("rope.scaling.attn_factor", multiple)?,
                     beta_fast: or("rope.scaling.yarn_beta_fast", 32.0)?,
                     beta_slow: or("rope.scaling.yarn_beta_slow", 1.0)?,
                 }
@@ -70,6 +77,11 @@ impl RopeScaling {
             }
         })
     }
+}
+
+/// How much larger YaRN makes the rotated numbers of a context that is `factor` times longer.
+fn yarn_magnitude(factor: f32) -> f32 {
+    1.0 + 0.1 * factor.max(1.0).ln()
 }
 
 /// The rotation of a model.
@@ -119,7 +131,7 @@ impl Rope {
                     let stretched = ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
                     *turn *= 1.0 - stretched + stretched / f64::from(factor);
                 }
-                magnitude = attention_factor * (1.0 + 0.1 * factor.ln());
+                magnitude = attention_factor * yarn_magnitude(factor);
             }
         }
         Self {
@@ -148,12 +160,24 @@ impl Rope {
 }
 
 /// Turns every head of one token, `[heads, head_dim]`, by a row of the table.
-pub(super) fn rotate(heads: &mut [f32], head_dim: usize, row: &[(f32, f32)]) {
+pub(super) fn rotate(heads: &mut [f32], head_dim: usize, pairs: RotaryPairs, row: &[(f32, f32)]) {
     for head in heads.chunks_exact_mut(head_dim) {
-        for (pair, (cos, sin)) in head.chunks_exact_mut(2).zip(row) {
-            let (a, b) = (pair[0], pair[1]);
-            pair[0] = a * cos - b * sin;
-            pair[1] = a * sin + b * cos;
+        match pairs {
+            RotaryPairs::Neighbours => {
+                for (pair, turn) in head.chunks_exact_mut(2).zip(row) {
+                    (pair[0], pair[1]) = turned(pair[0], pair[1], turn);
+                }
+            }
+            RotaryPairs::Halves => {
+                let (first, second) = head[..2 * row.len()].split_at_mut(row.len());
+                for ((a, b), turn) in first.iter_mut().zip(second).zip(row) {
+                    (*a, *b) = turned(*a, *b, turn);
+                }
+            }
         }
     }
+}
+
+fn turned(a: f32, b: f32, (cos, sin): &(f32, f32)) -> (f32, f32) {
+    (a * cos - b * sin, a * sin + b * cos)
 }

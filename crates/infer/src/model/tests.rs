@@ -263,13 +263,16 @@ fn odd_shapes_windows_and_rotations_are_those_of_a_plain_transformer() {
         let stretched = (i as f64 / 3.0).clamp(0.0, 1.0);
         plain(i) * (1.0 - stretched + stretched / 4.0)
     };
-    let yarn_magnitude = 1.0 + 0.1 * 4_f64.ln();
+    let usual = 1.0 + 0.1 * 4_f64.ln();
     let ids: Vec<u32> = (0..50).map(|i| i * 7 % 77).collect();
     for (case, tied, window) in [
         ("plain", true, None),
         ("linear", false, Some(7)),
         ("factors", true, Some(33)),
         ("yarn", false, None),
+        ("yarn, twice the magnitude", true, None),
+        ("yarn, a magnitude of 0.75", true, None),
+        ("yarn, both", true, None),
     ] {
         let small = Small { tied, ..Small::ODD };
         let (mut metadata, mut tensors) = (small.metadata(), small.tensors());
@@ -293,7 +296,21 @@ fn odd_shapes_windows_and_rotations_are_those_of_a_plain_transformer() {
                 });
                 (0..pairs).map(|i| plain(i) / (1.0 + i as f64)).collect()
             }
-            "yarn" => {
+            yarn_of if yarn_of.starts_with("yarn") => {
+                let (multiple, whole, magnitude) = match yarn_of {
+                    "yarn, twice the magnitude" => (Some(2.0), None, 2.0 * usual),
+                    "yarn, a magnitude of 0.75" => (None, Some(0.75), 0.75),
+                    "yarn, both" => (Some(1.5), Some(9.0), 1.5 * usual),
+                    _ => (None, None, usual),
+                };
+                for (key, value) in [
+                    ("llama.rope.scaling.attn_factor", multiple),
+                    ("llama.rope.scaling.yarn_attn_factor", whole),
+                ] {
+                    if let Some(value) = value {
+                        metadata.insert(key, value as f32);
+                    }
+                }
                 metadata.insert("llama.rope.scaling.type", "yarn");
                 metadata.insert("llama.rope.scaling.factor", 4.0_f32);
                 metadata.insert("llama.rope.scaling.original_context_length", 64_u32);
@@ -302,7 +319,7 @@ fn odd_shapes_windows_and_rotations_are_those_of_a_plain_transformer() {
                     if tensor.name.contains("attn_q") || tensor.name.contains("attn_k") {
                         for bytes in tensor.bytes.chunks_exact_mut(4) {
                             let w = f32::from_le_bytes(bytes.try_into().unwrap());
-                            let w = (f64::from(w) * yarn_magnitude) as f32;
+                            let w = (f64::from(w) * magnitude) as f32;
                             bytes.copy_from_slice(&w.to_le_bytes());
                         }
                     }
@@ -425,7 +442,6 @@ fn files_that_are_no_model_are_refused() {
         ("llama.embedding_length", 97_u32.into()),
         ("llama.feed_forward_length", 0_u32.into()),
         ("llama.attention.layer_norm_rms_epsilon", f32::NAN.into()),
-        ("llama.attention.sliding_window", 0_u32.into()),
         ("llama.rope.freq_base", 0.0_f32.into()),
         ("llama.rope.freq_base", f32::INFINITY.into()),
         ("llama.rope.scaling.type", "magic".into()),
@@ -475,13 +491,148 @@ fn files_that_are_no_model_are_refused() {
     ));
     let extra = open(&|_, tensors| {
         tensors.push(Content {
-            name: "blk.0.attn_q.bias".into(),
+            name: "blk.0.attn_q_norm.weight".into(),
             dims: vec![1],
             ty: TensorType::F32,
             bytes: vec![0; 4],
         });
     });
-    assert!(matches!(extra, Err(Error::Unsupported { .. })));
+    assert!(matches!(extra, Err(Error::UnusedTensor { .. })));
     write_gguf(&path, small.metadata(), &small.tensors(), Endian::Big);
     assert!(matches!(Model::open(&path), Err(Error::BigEndian)));
+}
+
+/// A small model with biases (part, row of numbers) in every layer.
+fn biased(path: &Path, small: &Small, biases: &[(&str, Vec<f32>)]) -> Model {
+    let mut tensors = small.tensors();
+    for layer in 0..small.layers {
+        for (part, bias) in biases {
+            tensors.push(Content {
+                name: format!("blk.{layer}.{part}.bias"),
+                dims: vec![bias.len() as u64],
+                ty: TensorType::F32,
+                bytes: encode(bias, bias.len(), TensorType::F32),
+            });
+        }
+    }
+    write_gguf(path, small.metadata(), &tensors, Endian::Little);
+    Model::open(path).unwrap()
+}
+
+#[test]
+fn biases_are_added_to_every_product() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("biased.gguf");
+    // One layer: what the value bias does passes through attn_output alone.
+    let small = Small {
+        layers: 1,
+        ..Small::ODD
+    };
+    let logits = |biases: &[(&str, Vec<f32>)]| {
+        let model = biased(&path, &small, biases);
+        let mut cache = model.cache(8, CacheType::F32).unwrap();
+        let ids = [3, 1, 4, 1, 5];
+        let all = model.forward(exact(), &ids, &mut cache, 0..ids.len());
+        all.unwrap().into_data()
+    };
+    let plain = logits(&[]);
+    let (q, kv) = (
+        small.heads * small.head_dim,
+        small.kv_heads * small.head_dim,
+    );
+    let wave = |n: usize| -> Vec<f32> { (0..n).map(|i| (i as f32).sin()).collect() };
+    for (part, rows) in [
+        ("attn_q", q),
+        ("attn_k", kv),
+        ("attn_v", kv),
+        ("attn_output", small.hidden),
+        ("ffn_gate", small.ff),
+        ("ffn_up", small.ff),
+        ("ffn_down", small.hidden),
+    ] {
+        assert!(logits(&[(part, vec![0.0; rows])]) == plain, "{part}");
+        assert!(rms(&logits(&[(part, wave(rows))]), &plain) > 1e-3, "{part}");
+    }
+    // Attention's weights add up to 1, so a value bias is attn_output's matrix times it.
+    let values = wave(kv);
+    let tensors = small.tensors();
+    let matrix = tensors
+        .iter()
+        .find(|t| t.name == "blk.0.attn_output.weight");
+    let matrix = matrix.unwrap().bytes.chunks_exact(4);
+    let matrix: Vec<f32> = matrix
+        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    let shared = small.heads / small.kv_heads;
+    let projected = matrix.chunks_exact(q).map(|row| {
+        let terms = row.iter().enumerate().map(|(i, w)| {
+            let (head, at) = (i / small.head_dim / shared, i % small.head_dim);
+            w * values[head * small.head_dim + at]
+        });
+        terms.sum::<f32>()
+    });
+    let projected: Vec<f32> = projected.collect();
+    let difference = rms(
+        &logits(&[("attn_v", values)]),
+        &logits(&[("attn_output", projected)]),
+    );
+    assert!(difference < 1e-5, "{difference}");
+}
+
+/// Biases everywhere, with the logits of the original framework.
+#[test]
+fn logits_with_biases_are_those_of_the_original_framework() {
+    let Some(reference) = std::env::var_os("AEOLUS_REFERENCE") else {
+        println!("AEOLUS_REFERENCE is not set: llamabias is not compared");
+        return;
+    };
+    let reference = Path::new(&reference);
+    let options = aeolus_checkpoint::OpenOptions {
+        tokenizer: aeolus_checkpoint::TokenizerMode::Skip,
+        ..Default::default()
+    };
+    let source = aeolus_checkpoint::open(&reference.join("models/tiny/llamabias"), &options);
+    let folder = tempfile::tempdir().unwrap();
+    let path = crate::testing::converted(folder.path(), &source.unwrap(), TensorType::F32);
+    let model = Model::open(&path).unwrap();
+    let bytes = std::fs::read(reference.join("golden/arch/llamabias.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let numbers = |name| tensors.tensor(name).unwrap().data().chunks_exact(4);
+    let ids: Vec<u32> = numbers("ids")
+        .map(|b| u32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    let expected: Vec<f32> = numbers("logits")
+        .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+        .collect();
+    let mut cache = model.cache(ids.len(), CacheType::F32).unwrap();
+    let logits = model.forward(exact(), &ids, &mut cache, 0..ids.len());
+    let largest = largest_difference(&logits.unwrap(), &expected);
+    println!("llamabias: largest difference {largest:.2e}");
+    assert!(largest < 5e-5, "{largest}");
+}
+
+#[test]
+fn what_a_planned_file_is_checked_for_is_what_opening_it_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("planned.gguf");
+    let small = Small::ODD;
+    for change in [
+        None,
+        Some("blk.0.attn_q.weight"),
+        Some("blk.1.ffn_norm.weight"),
+        Some("token_embd.weight"),
+    ] {
+        let mut tensors = small.tensors();
+        if let Some(name) = change {
+            tensors.retain(|t| t.name != name);
+        }
+        write_gguf(&path, small.metadata(), &tensors, Endian::Little);
+        let file = GgufFile::open(&path).unwrap();
+        let infos = file.tensors().iter();
+        let infos = infos.map(|info| (&*info.name, info.shape, info.ty));
+        let checked = Model::check_plan(file.metadata(), infos).map_err(|e| e.to_string());
+        let opened = Model::open(&path).map(drop).map_err(|e| e.to_string());
+        assert_eq!(checked, opened);
+        assert_eq!(checked.is_ok(), change.is_none());
+    }
 }

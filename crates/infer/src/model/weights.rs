@@ -1,27 +1,36 @@
-//! The tensors of a model, found by name and checked against its numbers.
+//! The weights of a model, taken from its file.
 
-use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use aeolus_gguf::{GgufFile, TensorInfo};
-use aeolus_quant::{decode_rows, is_decodable};
+use aeolus_quant::decode_rows;
 
 use super::hyper::Hyperparameters;
 use crate::error::{Error, Result};
 use crate::matmul::Matrix;
 
-/// The weights of one layer. Matrices are `[rows, cols]`: outputs, inputs.
+/// A matrix `[rows, cols]`, outputs and inputs, and what is added to its products.
+#[derive(Debug)]
+pub(super) struct Linear {
+    pub(super) matrix: Matrix,
+    pub(super) bias: Option<Vec<f32>>, // [rows]
+}
+
+/// The weights of one layer.
 #[derive(Debug)]
 pub(super) struct Layer {
-    pub(super) attn_norm: Vec<f32>, // [hidden]
-    pub(super) attn_q: Matrix,      // [heads * head_dim, hidden]
-    pub(super) attn_k: Matrix,      // [kv_heads * head_dim, hidden]
-    pub(super) attn_v: Matrix,      // [kv_heads * head_dim, hidden]
-    pub(super) attn_output: Matrix, // [hidden, heads * head_dim]
-    pub(super) ffn_norm: Vec<f32>,  // [hidden]
-    pub(super) ffn_gate: Matrix,    // [feed_forward, hidden]
-    pub(super) ffn_up: Matrix,      // [feed_forward, hidden]
-    pub(super) ffn_down: Matrix,    // [hidden, feed_forward]
+    pub(super) attn_norm: Vec<f32>,           // [hidden]
+    pub(super) attn_q: Linear,                // [heads * head_dim, hidden]
+    pub(super) attn_k: Linear,                // [kv_heads * head_dim, hidden]
+    pub(super) attn_v: Linear,                // [kv_heads * head_dim, hidden]
+    pub(super) attn_q_norm: Option<Vec<f32>>, // [head_dim]
+    pub(super) attn_k_norm: Option<Vec<f32>>, // [head_dim]
+    pub(super) attn_output: Linear,           // [hidden, heads * head_dim]
+    pub(super) ffn_norm: Vec<f32>,            // [hidden]
+    pub(super) ffn_gate: Linear,              // [feed_forward, hidden]
+    pub(super) ffn_up: Linear,                // [feed_forward, hidden]
+    pub(super) ffn_down: Linear,              // [hidden, feed_forward]
 }
 
 /// All weights of a model.
@@ -36,64 +45,26 @@ pub(super) struct Weights {
     pub(super) rope_factors: Option<Vec<f32>>, // [rope_dims / 2]
 }
 
-/// Finds tensors and remembers which were used.
-struct Finder<'f> {
-    file: &'f GgufFile,
-    used: HashSet<String>,
-}
-
 impl Weights {
-    /// Finds and checks every tensor.
-    pub(super) fn find(file: &GgufFile, hyper: &Hyperparameters) -> Result<Self> {
-        let mut finder = Finder {
-            file,
-            used: HashSet::new(),
-        };
-        let hidden = hyper.hidden;
-        let vocab = match hyper.vocab {
-            Some(vocab) => vocab,
-            None => file
-                .tensor("token_embd.weight")
-                .and_then(|info| usize::try_from(info.shape.rows()).ok())
-                .unwrap_or(0),
-        };
-        // The first layers are looked for before room is made for all: a header may lie.
+    /// Takes the tensors of a file that [`tensors::check`](super::tensors::check) has passed.
+    pub(super) fn read(file: &GgufFile, hyper: &Hyperparameters) -> Result<Self> {
+        let file = Reader { file };
         let mut layers = Vec::new();
         for i in 0..hyper.layers {
-            let mut matrix = |part: &str, rows: usize, cols: usize| {
-                finder.matrix(&format!("blk.{i}.{part}.weight"), rows, cols)
-            };
-            let (q, kv, ff) = (hyper.q_dim(), hyper.kv_dim(), hyper.feed_forward);
-            layers.push(Layer {
-                attn_q: matrix("attn_q", q, hidden)?,
-                attn_k: matrix("attn_k", kv, hidden)?,
-                attn_v: matrix("attn_v", kv, hidden)?,
-                attn_output: matrix("attn_output", hidden, q)?,
-                ffn_gate: matrix("ffn_gate", ff, hidden)?,
-                ffn_up: matrix("ffn_up", ff, hidden)?,
-                ffn_down: matrix("ffn_down", hidden, ff)?,
-                attn_norm: finder.vector(&format!("blk.{i}.attn_norm.weight"), hidden)?,
-                ffn_norm: finder.vector(&format!("blk.{i}.ffn_norm.weight"), hidden)?,
-            });
+            layers.push(file.layer(i, hyper)?);
         }
-        let token_embd = finder.matrix("token_embd.weight", vocab, hidden)?;
-        let output = match file.tensor("output.weight") {
-            Some(_) => finder.matrix("output.weight", vocab, hidden)?,
+        let token_embd = file.matrix("token_embd.weight")?;
+        let output = match file.file.tensor("output.weight") {
+            Some(_) => file.matrix("output.weight")?,
             None => token_embd.clone(),
         };
-        let rope_factors = match file.tensor("rope_freqs.weight") {
-            Some(_) => Some(finder.vector("rope_freqs.weight", hyper.rope_dims / 2)?),
-            None => None,
-        };
-        let weights = Self {
-            output_norm: finder.vector("output_norm.weight", hidden)?,
+        Ok(Self {
+            output_norm: file.vector("output_norm.weight")?,
             token_embd,
             layers,
             output,
-            rope_factors,
-        };
-        finder.nothing_is_left()?;
-        Ok(weights)
+            rope_factors: file.optional_vector("rope_freqs.weight")?,
+        })
     }
 
     /// Bytes of all weights that one token needs.
@@ -110,60 +81,79 @@ impl Weights {
             ]
         });
         layers
+            .map(|linear| &linear.matrix)
             .chain([&self.output])
             .map(|m| m.size_bytes() as u64)
             .sum()
     }
 }
 
-impl Finder<'_> {
-    fn find(&mut self, name: &str, expected: &[usize]) -> Result<TensorInfo> {
-        let expected: Vec<u64> = expected.iter().map(|&n| n as u64).collect();
-        let Some(info) = self.file.tensor(name) else {
-            return Err(Error::MissingTensor {
-                name: name.to_owned(),
-                expected,
-            });
+struct Reader<'f> {
+    file: &'f GgufFile,
+}
+
+impl Reader<'_> {
+    fn layer(&self, i: usize, hyper: &Hyperparameters) -> Result<Layer> {
+        let name = |part: &str| format!("blk.{i}.{part}");
+        let linear = |part: &str| self.linear(&name(part));
+        let norm = |part: &str| self.vector(&name(part));
+        let [attn_q, attn_k, attn_v] = match self.linear(&name("attn_qkv")) {
+            // Its rows are those of the three.
+            Ok(whole) => {
+                let (q, kv) = (hyper.q_dim(), hyper.kv_dim());
+                [0..q, q..q + kv, q + kv..q + 2 * kv].map(|rows| whole.part(rows))
+            }
+            Err(_) => [linear("attn_q")?, linear("attn_k")?, linear("attn_v")?],
         };
-        // Trailing dimensions of 1 are how some writers fill up to two.
-        let dims = info.shape.dims();
-        let kept = dims.len() - dims.iter().rev().take_while(|&&d| d == 1).count();
-        let wanted = expected.len() - expected.iter().rev().take_while(|&&d| d == 1).count();
-        if dims[..kept] != expected[..wanted] || expected.contains(&0) {
-            return Err(Error::Shape {
-                name: name.to_owned(),
-                found: dims.to_vec(),
-                expected,
-            });
-        }
-        if !is_decodable(info.ty) {
-            return Err(Error::TensorType {
-                name: name.to_owned(),
-                found: info.ty,
-                expected: "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to Q6_K",
-            });
-        }
-        self.used.insert(name.to_owned());
-        Ok(info.clone())
+        Ok(Layer {
+            attn_norm: norm("attn_norm.weight")?,
+            attn_q,
+            attn_k,
+            attn_v,
+            attn_q_norm: self.optional_vector(&name("attn_q_norm.weight"))?,
+            attn_k_norm: self.optional_vector(&name("attn_k_norm.weight"))?,
+            attn_output: linear("attn_output")?,
+            ffn_norm: norm("ffn_norm.weight")?,
+            ffn_gate: linear("ffn_gate")?,
+            ffn_up: linear("ffn_up")?,
+            ffn_down: linear("ffn_down")?,
+        })
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
-        let info = self.find(name, &[cols, rows])?;
-        let place = self.file.place(&info);
+    fn info(&self, name: &str) -> Result<&TensorInfo> {
+        self.file.tensor(name).ok_or_else(|| Error::MissingTensor {
+            name: name.to_owned(),
+            expected: Vec::new(),
+        })
+    }
+
+    /// A matrix and its bias, if the file has one.
+    fn linear(&self, name: &str) -> Result<Linear> {
+        Ok(Linear {
+            matrix: self.matrix(&format!("{name}.weight"))?,
+            bias: self.optional_vector(&format!("{name}.bias"))?,
+        })
+    }
+
+    fn matrix(&self, name: &str) -> Result<Matrix> {
+        let info = self.info(name)?;
+        let place = self.file.place(info);
         let map = Arc::clone(&self.file.maps()[place.shard]);
-        let matrix = Matrix::new(name, info.ty, (rows, cols), map, place.range.clone());
+        let size = (info.shape.rows() as usize, info.shape.cols() as usize);
+        let matrix = Matrix::new(name, info.ty, size, map, place.range.clone());
         // The reader has checked that the tensor's bytes are those of its shape.
         matrix.ok_or_else(|| Error::Shape {
             name: name.to_owned(),
             found: info.shape.dims().to_vec(),
-            expected: vec![cols as u64, rows as u64],
+            expected: info.shape.dims().to_vec(),
         })
     }
 
-    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
-        let info = self.find(name, &[len])?;
+    fn vector(&self, name: &str) -> Result<Vec<f32>> {
+        let info = self.info(name)?;
+        let len = info.shape.elems() as usize;
         let mut out = vec![0.0; len];
-        decode_rows(info.ty, self.file.tensor_bytes(&info), len, &mut out).map_err(|source| {
+        decode_rows(info.ty, self.file.tensor_bytes(info), len, &mut out).map_err(|source| {
             Error::Decode {
                 tensor: name.to_owned(),
                 source,
@@ -172,16 +162,18 @@ impl Finder<'_> {
         Ok(out)
     }
 
-    /// A tensor that is not used would silently change the results: a bias, an expert.
-    fn nothing_is_left(&self) -> Result<()> {
-        let unused = |info: &&TensorInfo| !self.used.contains(&info.name);
-        match self.file.tensors().iter().find(unused) {
-            None => Ok(()),
-            Some(info) => Err(Error::Unsupported {
-                what: "tensor",
-                found: info.name.clone(),
-                supported: "those of a plain llama model",
-            }),
+    fn optional_vector(&self, name: &str) -> Result<Option<Vec<f32>>> {
+        let there = self.file.tensor(name).is_some();
+        there.then(|| self.vector(name)).transpose()
+    }
+}
+
+impl Linear {
+    /// Some of its rows.
+    fn part(&self, rows: Range<usize>) -> Self {
+        Self {
+            matrix: self.matrix.part(rows.clone()),
+            bias: self.bias.as_ref().map(|bias| bias[rows].to_vec()),
         }
     }
 }

@@ -213,3 +213,57 @@ fn generations_end_for_a_reason() {
             .is_err()
     );
 }
+
+#[test]
+fn a_model_with_damaged_weights_writes_nothing_in_either_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = notus_mini(folder.path(), TensorType::Q8_0);
+    let file = aeolus_gguf::GgufFile::open(&whole).unwrap();
+    let bytes = std::fs::read(&whole).unwrap();
+    let runtimes = [Numeric::Exact, Numeric::Fast].map(|n| Runtime::new(2, n).unwrap());
+    for tensor in [
+        "blk.0.attn_norm.weight",
+        "blk.0.attn_k.weight",
+        "blk.0.ffn_down.weight",
+        "blk.3.attn_q.weight",
+        "blk.7.ffn_norm.weight",
+        "output_norm.weight",
+        "output.weight",
+    ] {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let info = file.tensor(tensor).unwrap();
+            let start = file.place(info).range.start;
+            let mut damaged = bytes.clone();
+            match info.ty {
+                TensorType::F32 => damaged[start..start + 4].copy_from_slice(&value.to_le_bytes()),
+                // The scale of the first block.
+                _ => damaged[start..start + 2]
+                    .copy_from_slice(&aeolus_quant::f32_to_f16(value).to_le_bytes()),
+            }
+            let path = folder.path().join("damaged.gguf");
+            std::fs::write(&path, damaged).unwrap();
+            let model = Model::open(&path).unwrap();
+            let tokenizer = Tokenizer::from_metadata(model.metadata()).unwrap();
+            let options = EncodeOptions {
+                add_special: true,
+                parse_special: false,
+            };
+            let messages = runtimes.each_ref().map(|runtime| {
+                let session = SessionOptions::default();
+                let mut session = Session::new(runtime, &model, &tokenizer, session).unwrap();
+                for text in ["The old", "The old man went home and found the door open"] {
+                    prompt(&mut session, &tokenizer.encode(text, options));
+                }
+                let generated =
+                    session.generate(&mut greedy(), &max(3), |_| ControlFlow::Continue(()));
+                generated.unwrap_err().to_string()
+            });
+            let [exact, fast] = messages;
+            assert!(
+                exact.contains("the weights of the model are broken"),
+                "{exact}"
+            );
+            assert_eq!(exact, fast, "{tensor} {value}");
+        }
+    }
+}

@@ -132,7 +132,7 @@ impl Merges {
         let mergeable = |id: usize| {
             matches!(
                 vocabulary.kinds[id],
-                TokenKind::Normal | TokenKind::UserDefined | TokenKind::Unused
+                TokenKind::Normal | TokenKind::UserDefined | TokenKind::Symbol | TokenKind::Unused
             )
         };
         for (id, piece) in vocabulary.pieces.iter().enumerate() {

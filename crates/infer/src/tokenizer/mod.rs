@@ -1,22 +1,42 @@
 //! Text to token ids and back, from GGUF metadata alone.
 //!
-//! The scheme is SentencePiece BPE: spaces become `▁`, a space is put before the text, pieces
-//! are merged by score (`merge.rs`), and characters without a piece fall back to their UTF-8
-//! bytes. Tokens of kind *user-defined* are matched in any text; *control* tokens such as `</s>`
+//! Two schemes. SentencePiece: characters are replaced where the vocabulary asks for it, spaces become
+//! `▁`, a space is put before the text (`normalizer.rs`), pieces are merged by score (`merge.rs`), and
+//! characters without a piece fall back to their UTF-8 bytes. Byte pairs: the text is composed and cut
+//! as the file's pre-tokenizer says (`normalize.rs`, `pre_tokenize.rs`), pieces are merged by rank
+//! (`bpe.rs`).
+//!
+//! In both, tokens of kind *user-defined* are matched in any text; *control* tokens such as `</s>`
 //! only where the caller says that the text may contain them ([`EncodeOptions::parse_special`]),
 //! so that a user's words can never end a turn.
 
+mod bpe;
+mod bytes;
+mod end_tokens;
 mod merge;
+mod normalize;
+mod normalizer;
+mod pre_tokenize;
+mod scheme;
 mod special;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod vocab;
 
+use std::borrow::Cow;
+
+use aeolus_arch::pre_tokenizer::PreTokenizer;
 use aeolus_gguf::Metadata;
 
 use crate::error::{Error, Result};
-use merge::{Merges, Scratch, Unit};
+use bpe::Bpe;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use bpe::cutter;
+use merge::{Merges, Unit};
+use normalizer::Normalizer;
+use scheme::Scheme;
 use special::{Fragment, SpecialTokens};
 pub use stream::StreamDecoder;
 pub use vocab::{
@@ -31,8 +51,9 @@ const UNKNOWN_SURFACE: &str = " \u{2047} ";
 /// How text becomes ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EncodeOptions {
-    /// Put the tokens around the text that the model was trained with: `<s>` before it (and, for
-    /// the rare model that wants it, `</s>` after it).
+    /// Put the token before the text that the model was trained with, `<s>`, if it wants one and the
+    /// text does not begin with it. What some files want after a text ([`Tokenizer::closing`]) is for
+    /// training: a text that is continued or scored never ends with it.
     pub add_special: bool,
     /// Read control tokens that are written out in the text as those tokens.
     pub parse_special: bool,
@@ -42,71 +63,168 @@ pub struct EncodeOptions {
 #[derive(Debug)]
 pub struct Tokenizer {
     vocabulary: Vocabulary,
-    merges: Merges,
+    engine: Engine,
     special: SpecialTokens,
+    /// Whether white space after a special token belongs to it.
+    strips_right: bool,
     /// Byte -> its token.
     bytes: Vec<Option<u32>>,
     /// Tokens that end a generation.
     ends: Vec<u32>,
+    /// What is wrong with the file's keys, and was left out.
+    notes: Vec<String>,
 }
 
-/// Control tokens that end a turn under these names, whatever `eos` is.
-const END_NAMES: [&str; 6] = [
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|end|>",
-    "<end_of_turn>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-];
+/// What puts pieces together.
+#[derive(Debug)]
+enum Engine {
+    SentencePiece(Box<SentencePiece>),
+    Bpe(Box<Bpe>),
+}
+
+/// Merging by score.
+#[derive(Debug)]
+struct SentencePiece {
+    merges: Merges,
+    normalizer: Normalizer,
+}
+
+/// Memory that the engines use again for each fragment of a text.
+#[derive(Default)]
+struct Scratch {
+    merge: merge::Scratch,
+    bpe: bpe::Scratch,
+    /// A fragment in its normal form.
+    normal: String,
+}
+
+/// Tokens that do not take the white space after them, in a file whose special tokens do.
+const STRIP_NOTHING: [&str; 3] = ["<unk>", "<s>", "<|endoftext|>"];
 
 impl Tokenizer {
-    /// Builds the merge tables of a vocabulary.
+    /// Builds the merge tables of a SentencePiece vocabulary. Begin, end and end-of-turn tokens become
+    /// control tokens, whatever their kind was: see `end_tokens.rs`.
     ///
     /// # Errors
     /// [`Error::Vocabulary`], [`Error::BadValue`] or [`Error::TokenOutOfRange`] if the parts
     /// contradict each other or exceed a limit.
     pub fn new(vocabulary: Vocabulary) -> Result<Self> {
+        Self::sentence_piece(vocabulary, &[])
+    }
+
+    /// The same with further tokens that end a generation.
+    fn sentence_piece(mut vocabulary: Vocabulary, ends: &[u32]) -> Result<Self> {
         vocabulary.check()?;
-        let mut bytes = vec![None; 256];
-        let mut ends: Vec<u32> = vocabulary.eos.into_iter().collect();
-        for (id, kind) in vocabulary.kinds.iter().enumerate() {
-            let id = id as u32;
-            match kind {
-                TokenKind::Byte(byte) => bytes[*byte as usize] = Some(id),
-                TokenKind::Control | TokenKind::UserDefined
-                    if END_NAMES.contains(&vocabulary.pieces[id as usize].as_str())
-                        && !ends.contains(&id) =>
-                {
-                    ends.push(id);
-                }
-                _ => {}
+        let ends = end_tokens::find(&mut vocabulary, ends);
+        let engine = Engine::SentencePiece(Box::new(SentencePiece {
+            merges: Merges::new(&vocabulary)?,
+            normalizer: Normalizer::plain(&vocabulary),
+        }));
+        Ok(Self::with_engine(vocabulary, engine, ends))
+    }
+
+    /// The tokenizer of a byte-pair vocabulary. Each merge is two tokens with a space between, in the
+    /// order in which they are tried.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::new`], and [`Error::Vocabulary`] for merges that are not such a list.
+    pub fn byte_pairs(
+        vocabulary: Vocabulary,
+        merges: &[&str],
+        pre: &'static PreTokenizer,
+    ) -> Result<Self> {
+        Self::pairs(vocabulary, &[], merges, pre)
+    }
+
+    fn pairs(
+        mut vocabulary: Vocabulary,
+        ends: &[u32],
+        merges: &[&str],
+        pre: &'static PreTokenizer,
+    ) -> Result<Self> {
+        vocabulary.check()?;
+        // SentencePiece alone has symbols that stand inside words.
+        for kind in &mut vocabulary.kinds {
+            if *kind == TokenKind::Symbol {
+                *kind = TokenKind::UserDefined;
             }
         }
-        Ok(Self {
-            merges: Merges::new(&vocabulary)?,
+        let ends = end_tokens::find(&mut vocabulary, ends);
+        let bpe = Bpe::new(&vocabulary, merges, pre)?;
+        bpe.find_kept_whole(&mut vocabulary);
+        Ok(Self::with_engine(
+            vocabulary,
+            Engine::Bpe(Box::new(bpe)),
+            ends,
+        ))
+    }
+
+    fn with_engine(vocabulary: Vocabulary, engine: Engine, ends: Vec<u32>) -> Self {
+        let mut bytes = vec![None; 256];
+        for (id, kind) in (0..).zip(&vocabulary.kinds) {
+            if let TokenKind::Byte(byte) = kind {
+                bytes[*byte as usize] = Some(id);
+            }
+        }
+        Self {
+            engine,
             special: SpecialTokens::new(&vocabulary),
+            strips_right: false,
             bytes,
             ends,
+            notes: Vec::new(),
             vocabulary,
-        })
+        }
     }
 
     /// The tokenizer of a GGUF file.
     ///
     /// # Errors
-    /// As [`Vocabulary::from_metadata`] and [`Tokenizer::new`].
+    /// As [`Vocabulary::from_metadata`], [`Tokenizer::new`] and [`Tokenizer::byte_pairs`].
     pub fn from_metadata(metadata: &Metadata<'_>) -> Result<Self> {
-        let mut tokenizer = Self::new(Vocabulary::from_metadata(metadata)?)?;
-        for key in ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
-            if let Some(id) = metadata.u32(key)?
-                && (id as usize) < tokenizer.len()
-                && !tokenizer.ends.contains(&id)
-            {
-                tokenizer.ends.push(id);
+        let scheme = Scheme::from_metadata(metadata)?;
+        let vocabulary = Vocabulary::from_metadata(metadata)?;
+        let keys = end_tokens::Keys::read(metadata, vocabulary.pieces.len());
+        let mut tokenizer = match scheme.pre_tokenizer() {
+            None => Self::sentence_piece(vocabulary, &keys.ends)?,
+            Some(pre) => {
+                let key = "tokenizer.ggml.merges";
+                let merges = metadata.array(key)?;
+                let merges = merges.ok_or_else(|| vocab::missing(key, "the order of merges"))?;
+                let strings = merges
+                    .strings()
+                    .ok_or_else(|| vocab::bad(key, "not strings", "an array of strings"))?;
+                let merges: Vec<&str> = strings.collect();
+                Self::pairs(vocabulary, &keys.ends, &merges, pre)?
             }
+        };
+        tokenizer.notes = keys.notes;
+        if let Engine::SentencePiece(engine) = &mut tokenizer.engine {
+            engine.normalizer.read(metadata)?;
+            // The family's SentencePiece vocabularies were made so, and the file cannot say it.
+            tokenizer.strips_right = metadata.str("general.architecture")? == Some("phi3");
         }
         Ok(tokenizer)
+    }
+
+    /// What was found wrong with the file's keys and left out, a sentence each, for whoever uses the
+    /// file.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Whether the model wants a token before every text, and `text` begins with that token where
+    /// control tokens are read: then one is enough.
+    pub fn begins_by_itself(&self, text: &str) -> bool {
+        let wanted = self.vocabulary.bos.filter(|_| self.vocabulary.add_bos);
+        wanted.is_some() && self.special.first(&self.vocabulary, text) == wanted
+    }
+
+    /// The token that the model was trained with after every text, `</s>`, if the file asks for one
+    /// (`tokenizer.ggml.add_eos_token`). No text gets it by itself: it would end what is to be
+    /// continued.
+    pub fn closing(&self) -> Option<u32> {
+        self.vocabulary.eos.filter(|_| self.vocabulary.add_eos)
     }
 
     /// The vocabulary it was made of.
@@ -124,7 +242,7 @@ impl Tokenizer {
         self.vocabulary.pieces.is_empty()
     }
 
-    /// Whether generation stops at this token: `eos`, or an end of turn.
+    /// Whether generation stops at this token: the end of a text, of a turn or of a message.
     pub fn is_end(&self, id: u32) -> bool {
         self.ends.contains(&id)
     }
@@ -144,39 +262,74 @@ impl Tokenizer {
     ) -> Vec<u32> {
         let vocabulary = &self.vocabulary;
         let mut ids = Vec::with_capacity(text.len() / 3 + 2);
-        if options.add_special && vocabulary.add_bos {
+        let begun = options.parse_special && self.begins_by_itself(text);
+        if options.add_special && vocabulary.add_bos && !begun {
             ids.extend(vocabulary.bos);
         }
         let mut scratch = Scratch::default();
-        let mut escaped = String::new();
         // The space goes before the text, and before text that follows a special token.
-        let mut prefix = vocabulary.add_space_prefix;
-        let emit = |fragment: Fragment<'_>| match fragment {
-            Fragment::Token(id) => {
-                ids.push(id);
-                prefix = vocabulary.add_space_prefix;
-            }
-            Fragment::Text(text) => {
-                escaped.clear();
-                if prefix {
-                    escaped.push(SPACE);
+        let mut is_first = true;
+        let mut strip = false;
+        let emit = |fragment: Fragment<'_>| {
+            match fragment {
+                Fragment::Token(id) => {
+                    ids.push(id);
+                    strip = self.strips_right
+                        && !STRIP_NOTHING.contains(&vocabulary.pieces[id as usize].as_str());
                 }
-                prefix = false;
-                let chars = text.chars().filter(|c| Some(*c) != shield);
-                escaped.extend(chars.map(|c| if c == ' ' { SPACE } else { c }));
-                let merges = &self.merges;
-                merges.encode(vocabulary, &escaped, &mut scratch, |unit| match unit {
-                    Unit::Token(id) => ids.push(id),
-                    Unit::Text(run) => self.fall_back(run, &mut ids),
-                });
+                Fragment::Text(text) => {
+                    let text = if strip { text.trim_start() } else { text };
+                    if text.is_empty() {
+                        return;
+                    }
+                    let bare: Cow<'_, str> = match shield {
+                        Some(shield) => text.chars().filter(|c| *c != shield).collect(),
+                        None => text.into(),
+                    };
+                    match &self.engine {
+                        Engine::SentencePiece(engine) => {
+                            self.merge(engine, &bare, is_first, &mut scratch, &mut ids);
+                        }
+                        Engine::Bpe(bpe) => bpe.encode(&bare, &mut scratch.bpe, &mut ids),
+                    }
+                }
             }
+            is_first = false;
         };
         self.special
             .split(vocabulary, text, options.parse_special, shield, emit);
-        if options.add_special && vocabulary.add_eos {
-            ids.extend(vocabulary.eos);
-        }
         ids
+    }
+
+    /// Appends the ids of a text by score.
+    fn merge(
+        &self,
+        engine: &SentencePiece,
+        text: &str,
+        is_first: bool,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) {
+        let vocabulary = &self.vocabulary;
+        let Scratch { merge, normal, .. } = scratch;
+        let SentencePiece { merges, normalizer } = engine;
+        normalizer.normalize(vocabulary, text, is_first, normal);
+        normalizer.cut(vocabulary, normal, |fragment| match fragment {
+            Fragment::Token(id) => ids.push(id),
+            Fragment::Text(text) => {
+                let mut after_unknown = false;
+                merges.encode(vocabulary, text, merge, |unit| {
+                    let is_unknown = match unit {
+                        Unit::Token(id) => {
+                            ids.push(id);
+                            false
+                        }
+                        Unit::Text(run) => self.fall_back(run, after_unknown, ids),
+                    };
+                    after_unknown = is_unknown;
+                });
+            }
+        });
     }
 
     /// `text` with a `shield` before every character of the control tokens that are written out
@@ -190,8 +343,9 @@ impl Tokenizer {
                     Fragment::Token(id) => id as usize,
                 };
                 let piece = &self.vocabulary.pieces[id];
-                // User-defined tokens are text like any other.
-                if self.vocabulary.kinds[id] == TokenKind::UserDefined {
+                // User-defined tokens are text like any other, unless they frame a turn.
+                let is_text = self.vocabulary.kinds[id] == TokenKind::UserDefined;
+                if is_text && !end_tokens::frames_turns(piece) {
                     return out.push_str(piece);
                 }
                 out.extend(piece.chars().flat_map(|c| [shield, c]));
@@ -199,13 +353,17 @@ impl Tokenizer {
         out
     }
 
-    /// Bytes of a character without a piece; the unknown token where a byte has none either.
-    fn fall_back(&self, run: &str, ids: &mut Vec<u32>) {
+    /// Bytes of a character without a piece; the unknown token where a byte has none either, once
+    /// for a run of such characters. Says whether it is unknown.
+    fn fall_back(&self, run: &str, after_unknown: bool, ids: &mut Vec<u32>) -> bool {
         let bytes = run.bytes().map(|b| self.bytes[b as usize]);
-        match bytes.collect::<Option<Vec<u32>>>() {
+        let bytes = bytes.collect::<Option<Vec<u32>>>();
+        match &bytes {
             Some(bytes) => ids.extend(bytes),
+            None if after_unknown => {}
             None => ids.extend(self.vocabulary.unk),
         }
+        bytes.is_none()
     }
 
     /// Text of `ids`, without the space that encoding put before the text. Control tokens have
@@ -214,15 +372,46 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::TokenOutOfRange`].
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.decode_with(ids, false)
+    }
+
+    /// The same, with control tokens by their names if `show_control`.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfRange`].
+    pub fn decode_with(&self, ids: &[u32], show_control: bool) -> Result<String> {
         let mut bytes = Vec::new();
-        for &id in ids {
-            self.token_bytes_into(id, false, &mut bytes)?;
+        for run in ids.chunk_by(|a, b| self.is_byte(*a) && self.is_byte(*b)) {
+            let start = bytes.len();
+            for &id in run {
+                self.token_bytes_into(id, show_control, &mut bytes)?;
+            }
+            // The original framework's mark for a run of byte tokens that is not UTF-8.
+            if self.is_byte(run[0])
+                && matches!(self.engine, Engine::Bpe(_))
+                && std::str::from_utf8(&bytes[start..]).is_err()
+            {
+                bytes.truncate(start);
+                bytes.extend("\u{fffd}".repeat(run.len()).as_bytes());
+            }
         }
-        let text = match bytes.strip_prefix(b" ") {
-            Some(text) if self.vocabulary.add_space_prefix => text,
-            _ => &bytes,
+        let spaces = match bytes.iter().position(|byte| *byte != b' ') {
+            spaces if self.removes_extra_spaces() => spaces.unwrap_or(bytes.len()),
+            spaces => usize::from(self.vocabulary.add_space_prefix && spaces != Some(0)),
         };
+        let text = bytes.get(spaces..).unwrap_or_default();
         Ok(String::from_utf8_lossy(text).into_owned())
+    }
+
+    fn is_byte(&self, id: u32) -> bool {
+        matches!(
+            self.vocabulary.kinds.get(id as usize),
+            Some(TokenKind::Byte(_))
+        )
+    }
+
+    fn removes_extra_spaces(&self) -> bool {
+        matches!(&self.engine, Engine::SentencePiece(engine) if engine.normalizer.remove_extra_spaces)
     }
 
     /// Bytes of one token in the middle of a text: spaces as they are, a byte token as its byte.
@@ -246,10 +435,15 @@ impl Tokenizer {
         };
         match kind {
             TokenKind::Byte(byte) => out.push(*byte),
+            _ if let Engine::Bpe(bpe) = &self.engine => {
+                if *kind != TokenKind::Control || show_control {
+                    bpe.piece_bytes(piece, out);
+                }
+            }
             TokenKind::Control if !show_control => {}
             TokenKind::Unknown if !show_control => out.extend(UNKNOWN_SURFACE.as_bytes()),
             TokenKind::Control | TokenKind::Unknown => out.extend(piece.as_bytes()),
-            TokenKind::Normal | TokenKind::UserDefined | TokenKind::Unused => {
+            TokenKind::Normal | TokenKind::UserDefined | TokenKind::Symbol | TokenKind::Unused => {
                 let mut buffer = [0; 4];
                 for c in piece.chars() {
                     let c = if c == SPACE { ' ' } else { c };

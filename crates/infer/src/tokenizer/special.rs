@@ -13,7 +13,7 @@ pub(super) struct SpecialTokens {
 /// million, made to begin alike. It takes as many steps as the logarithm of their number, and one for
 /// each that the nearest of them begins with, at most as many as a piece has bytes.
 #[derive(Debug)]
-struct Pieces {
+pub(super) struct Pieces {
     /// In the order of their bytes, without repetitions.
     ids: Vec<u32>,
     /// For each of them the place of the longest other one that it begins with.
@@ -30,7 +30,7 @@ pub(super) enum Fragment<'t> {
 }
 
 impl Pieces {
-    fn new(vocabulary: &Vocabulary, wanted: impl Fn(TokenKind) -> bool) -> Self {
+    pub(super) fn new(vocabulary: &Vocabulary, wanted: impl Fn(TokenKind) -> bool) -> Self {
         let piece = |id: u32| vocabulary.pieces[id as usize].as_bytes();
         let kinds = vocabulary.kinds.iter().zip(0..);
         let mut ids: Vec<u32> = kinds
@@ -64,7 +64,7 @@ impl Pieces {
     }
 
     /// The longest of them that `text`, which is not empty, begins with.
-    fn longest_at(&self, vocabulary: &Vocabulary, text: &[u8]) -> Option<u32> {
+    pub(super) fn longest_at(&self, vocabulary: &Vocabulary, text: &[u8]) -> Option<u32> {
         if !self.first_bytes[text[0] as usize] {
             return None;
         }
@@ -92,6 +92,12 @@ impl SpecialTokens {
             }),
             user_defined: Pieces::new(vocabulary, |kind| kind == UserDefined),
         }
+    }
+
+    /// The special token that `text` begins with.
+    pub(super) fn first(&self, vocabulary: &Vocabulary, text: &str) -> Option<u32> {
+        let text = Some(text.as_bytes()).filter(|text| !text.is_empty())?;
+        self.all.longest_at(vocabulary, text)
     }
 
     /// Cuts `text` at the special tokens in it, leftmost and longest first. User-defined tokens

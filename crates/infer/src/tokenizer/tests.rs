@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use aeolus_checkpoint::{Forecastable, OpenOptions};
+use aeolus_gguf::Array;
 
 use super::*;
 
@@ -92,7 +93,7 @@ fn control_tokens_count_only_where_asked() {
             parse_special: true,
         },
     );
-    // After a control token the text begins anew, with its space.
+    // After a control token the text begins again, with its space.
     let expected = [
         &[1, 264, 2][..],
         &tokenizer.encode("\n<|user|> ", plain()),
@@ -110,6 +111,50 @@ fn control_tokens_count_only_where_asked() {
             vocab: 32_000
         })
     ));
+}
+
+#[test]
+fn a_special_token_that_does_not_exist_is_the_default_one() {
+    let pieces = ["<unk>", "<s>", "</s>", "a", "b"];
+    let file = |keys: &[(&'static str, i64)]| {
+        let mut metadata = Metadata::new();
+        metadata.insert("tokenizer.ggml.model", "llama");
+        metadata.insert("tokenizer.ggml.tokens", Array::from_strings(pieces));
+        metadata.insert("tokenizer.ggml.scores", Array::from_f32s(&[0.0; 5]));
+        let kinds = Array::from_i32s(&[2, 3, 3, 1, 1]);
+        metadata.insert("tokenizer.ggml.token_type", kinds);
+        for (key, id) in keys {
+            metadata.insert(format!("tokenizer.ggml.{key}_token_id"), *id);
+        }
+        metadata
+    };
+    let keys = ["bos", "eos", "unknown"];
+    for (id, expected, notes) in [
+        (None, [Some(1), Some(2), Some(0)], 0),
+        (Some(5), [Some(1), Some(2), Some(0)], 3),
+        (Some(99_999), [Some(1), Some(2), Some(0)], 3),
+        (Some(-2), [Some(1), Some(2), Some(0)], 3),
+        (Some(3), [Some(3); 3], 0),
+        // There is none, which is odd for a beginning that every text has.
+        (Some(-1), [None; 3], 1),
+        (Some(i64::from(u32::MAX)), [None; 3], 1),
+    ] {
+        let keys: Vec<_> = keys.iter().filter_map(|key| Some((*key, id?))).collect();
+        let tokenizer = Tokenizer::from_metadata(&file(&keys)).unwrap();
+        let vocabulary = tokenizer.vocabulary();
+        let found = [vocabulary.bos, vocabulary.eos, vocabulary.unk];
+        assert_eq!(found, expected, "{id:?}");
+        assert_eq!(tokenizer.notes().len(), notes, "{:?}", tokenizer.notes());
+    }
+    let mut none = file(&[("bos", -1)]);
+    let notes = |metadata: &Metadata<'_>| Tokenizer::from_metadata(metadata).unwrap().notes;
+    let note = &notes(&none)[0];
+    assert!(
+        note.contains("bos_token_id is -1") && note.contains("begin without one"),
+        "{note}"
+    );
+    none.insert("tokenizer.ggml.add_bos_token", false);
+    assert!(notes(&none).is_empty());
 }
 
 /// A vocabulary in a few words: (piece, score, kind).
@@ -269,6 +314,33 @@ fn merging_follows_scores_then_position() {
     };
     assert!(tokenizer.encode("", everything).is_empty());
     assert_eq!(tokenizer.decode(&[1, 0]).unwrap(), "a \u{2047} ");
+}
+
+#[test]
+fn a_text_gets_one_beginning_and_no_end() {
+    let mut tokenizer = tokenizer_of("notus-mini");
+    tokenizer.vocabulary.add_eos = true;
+    assert_eq!(tokenizer.closing(), Some(2));
+    let encode = |tokenizer: &Tokenizer, text: &str, parse_special: bool| {
+        let options = EncodeOptions {
+            add_special: true,
+            parse_special,
+        };
+        tokenizer.encode(text, options)
+    };
+    let hi = encode(&tokenizer, "hi", true);
+    assert_eq!((hi[0], hi.contains(&2)), (1, false));
+    assert_eq!(encode(&tokenizer, "<s>hi", true), hi);
+    assert!(tokenizer.begins_by_itself("<s>hi") && !tokenizer.begins_by_itself(" <s>hi"));
+    // As text it is not the beginning.
+    assert!(encode(&tokenizer, "<s>hi", false).len() > hi.len() + 1);
+    // What is written twice is meant.
+    assert_eq!(encode(&tokenizer, "<s><s>", true), [1, 1]);
+    tokenizer.vocabulary.add_bos = false;
+    assert!(!tokenizer.begins_by_itself("<s>hi"));
+    assert_eq!(encode(&tokenizer, "<s>hi", true), hi);
+    tokenizer.vocabulary.add_eos = false;
+    assert_eq!(tokenizer.closing(), None);
 }
 
 #[test]

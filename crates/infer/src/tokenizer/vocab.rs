@@ -2,6 +2,8 @@
 
 use aeolus_gguf::Metadata;
 
+use super::scheme::Scheme;
+
 use crate::error::{Error, Result};
 
 /// What a token stands for (`tokenizer.ggml.token_type`).
@@ -13,20 +15,24 @@ pub enum TokenKind {
     Unknown,
     /// A mark that is not text: begin, end, turn.
     Control,
-    /// A piece of text that is always kept whole.
+    /// A piece of text that is always kept whole, and after which the text begins again: a token
+    /// that was added beside SentencePiece's.
     UserDefined,
+    /// A piece of text that is always kept whole, in the middle of a word too: a user-defined
+    /// piece of SentencePiece's own.
+    Symbol,
     /// A piece that merging may pass through, but that is never a result.
     Unused,
     /// One byte, written `<0x0A>`.
     Byte(u8),
 }
 
-/// A SentencePiece vocabulary as plain data.
+/// A vocabulary as plain data.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
-    /// Text of every token; a space is written `▁` (U+2581).
+    /// Text of every token. A space is written `▁` (U+2581), or as the `Ġ` of GPT-2's alphabet.
     pub pieces: Vec<String>,
-    /// Merge priority of every token, higher first.
+    /// Merge priority of every token, higher first. Byte-pair vocabularies do not use it.
     pub scores: Vec<f32>,
     /// Kind of every token.
     pub kinds: Vec<TokenKind>,
@@ -44,6 +50,9 @@ pub struct Vocabulary {
     pub add_space_prefix: bool,
 }
 
+/// Key of the token that begins a text.
+pub(super) const BOS_KEY: &str = "tokenizer.ggml.bos_token_id";
+
 /// Most tokens a vocabulary may have.
 pub const MAX_TOKENS: usize = 1 << 20;
 /// Longest piece, in bytes.
@@ -60,19 +69,10 @@ impl Vocabulary {
     /// Reads the `tokenizer.ggml.*` keys.
     ///
     /// # Errors
-    /// A missing or contradictory key, a tokenizer model other than `llama` (SentencePiece BPE),
-    /// or a vocabulary beyond the limits of this module.
+    /// A missing or contradictory key, a tokenizer model or pre-tokenizer that is not known, or a
+    /// vocabulary beyond the limits of this module.
     pub fn from_metadata(metadata: &Metadata<'_>) -> Result<Self> {
-        let model = metadata
-            .str("tokenizer.ggml.model")?
-            .ok_or_else(|| missing("tokenizer.ggml.model", "the kind of tokenizer"))?;
-        if model != "llama" {
-            return Err(Error::Unsupported {
-                what: "tokenizer model",
-                found: model.to_owned(),
-                supported: "llama, that is SentencePiece BPE",
-            });
-        }
+        let scheme = Scheme::from_metadata(metadata)?;
         let tokens = metadata
             .array("tokenizer.ggml.tokens")?
             .ok_or_else(|| missing("tokenizer.ggml.tokens", "the vocabulary"))?;
@@ -91,6 +91,7 @@ impl Vocabulary {
             .map(str::to_owned)
             .collect();
         let scores = match metadata.array("tokenizer.ggml.scores")? {
+            _ if scheme != Scheme::SentencePiece => vec![0.0; pieces.len()],
             Some(scores) => scores.to_f32s().ok_or_else(|| {
                 bad(
                     "tokenizer.ggml.scores",
@@ -110,24 +111,32 @@ impl Vocabulary {
                     )
                 })?;
                 same_length("tokenizer.ggml.token_type", types.len(), pieces.len())?;
+                same_length("tokenizer.ggml.scores", scores.len(), pieces.len())?;
                 types
                     .iter()
                     .zip(&pieces)
-                    .map(|(&t, piece)| kind(t, piece))
+                    .zip(&scores)
+                    .map(|((&t, piece), &score)| kind(t, piece, score))
                     .collect::<Result<Vec<_>>>()?
             }
             None => vec![TokenKind::Normal; pieces.len()],
         };
-        // Files in the wild write -1, or an id past the end, for "there is none".
-        let id = |key: &str, default: i128| {
-            let id = metadata.get(key).and_then(|value| value.as_integer());
-            let id = u32::try_from(id.unwrap_or(default)).ok();
+        let in_range = |id: i128| {
+            let id = u32::try_from(id).ok();
             id.filter(|&id| (id as usize) < pieces.len())
         };
+        // An id that is not in the vocabulary is ignored: the default holds, as without the key.
+        let id = |key: &str, default: i128| {
+            let id = metadata.get(key).and_then(|value| value.as_integer());
+            match id {
+                Some(id) if means_none(id) => None,
+                _ => id.and_then(in_range).or_else(|| in_range(default)),
+            }
+        };
         let (bos, eos, unk) = (
-            id("tokenizer.ggml.bos_token_id", 1),
-            id("tokenizer.ggml.eos_token_id", 2),
-            id("tokenizer.ggml.unknown_token_id", 0),
+            id(BOS_KEY, scheme.default_bos()),
+            id("tokenizer.ggml.eos_token_id", scheme.default_eos()),
+            id("tokenizer.ggml.unknown_token_id", scheme.default_unk()),
         );
         let flag = |key: &str, default: bool| -> Result<bool> {
             Ok(metadata.bool(key)?.unwrap_or(default))
@@ -136,9 +145,11 @@ impl Vocabulary {
             bos,
             eos,
             unk,
-            add_bos: flag("tokenizer.ggml.add_bos_token", true)?,
+            add_bos: adds_bos(metadata, scheme)?,
             add_eos: flag("tokenizer.ggml.add_eos_token", false)?,
-            add_space_prefix: flag("tokenizer.ggml.add_space_prefix", true)?,
+            // Byte-pair vocabularies never have one, whatever the file says.
+            add_space_prefix: scheme == Scheme::SentencePiece
+                && flag("tokenizer.ggml.add_space_prefix", true)?,
             pieces,
             scores,
             kinds,
@@ -179,13 +190,28 @@ impl Vocabulary {
     }
 }
 
-fn kind(id: i32, piece: &str) -> Result<TokenKind> {
+/// Whether the model was trained with a beginning token before every text.
+pub(super) fn adds_bos(metadata: &Metadata<'_>, scheme: Scheme) -> Result<bool> {
+    let own = metadata.bool("tokenizer.ggml.add_bos_token")?;
+    Ok(own.unwrap_or_else(|| scheme.default_add_bos()) || scheme.always_adds_bos())
+}
+
+/// Whether a file says with this id that there is no such token: -1, also as 32 bits without a sign.
+pub(super) fn means_none(id: i128) -> bool {
+    id == -1 || id == i128::from(u32::MAX)
+}
+
+/// The score that converters give to tokens which were added beside SentencePiece's own.
+const ADDED_SCORE: f32 = -1000.0;
+
+fn kind(id: i32, piece: &str, score: f32) -> Result<TokenKind> {
     Ok(match id {
         // 0 is "undefined": the reference treats it as text.
         0 | 1 => TokenKind::Normal,
         2 => TokenKind::Unknown,
         3 => TokenKind::Control,
-        4 => TokenKind::UserDefined,
+        4 if score == ADDED_SCORE => TokenKind::UserDefined,
+        4 => TokenKind::Symbol,
         5 => TokenKind::Unused,
         6 => TokenKind::Byte(byte_of(piece).ok_or_else(|| {
             Error::Vocabulary(format!(
@@ -221,14 +247,14 @@ fn same_length(key: &str, found: usize, tokens: usize) -> Result<()> {
     ))
 }
 
-fn missing(key: &str, needed_for: &'static str) -> Error {
+pub(super) fn missing(key: &str, needed_for: &'static str) -> Error {
     Error::MissingKey {
         key: key.to_owned(),
         needed_for,
     }
 }
 
-fn bad(key: &str, found: &str, expected: &str) -> Error {
+pub(super) fn bad(key: &str, found: &str, expected: &str) -> Error {
     Error::BadValue {
         key: key.to_owned(),
         found: found.to_owned(),
@@ -253,7 +279,7 @@ mod tests {
         for bad in ["<0x+1>", "<0xA>", "<0x0A", "0x0A", "<0x00A>", "a"] {
             assert_eq!(byte_of(bad), None, "{bad}");
         }
-        assert!(kind(6, "a").is_err());
-        assert!(kind(7, "a").is_err());
+        assert!(kind(6, "a", 0.0).is_err());
+        assert!(kind(7, "a", 0.0).is_err());
     }
 }
