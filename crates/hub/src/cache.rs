@@ -5,18 +5,21 @@
 //!   blobs/OBJECT_ID                    content; sha256 of a large file, git's hash of another
 //!   blobs/OBJECT_ID.partial            ours: a download that is not complete
 //!   blobs/OBJECT_ID.partial.journal    ours: which bytes of it are there
-//!   snapshots/COMMIT/PATH              a link to the blob
+//!   snapshots/COMMIT/PATH              a link to the blob, or the file itself
 //!   refs/REVISION                      the commit that a branch or tag named last
 //!   trees/COMMIT.json                  all files of the commit
 //! .locks/models--OWNER--NAME/OBJECT_ID.lock
 //! ```
+//!
+//! Where links cannot be made, a file that was just fetched moves from `blobs` to its path, and any
+//! other blob is copied there, as the Python client does it.
 //!
 //! The Python client's own partial downloads (`OBJECT_ID.RANDOM.incomplete`) are left alone: they
 //! are one process's and vanish with it.
 
 use crate::http::MAX_VALUES;
 use crate::listing::{Entry, Listing, MAX_PAGE};
-use crate::{Error, RepoRef, name};
+use crate::{Error, RepoRef, Settings, name};
 use aeolus_source::read_small;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,7 +35,11 @@ pub(crate) struct RepoCache {
     folder: PathBuf,
     locks: PathBuf,
     id: String,
+    symlink: Symlink,
 }
+
+/// Makes a link: what it leads to, where it is.
+type Symlink = fn(&Path, &Path) -> io::Result<()>;
 
 /// `trees/COMMIT.json`, in the form and version of the Python client.
 #[derive(Serialize, Deserialize)]
@@ -63,14 +70,19 @@ const MAX_TREE: u64 = MAX_PAGE as u64;
 static LINKS: AtomicU64 = AtomicU64::new(0);
 
 impl RepoCache {
-    pub fn new(cache: &Path, repo: &RepoRef) -> Self {
+    pub fn new(settings: &Settings, repo: &RepoRef) -> Self {
+        let cache = &settings.cache;
         // The parts hold no "--" and no slash: RepoRef saw to it.
         let name = format!("models--{}--{}", repo.owner(), repo.name());
         Self {
-            root: cache.to_path_buf(),
+            root: cache.clone(),
             folder: cache.join(&name),
             locks: cache.join(".locks").join(name),
             id: repo.id(),
+            symlink: match settings.links {
+                true => symlink,
+                false => no_symlink,
+            },
         }
     }
 
@@ -196,8 +208,15 @@ impl RepoCache {
         self.folder.join("trees").join(format!("{commit}.json"))
     }
 
-    /// Puts a file of a commit in its place: a link to the blob.
-    pub fn link(&self, commit: &str, path: &str, etag: &str) -> Result<PathBuf, Error> {
+    /// Puts a file of a commit in its place: a link to the blob, or the file where none can be
+    /// made. Then the blob moves if it is `spare`, needed under no other name.
+    pub fn link(
+        &self,
+        commit: &str,
+        path: &str,
+        etag: &str,
+        spare: bool,
+    ) -> Result<PathBuf, Error> {
         let snapshot = self.snapshot(commit);
         let link = inside(&snapshot, path)?;
         let blob = self.blob(etag);
@@ -205,29 +224,42 @@ impl RepoCache {
         let mut target = PathBuf::from("../..");
         target.extend(path.split('/').skip(1).map(|_| ".."));
         target.extend(["blobs", etag]);
-        if fs::read_link(&link).is_ok_and(|there| there == target) {
-            return Ok(link);
-        }
         // Made beside the blob under a name of its own, then moved: threads and processes that link
         // at once do not meet, and a snapshot never holds anything but its files.
         let number = LINKS.fetch_add(1, Ordering::Relaxed);
         let fresh = self.blob(&format!("{etag}.{}.{number}.link", std::process::id()));
         let _ = fs::remove_file(&fresh);
-        place(&target, &blob, &fresh).map_err(Error::io("link", &fresh))?;
-        fs::rename(&fresh, &link).map_err(Error::io("link", &link))?;
+        // Why there can be no link does not matter: a disk at fault refuses the file, too.
+        let made = match (self.symlink)(&target, &fresh) {
+            Ok(()) => fs::rename(&fresh, &link),
+            Err(_) if spare => fs::rename(&blob, &link),
+            Err(_) => copy(&blob, &fresh).and_then(|()| fs::rename(&fresh, &link)),
+        };
+        made.map_err(|e| {
+            let _ = fs::remove_file(&fresh);
+            Error::io("make", &link)(e)
+        })?;
         Ok(link)
     }
 }
 
 #[cfg(unix)]
-fn place(target: &Path, _blob: &Path, link: &Path) -> io::Result<()> {
+fn symlink(target: &Path, link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, link)
 }
 
-/// Links need a privilege on some systems; there the client copies, and so do we.
 #[cfg(not(unix))]
-fn place(_target: &Path, blob: &Path, link: &Path) -> io::Result<()> {
-    fs::hard_link(blob, link).or_else(|_| fs::copy(blob, link).map(drop))
+use no_symlink as symlink;
+
+fn no_symlink(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Copies a file and its bytes only: file systems without links may have no modes, either.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut copy = fs::File::create(to)?;
+    io::copy(&mut fs::File::open(from)?, &mut copy)?;
+    copy.sync_all()
 }
 
 fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, Entry>) -> io::Result<()> {
@@ -319,9 +351,10 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     {
         // Others may share the cache; a temporary file is for its owner only.
         use std::os::unix::fs::PermissionsExt;
-        file.as_file()
-            .set_permissions(fs::Permissions::from_mode(0o644))
-            .map_err(Error::io("write", path))?;
+        // Where files have no modes, that is refused, and all may read them anyway.
+        let _ = file
+            .as_file()
+            .set_permissions(fs::Permissions::from_mode(0o644));
     }
     file.persist(path)
         .map_err(|e| Error::io("write", path)(e.error))?;
@@ -333,7 +366,7 @@ mod tests {
     use super::*;
 
     fn cache(dir: &Path) -> RepoCache {
-        RepoCache::new(dir, &RepoRef::parse("o/n").unwrap())
+        RepoCache::new(&Settings::new(dir), &RepoRef::parse("o/n").unwrap())
     }
 
     #[test]
@@ -344,7 +377,7 @@ mod tests {
         fs::write(cache.blob("e1"), "abc").unwrap();
         let commit = "0".repeat(40);
         for path in ["a", "d/e/f"] {
-            let link = cache.link(&commit, path, "e1").unwrap();
+            let link = cache.link(&commit, path, "e1", true).unwrap();
             assert_eq!(fs::read(&link).unwrap(), b"abc", "{path}");
             assert_eq!(cache.file(&commit, path, 3), Some(link));
             assert_eq!(
@@ -355,6 +388,46 @@ mod tests {
         }
         let listed = cache.listing(&commit).unwrap();
         assert_eq!(listed.files.keys().collect::<Vec<_>>(), ["a", "d/e/f"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_stand_where_links_cannot_be_made() {
+        // EPERM, EACCES, EINVAL, ENOSYS, EOPNOTSUPP
+        let refusals: [Symlink; 5] = [
+            |_, _| Err(io::Error::from_raw_os_error(1)),
+            |_, _| Err(io::Error::from_raw_os_error(13)),
+            |_, _| Err(io::Error::from_raw_os_error(22)),
+            |_, _| Err(io::Error::from_raw_os_error(38)),
+            |_, _| Err(io::Error::from_raw_os_error(95)),
+        ];
+        let commit = "0".repeat(40);
+        for symlink in refusals {
+            let dir = tempfile::tempdir().unwrap();
+            let cache = RepoCache {
+                symlink,
+                ..cache(dir.path())
+            };
+            fs::create_dir_all(cache.folder.join("blobs")).unwrap();
+            fs::write(cache.blob("e1"), "abc").unwrap();
+            // The blob is copied as long as another path needs it.
+            for (path, spare, blobs) in [("a", false, 1), ("d/e/f", true, 0)] {
+                let file = cache.link(&commit, path, "e1", spare).unwrap();
+                assert!(fs::symlink_metadata(&file).unwrap().is_file());
+                assert_eq!(fs::read(&file).unwrap(), b"abc", "{path}");
+                let left = fs::read_dir(cache.folder.join("blobs")).unwrap();
+                assert_eq!(left.count(), blobs, "{path}");
+            }
+            let listed = cache.listing(&commit).unwrap();
+            assert_eq!(listed.files.keys().collect::<Vec<_>>(), ["a", "d/e/f"]);
+            // What stands in the way and is no whole file is replaced; without the blob it is not.
+            fs::write(cache.blob("e2"), "xyz").unwrap();
+            fs::write(cache.snapshot(&commit).join("a"), "x").unwrap();
+            let file = cache.link(&commit, "a", "e2", true).unwrap();
+            assert_eq!(fs::read(&file).unwrap(), b"xyz");
+            assert!(cache.link(&commit, "a", "e2", true).is_err());
+            assert_eq!(fs::read(&file).unwrap(), b"xyz");
+        }
     }
 
     #[test]

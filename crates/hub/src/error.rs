@@ -40,10 +40,16 @@ pub enum Error {
         signed_in: bool,
     },
     /// The token is known but may not do this.
-    #[error("{subject}: the Hub answered 403, {detail}: the token has no right to do this")]
+    #[error(
+        "{subject}: the Hub answered 403, {detail}: {}",
+        if *.signed_in { "the token has no right to do this" }
+        else { "no token was sent: set HF_TOKEN or name a token file" }
+    )]
     Forbidden {
         /// The repository or address.
         subject: String,
+        /// Whether a token was sent.
+        signed_in: bool,
         /// The Hub's words.
         detail: String,
     },
@@ -64,7 +70,7 @@ pub enum Error {
     RevisionNotFound {
         /// `owner/name`.
         repo: String,
-        /// As asked for.
+        /// As asked for; all that may have been meant, if it was written with a slash.
         revision: String,
     },
     /// The revision has no such file.
@@ -88,7 +94,7 @@ pub enum Error {
         attempts: u32,
     },
     /// The server failed, also when asked again.
-    #[error("{url}: the server answered {status} to all {attempts} attempts: {detail}")]
+    #[error("{url}: the server answered {status}{}: {detail}", to_all(*attempts))]
     Server {
         /// The address.
         url: String,
@@ -110,7 +116,7 @@ pub enum Error {
         detail: String,
     },
     /// No connection, or it broke, also when tried again.
-    #[error("{url}: {detail} ({attempts} attempts without progress)")]
+    #[error("{url}: {detail} ({} without progress){way}", count(*attempts as usize, "attempt"))]
     Network {
         /// The address.
         url: String,
@@ -118,6 +124,21 @@ pub enum Error {
         attempts: u32,
         /// The transport's words.
         detail: String,
+        /// Which settings decide where the request goes.
+        way: &'static str,
+    },
+    /// A web page instead of the Hub's answer or of a file.
+    #[error(
+        "{url}: the answer ({status}) is {page}, not the Hub's: it may come from a proxy or from this \
+         network's login page; HF_ENDPOINT and the proxy variables (HTTPS_PROXY) decide who is asked"
+    )]
+    WebPage {
+        /// The address that answered.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What it is, with its title.
+        page: String,
     },
     /// An answer that breaks the protocol.
     #[error("{url}: {what}")]
@@ -192,13 +213,13 @@ pub enum Error {
         /// The cache folder.
         cache: PathBuf,
     },
-    /// Not of the form `hf:owner/name[@revision][/path]`.
+    /// Neither of the form `hf:owner/name[@revision][/path]` nor an address of the Hub.
     #[error("{text:?} is not hf:owner/name[@revision][/path]: {why}")]
     Reference {
         /// As given.
         text: String,
         /// The rule it breaks.
-        why: &'static str,
+        why: String,
     },
     /// A pattern that cannot be read.
     #[error("pattern {pattern:?}: {why}")]
@@ -217,7 +238,7 @@ pub enum Error {
         why: String,
     },
     /// A pattern or path that picks no file.
-    #[error("{repo}: {what} matches none of its {files} files")]
+    #[error("{repo}: {what} matches none of its {}", count(*files, "file"))]
     NothingMatched {
         /// `owner/name`, or the folder to publish.
         repo: String,
@@ -225,6 +246,18 @@ pub enum Error {
         what: String,
         /// How many files the revision has.
         files: usize,
+    },
+    /// A type that is not the one of exactly one file.
+    #[error("{repo}: {found} of type {tag}: {files}")]
+    NoSuchType {
+        /// The reference.
+        repo: String,
+        /// The type.
+        tag: String,
+        /// Whether there is none, or more than one.
+        found: &'static str,
+        /// Those, or the GGUF files there are.
+        files: String,
     },
     /// A repository without the files that a conversion reads.
     #[error("{repo}: {why}")]
@@ -306,6 +339,19 @@ pub enum Error {
         /// The patience there was.
         after: Duration,
     },
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(n: usize, thing: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{plural}")
+}
+
+fn to_all(attempts: u32) -> String {
+    match attempts {
+        0 | 1 => String::new(),
+        n => format!(" to all {n} attempts"),
+    }
 }
 
 impl Error {

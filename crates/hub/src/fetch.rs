@@ -53,6 +53,8 @@ pub enum Target {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Fetched {
+    /// What was meant by the reference; see [`Hub::settle`].
+    pub repo: RepoRef,
     /// The file or folder that the reference names, on this disk.
     pub place: PathBuf,
     /// The commit.
@@ -93,7 +95,8 @@ impl Hub {
         target: &Target,
         progress: &dyn Progress,
     ) -> Result<Fetched, Error> {
-        let listing = self.list_with(repo, progress)?;
+        let (repo, listing) = self.settle_with(repo, progress)?;
+        let repo = &repo;
         let paths = selection.choose(repo, &listing)?;
         let cache = self.cache(repo);
         let (folder, mut plan) = match target {
@@ -132,30 +135,11 @@ impl Hub {
         }
         let place = repo.path().map_or(folder.clone(), |path| folder.join(path));
         Ok(Fetched {
+            repo: repo.clone(),
             place,
             commit: listing.commit,
             files: plan.files,
         })
-    }
-
-    /// The file or folder that the reference names, if the cache has all of it that is selected;
-    /// no request is made.
-    ///
-    /// # Errors
-    /// What [`Selection::choose`] refuses.
-    pub fn cached(&self, repo: &RepoRef, selection: &Selection) -> Result<Option<PathBuf>, Error> {
-        let cache = self.cache(repo);
-        let Ok(listing) = cache.listing(repo.revision()) else {
-            return Ok(None);
-        };
-        let paths = selection.choose(repo, &listing)?;
-        let all = paths.iter().all(|p| {
-            cache
-                .file(&listing.commit, p, listing.files[p].bytes)
-                .is_some()
-        });
-        let folder = cache.snapshot(&listing.commit);
-        Ok(all.then(|| repo.path().map_or(folder.clone(), |path| folder.join(path))))
     }
 
     fn plan_cache(
@@ -183,7 +167,8 @@ impl Hub {
             let blob = cache.blob(&etag);
             if fs::metadata(&blob).is_ok_and(|found| found.is_file() && found.len() == entry.bytes)
             {
-                cache.link(&listing.commit, path, &etag)?;
+                // An earlier commit's links lead here, or the Python client's.
+                cache.link(&listing.commit, path, &etag, false)?;
                 work.file(path, place, entry, true);
                 continue;
             }
@@ -236,7 +221,12 @@ impl Hub {
             // Whoever put it there, it becomes the user's under the same promise as all others.
             let cached = match cached {
                 // One that cannot be read is as good as none: the Hub has it, too.
-                Some(from) if has_hash(&from, &check).unwrap_or(false) => Some(from),
+                // Without links and without the commit's file list, the cache does not tell its hash.
+                Some(from)
+                    if check.expected().is_empty() || has_hash(&from, &check).unwrap_or(false) =>
+                {
+                    Some(from)
+                }
                 _ => None,
             };
             if let Some(from) = cached {

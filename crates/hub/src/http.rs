@@ -15,6 +15,7 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LO
 use reqwest::{Method, StatusCode, Url};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Most redirects that one request follows.
@@ -33,6 +34,8 @@ pub(crate) struct Http {
     endpoint: Url,
     token: Option<Token>,
     pub network: Network,
+    /// Whether the Hub or its store has answered, as such.
+    reached: AtomicBool,
     /// The cache, if it is all that may be used.
     offline: Option<PathBuf>,
 }
@@ -137,6 +140,7 @@ impl Http {
             endpoint,
             token: settings.token.clone(),
             network: settings.network.clone(),
+            reached: AtomicBool::new(false),
             offline: settings.offline.then(|| settings.cache.clone()),
         })
     }
@@ -174,6 +178,11 @@ impl Http {
         &self.endpoint
     }
 
+    /// What counts the failures of one request.
+    pub fn attempts(&self) -> Attempts<'_> {
+        Attempts::new(&self.network, &self.reached)
+    }
+
     /// Waits for something asynchronous.
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
@@ -205,6 +214,10 @@ impl Http {
                 inner,
                 shown,
             };
+            // A proxy's page says nothing of the Hub behind it.
+            if web_page(response.header("content-type"), &[]).is_none() {
+                self.reached.store(true, Ordering::Relaxed);
+            }
             return match status.is_success() {
                 true => Ok(response),
                 false => Err(response.refusal()),
@@ -316,7 +329,13 @@ fn next_hop(url: &Url, response: &reqwest::Response) -> Result<Url, Failure> {
         .map_err(|e| Failure::bad(url, format!("a redirect to no address: {e}")))?;
     match (url.scheme(), next.scheme()) {
         ("http", "http" | "https") | ("https", "https") => Ok(next),
-        (from, to) => Err(Failure::bad(url, format!("a redirect from {from} to {to}"))),
+        (from, _) => {
+            let what = format!(
+                "a redirect from {from} to {}, perhaps a login page",
+                shown(&next)
+            );
+            Err(Failure::bad(url, what))
+        }
     }
 }
 
@@ -388,6 +407,7 @@ impl Response<'_> {
             Ok(Err(e)) => Err(Failure::Transport {
                 url: self.shown.clone(),
                 detail: chain(&e.without_url()),
+                unreachable: false,
             }),
         }
     }
@@ -412,30 +432,110 @@ impl Response<'_> {
                 "an answer of {values} JSON values, expected at most {MAX_VALUES}"
             )));
         }
-        serde_json::from_slice(&bytes)
-            .map_err(|e| self.bad(format!("an answer that is not JSON: {e}")))
+        serde_json::from_slice(&bytes).map_err(|e| {
+            self.page(&bytes)
+                .unwrap_or_else(|| self.bad(format!("an answer that is not JSON: {e}")))
+        })
+    }
+
+    /// Refuses what cannot be a file of this many bytes: a web page, or another length.
+    pub fn check_file(&mut self, path: &str, bytes: u64) -> Result<(), Failure> {
+        let length = self.header("content-length").and_then(|l| l.parse().ok());
+        let found = match length {
+            _ if self.status() != StatusCode::OK => return Ok(()),
+            Some(length) if length != bytes => length,
+            // Pages often come without a length; so may a file that is one.
+            None if !path.ends_with(".html") && self.page(&[]).is_some() => 0,
+            _ => return Ok(()),
+        };
+        let head = self.head();
+        let path = path.to_owned();
+        Err(match self.page(&head) {
+            Some(page) => page,
+            None if found < bytes => Failure::Short {
+                path,
+                expected: bytes,
+                found,
+            },
+            None => Failure::Local(Error::WrongLength {
+                path,
+                expected: bytes,
+                found,
+            }),
+        })
+    }
+
+    /// The body, or its beginning if it is longer than a reason may be.
+    fn head(&mut self) -> Vec<u8> {
+        let mut head = Vec::new();
+        while head.len() <= MAX_REASON
+            && let Ok(Some(chunk)) = self.chunk()
+        {
+            head.extend_from_slice(&chunk);
+        }
+        head
+    }
+
+    /// The failure that the answer is if its body is a web page.
+    fn page(&self, body: &[u8]) -> Option<Failure> {
+        let words = web_page(self.header("content-type"), body)?;
+        Some(Failure::Status {
+            url: self.shown.clone(),
+            status: self.status().as_u16(),
+            code: String::new(),
+            detail: self.http.tidy(&words),
+            page: true,
+            retry_after: None,
+        })
     }
 
     /// The failure that an unsuccessful answer means.
     fn refusal(mut self) -> Failure {
-        let text =
-            |h: &HeaderMap, name| h.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let headers = self.inner.headers().clone();
-        let status = self.status();
-        let detail = text(&headers, "x-error-message").or_else(|| {
-            let body = self.bytes(MAX_REASON).ok()?;
-            let body: serde_json::Value = serde_json::from_slice(&body).ok()?;
-            body["error"].as_str().map(str::to_owned)
-        });
-        let reason = status.canonical_reason().unwrap_or("no reason given");
+        let body = self.head();
+        let text = |name| self.header(name).map(str::to_owned);
+        let page = web_page(self.header("content-type"), &body);
+        let json = || match body.len() {
+            0..=MAX_REASON => serde_json::from_slice::<serde_json::Value>(&body).ok(),
+            _ => None,
+        };
+        let detail = text("x-error-message")
+            .or_else(|| page.clone())
+            .or_else(|| Some(json()?["error"].as_str()?.to_owned()));
+        let reason = self.status().canonical_reason();
+        let detail = detail.as_deref().or(reason).unwrap_or("no reason given");
         Failure::Status {
-            url: self.shown,
-            status: status.as_u16(),
-            code: text(&headers, "x-error-code").unwrap_or_default(),
-            detail: self.http.tidy(detail.as_deref().unwrap_or(reason)),
-            retry_after: text(&headers, "retry-after")
+            status: self.status().as_u16(),
+            code: text("x-error-code").unwrap_or_default(),
+            detail: self.http.tidy(detail),
+            page: page.is_some(),
+            retry_after: text("retry-after")
                 .and_then(|s| s.trim().parse().ok())
                 .map(Duration::from_secs),
+            url: self.shown,
         }
     }
+}
+
+/// What a body is called if it is a web page: by its content type, or by how it begins.
+pub(crate) fn web_page(content_type: Option<&str>, body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    // As long as the text: positions in one are positions in the other.
+    let lower = text.to_ascii_lowercase();
+    let start = lower.trim_start_matches('\u{feff}').trim_start();
+    let named = content_type.is_some_and(|t| {
+        let t = t.to_ascii_lowercase();
+        t.starts_with("text/html") || t.starts_with("application/xhtml")
+    });
+    if !named && !start.starts_with("<!doctype html") && !start.starts_with("<html") {
+        return None;
+    }
+    let title = lower.find("<title").and_then(|at| {
+        let at = at + lower[at..].find('>')? + 1;
+        let title = &text[at..at + lower[at..].find("</title")?];
+        Some(title.split_whitespace().collect::<Vec<_>>().join(" "))
+    });
+    Some(match title.filter(|title| !title.is_empty()) {
+        Some(title) => format!("a web page titled {title:?}"),
+        None => "a web page".to_owned(),
+    })
 }

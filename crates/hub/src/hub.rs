@@ -1,14 +1,18 @@
 //! The Hub as its callers see it: a client with settings, and what it can be asked.
 
-use crate::http::{Attempts, Failure, Http, Subject, builder};
-use crate::listing::Listing;
+use crate::http::{Call, Failure, Http, Subject, builder};
+use crate::listing::{Listing, MAX_PAGE};
 use crate::{Error, Progress, RepoRef, Settings, name};
 use hf_hub::HFError;
 use std::sync::Arc;
 
 /// A client of the Hub. Cheap to clone; clones share their connections.
 #[derive(Clone)]
-pub struct Hub(Arc<Inner>);
+pub struct Hub {
+    inner: Arc<Inner>,
+    /// Told of what has no listener of its own.
+    listener: Arc<dyn Progress + Send + Sync>,
+}
 
 struct Inner {
     settings: Settings,
@@ -65,11 +69,28 @@ impl Hub {
             .retry_max_attempts(0)
             .build()
             .map_err(|e| bad(e.to_string()))?;
-        Ok(Self(Arc::new(Inner {
-            settings,
-            http,
-            api,
-        })))
+        Ok(Self {
+            inner: Arc::new(Inner {
+                settings,
+                http,
+                api,
+            }),
+            listener: Arc::new(()),
+        })
+    }
+
+    /// The same client, telling of the retries of questions and reads that take no [`Progress`].
+    #[must_use]
+    pub fn telling(self, listener: impl Progress + Send + 'static) -> Self {
+        Self {
+            listener: Arc::new(listener),
+            ..self
+        }
+    }
+
+    /// Who is told of what has no listener of its own.
+    pub(crate) fn listener(&self) -> &dyn Progress {
+        &*self.listener
     }
 
     /// A client with the settings of the environment.
@@ -83,7 +104,7 @@ impl Hub {
     /// The settings it was made with.
     #[must_use]
     pub fn settings(&self) -> &Settings {
-        &self.0.settings
+        &self.inner.settings
     }
 
     /// Who the token belongs to.
@@ -92,7 +113,7 @@ impl Hub {
     /// [`Error::Unauthorized`] without a valid token; network errors.
     pub fn whoami(&self) -> Result<Identity, Error> {
         let about = self.about("the account", "", None);
-        let user = self.ask(about, &(), || self.api().whoami().send())?;
+        let user = self.ask(about, self.listener(), || self.api().whoami().send())?;
         Ok(Identity {
             name: user.username,
             organizations: user
@@ -104,22 +125,74 @@ impl Hub {
         })
     }
 
-    /// The commit and the files that a revision names.
+    /// What a command-line argument names, in the forms that [`RepoRef::parse_at`] understands.
+    ///
+    /// # Errors
+    /// [`Error::Reference`] with the rule that is broken.
+    pub fn reference(&self, text: &str) -> Result<RepoRef, Error> {
+        RepoRef::parse_at(text, &self.settings().endpoint)
+    }
+
+    /// The commit and the files that a reference's revision names.
     ///
     /// Offline they come from the cache.
     ///
     /// # Errors
-    /// Repository or revision not found, gated, no access; network errors; [`Error::UnsafeName`]
-    /// if the Hub lists a file outside the repository; [`Error::Offline`].
+    /// As [`Hub::settle`].
     pub fn list(&self, repo: &RepoRef) -> Result<Listing, Error> {
-        self.list_with(repo, &())
+        Ok(self.settle(repo)?.1)
     }
 
-    pub(crate) fn list_with(
+    /// The reference as the repository has it, with the commit and the files: where a branch has
+    /// slashes in its name, the revision ends where the branch's name does; where a type was named,
+    /// its file is.
+    ///
+    /// Offline all comes from the cache.
+    ///
+    /// # Errors
+    /// Repository or revision not found, gated, no access; network errors; [`Error::UnsafeName`]
+    /// if the Hub lists a file outside the repository; [`Error::NoSuchType`]; [`Error::Offline`].
+    pub fn settle(&self, repo: &RepoRef) -> Result<(RepoRef, Listing), Error> {
+        self.settle_with(repo, self.listener())
+    }
+
+    pub(crate) fn settle_with(
         &self,
         repo: &RepoRef,
         progress: &dyn Progress,
-    ) -> Result<Listing, Error> {
+    ) -> Result<(RepoRef, Listing), Error> {
+        let mut asked = repo.clone();
+        let mut first = None;
+        let mut tried = Vec::new();
+        let listing = loop {
+            match self.list_with(&asked, progress) {
+                Ok(listing) => break listing,
+                Err(error @ (Error::RevisionNotFound { .. } | Error::Offline { .. })) => {
+                    // The error is about what was asked for first.
+                    let error = first.take().unwrap_or(error);
+                    tried.push(asked.revision().to_owned());
+                    let Some(longer) = asked.with_longer_revision() else {
+                        return Err(match error {
+                            Error::RevisionNotFound { repo, .. } => Error::RevisionNotFound {
+                                repo,
+                                revision: tried.join(", or "),
+                            },
+                            other => other,
+                        });
+                    };
+                    (asked, first) = (longer, Some(error));
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        if let Some(tag) = asked.tag() {
+            let file = crate::select::file_of_type(&asked, tag, &listing)?;
+            asked = asked.with_file(&file);
+        }
+        Ok((asked, listing))
+    }
+
+    fn list_with(&self, repo: &RepoRef, progress: &dyn Progress) -> Result<Listing, Error> {
         if self.settings().offline {
             return self.cache(repo).listing(repo.revision());
         }
@@ -145,18 +218,33 @@ impl Hub {
         if name::is_commit(revision) {
             return Ok(revision.to_owned());
         }
-        let id = repo.id();
-        let model = self.api().model(repo.owner(), repo.name());
-        let info = self.ask(self.about(&id, revision, None), progress, || {
-            model.info().revision(revision).send()
-        })?;
-        match info.sha {
-            Some(sha) if name::is_commit(&sha) => Ok(sha),
+        let facts = self.facts(repo, Some(revision), progress)?;
+        match facts["sha"].as_str() {
+            Some(sha) if name::is_commit(sha) => Ok(sha.to_owned()),
             other => Err(Error::BadAnswer {
-                url: format!("{}/api/models/{id}", self.settings().endpoint),
+                url: format!("{}/api/models/{}", self.settings().endpoint, repo.id()),
                 what: format!("the commit of {revision} should be 40 hex digits, not {other:?}"),
             }),
         }
+    }
+
+    /// What the Hub says of a repository, at a revision. By our own request: `hf-hub` says neither
+    /// that a web page came nor what it was.
+    pub(crate) fn facts(
+        &self,
+        repo: &RepoRef,
+        revision: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<serde_json::Value, Error> {
+        let words = ["api", "models", repo.owner(), repo.name()];
+        let revision_words = revision.into_iter().flat_map(|name| ["revision", name]);
+        let url = self.http().url(words.into_iter().chain(revision_words));
+        let id = repo.id();
+        self.http().check_online(&id)?;
+        let about = self.about(&id, repo.revision(), None);
+        self.http().attempts().run(about, progress, || {
+            self.http().send(Call::get(url.clone()))?.json(MAX_PAGE)
+        })
     }
 
     /// Asks `hf-hub`, with our patience.
@@ -172,7 +260,7 @@ impl Hub {
         self.http().check_online(about.repo)?;
         // The address that a failure names if hf-hub does not tell which one it was.
         let place = self.settings().endpoint.as_str();
-        let attempts = Attempts::new(&self.http().network);
+        let attempts = self.http().attempts();
         attempts.run(about, progress, || {
             self.http()
                 .wait(question())
@@ -197,21 +285,21 @@ impl Hub {
     }
 
     pub(crate) fn http(&self) -> &Http {
-        &self.0.http
+        &self.inner.http
     }
 
     pub(crate) fn api(&self) -> &hf_hub::HFClient {
-        &self.0.api
+        &self.inner.api
     }
 
     pub(crate) fn cache(&self, repo: &RepoRef) -> crate::cache::RepoCache {
-        crate::cache::RepoCache::new(&self.settings().cache, repo)
+        crate::cache::RepoCache::new(self.settings(), repo)
     }
 }
 
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Hub").field(&self.0.settings).finish()
+        f.debug_tuple("Hub").field(&self.inner.settings).finish()
     }
 }
 
@@ -227,19 +315,15 @@ impl Http {
                 context,
                 retry_after,
             } => (context, retry_after),
-            HFError::RepoNotFound {
-                context: Some(context),
-                ..
-            }
-            | HFError::RevisionNotFound {
-                context: Some(context),
-                ..
-            } => (context, None),
             HFError::Request { source, .. } => {
                 let url = source
                     .url()
                     .cloned()
                     .unwrap_or_else(|| self.endpoint().clone());
+                // It does not say what came, only that its parser did not take it.
+                if source.is_decode() {
+                    return Failure::bad(&url, "an answer that is not the Hub's".to_owned());
+                }
                 return match source.is_timeout() && !source.is_connect() {
                     true => Failure::Stalled {
                         url: crate::http::shown(&url),
@@ -257,15 +341,18 @@ impl Http {
         };
         let url = reqwest::Url::parse(&context.url)
             .map_or(context.url.clone(), |u| crate::http::shown(&u));
+        let page = crate::http::web_page(None, context.body.as_bytes());
         let reason = context
             .status
             .canonical_reason()
             .unwrap_or("no reason given");
+        let words = context.server_message.as_deref().or(page.as_deref());
         Failure::Status {
             url,
             status: context.status.as_u16(),
             code: context.error_code.clone().unwrap_or_default(),
-            detail: self.tidy(context.server_message.as_deref().unwrap_or(reason)),
+            detail: self.tidy(words.unwrap_or(reason)),
+            page: page.is_some(),
             retry_after,
         }
     }

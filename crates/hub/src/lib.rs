@@ -6,15 +6,14 @@
 //!
 //! - [`Settings`]: what the environment says (endpoint, token, cache folder, offline mode), read
 //!   once; nothing else in the crate looks at the environment. [`Token`] cannot be printed.
-//! - [`RepoRef`] is what `hf:owner/name[@revision][/path]` names.
+//! - [`RepoRef`] is what `hf:owner/name[@revision][/path]` names, or an address that was pasted.
 //! - [`Hub::fetch`]: files of one revision, into the cache that the Python client uses too or into
 //!   a folder, in parallel ranges, resumed after any interruption, checked against the Hub's
 //!   hashes. [`Selection`] says which files, [`Event`]s tell how it goes.
 //! - [`Hub::open`]: a [`RemoteFile`], of which any range can be read without fetching the rest.
 //! - [`Hub::plan`] and [`Hub::publish`]: a folder becomes one commit; the plan is what is sent.
 //!
-//! `hf-hub` tells who the token belongs to, which commit a revision names and creates
-//! repositories. The bytes are moved by our own requests: that crate neither resumes, nor checks
+//! `hf-hub` tells who the token belongs to and creates repositories. The bytes are moved by our own requests: that crate neither resumes, nor checks
 //! lengths and hashes, nor has time-outs, and its uploads may inline gigabytes as base64.
 //! `docs/hub.md` has the protocol and the limits.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Asked for by our own request: `hf-hub` leaves out the hashes of large files.
 
-use crate::http::{Attempts, Call, Failure, Http, Response, Subject};
+use crate::http::{Call, Failure, Http, Response, Subject};
 use crate::{Error, Progress, name};
 use reqwest::Url;
 use serde_json::Value;
@@ -50,7 +50,7 @@ impl Listing {
         let mut first = http.url(words);
         first.set_query(Some("recursive=true"));
         let files = all_pages(about.repo, first, |url| {
-            Attempts::new(&http.network).run(about, progress, || {
+            http.attempts().run(about, progress, || {
                 let mut response = http.send(Call::get(url.clone()))?;
                 let after = next_page(&response, url)?;
                 let value = response.json(MAX_PAGE)?;
@@ -107,7 +107,7 @@ fn next_page(response: &Response<'_>, url: &Url) -> Result<Option<Url>, Failure>
         .map(|(a, _)| a);
     match address.and_then(|a| url.join(a).ok()) {
         Some(next) => Ok(Some(next)),
-        None => Err(response.bad("a link to the next page that is no address")),
+        None => Err(response.bad("a link to the next page that is not an address")),
     }
 }
 

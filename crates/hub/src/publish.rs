@@ -51,8 +51,16 @@ impl PublishRequest {
     /// # Errors
     /// [`Error::Reference`] if the reference names a file or folder.
     pub fn new(folder: PathBuf, repo: RepoRef) -> Result<Self, Error> {
-        if repo.path().is_some() {
-            let why = "a folder is published to a whole repository, not to a path in it";
+        if repo.path().is_some() || repo.tag().is_some() {
+            let mut branch = repo.clone();
+            while let Some(longer) = branch.with_longer_revision() {
+                branch = longer;
+            }
+            let mut why =
+                "a folder is published to a whole repository, not to a path in it".to_owned();
+            if branch != repo {
+                why += &format!("; a branch with slashes in its name is written {branch}");
+            }
             return Err(Error::Reference {
                 text: repo.to_string(),
                 why,
@@ -160,11 +168,7 @@ impl Hub {
     }
 
     fn exists(&self, repo: &RepoRef, progress: &dyn Progress) -> Result<bool, Error> {
-        let id = repo.id();
-        let model = self.api().model(repo.owner(), repo.name());
-        match self.ask(self.about(&id, repo.revision(), None), progress, || {
-            model.info().send()
-        }) {
+        match self.facts(repo, None, progress) {
             Ok(_) => Ok(true),
             Err(Error::RepoNotFound { .. }) => Ok(false),
             Err(error) => Err(error),

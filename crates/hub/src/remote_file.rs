@@ -1,8 +1,8 @@
 //! A file on the Hub of which parts are read.
 
 use crate::fetch::content_range;
-use crate::http::{Attempts, Failure, Shortcut};
-use crate::{Error, Hub, Listing, RepoRef};
+use crate::http::{Failure, Shortcut};
+use crate::{Error, Event, Hub, Listing, RepoRef};
 use std::ops::Range;
 
 /// A file on the Hub, at one commit. Its bytes are read by range; nothing is kept on this disk.
@@ -26,8 +26,8 @@ impl Hub {
     /// [`Error::Offline`].
     pub fn open(&self, repo: &RepoRef) -> Result<RemoteFile, Error> {
         self.http().check_online(&repo.to_string())?;
-        let listing = self.list(repo)?;
-        self.open_listed(repo, &listing, repo.path().unwrap_or_default())
+        let (repo, listing) = self.settle(repo)?;
+        self.open_listed(&repo, &listing, repo.path().unwrap_or_default())
     }
 
     /// The same for a file of a listing that was asked for before: no request is made.
@@ -108,7 +108,7 @@ impl RemoteFile {
         let mut out = Vec::new();
         let id = self.repo.id();
         let about = self.hub.about(&id, self.repo.revision(), Some(&self.path));
-        let mut attempts = Attempts::new(&self.hub.http().network);
+        let mut attempts = self.hub.http().attempts();
         loop {
             let before = out.len();
             let result = self.pull(&range, &mut out);
@@ -120,7 +120,12 @@ impl RemoteFile {
             }
             if let Err(failure) = result {
                 match attempts.failed(failure) {
-                    Ok((wait, _)) => std::thread::sleep(wait),
+                    Ok((wait, why)) => {
+                        let (path, why) = (&*self.path, &*why);
+                        let event = Event::Retrying { path, why, wait };
+                        self.hub.listener().event(event);
+                        std::thread::sleep(wait);
+                    }
                     Err(failure) => return Err(failure.explain(about, attempts.count())),
                 }
             }
@@ -135,6 +140,7 @@ impl RemoteFile {
         }
         let home = self.hub.resolve_url(&self.repo, &self.commit, &self.path);
         let mut response = self.shortcut.ask(self.hub.http(), home, first..range.end)?;
+        response.check_file(&self.path, self.bytes)?;
         let given = response.header("content-range").and_then(content_range);
         match (response.status().as_u16(), given) {
             (206, Some((start, total)))

@@ -1,5 +1,6 @@
 //! Which files of a repository are meant.
 
+use crate::error::count;
 use crate::listing::Listing;
 use crate::{Error, RepoRef};
 use globset::{GlobBuilder, GlobMatcher};
@@ -26,6 +27,7 @@ pub struct Selection(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
+    File,
     Conversion,
     Configuration,
     Patterns {
@@ -70,6 +72,12 @@ impl Pattern {
 }
 
 impl Selection {
+    /// The file that the reference names.
+    #[must_use]
+    pub fn file() -> Self {
+        Self(Kind::File)
+    }
+
     /// What a conversion reads: configuration, tokenizer, model card, and the weights as
     /// safetensors. Other formats of the same weights (`.bin`, `.pth`, `consolidated`) are left
     /// where they are.
@@ -105,7 +113,7 @@ impl Selection {
     /// Whether the path matches the patterns; without patterns every path does.
     pub(crate) fn wants(&self, path: &str) -> bool {
         match &self.0 {
-            Kind::Conversion | Kind::Configuration => true,
+            Kind::File | Kind::Conversion | Kind::Configuration => true,
             Kind::Patterns { include, exclude } => {
                 (include.is_empty() || include.iter().any(|p| p.matches(path)))
                     && !exclude.iter().any(|p| p.matches(path))
@@ -155,6 +163,14 @@ impl Selection {
             .filter(|p| p.starts_with(&prefix))
             .collect();
         let chosen: Vec<String> = match &self.0 {
+            Kind::File => {
+                return Err(Error::NothingToConvert {
+                    repo: repo.to_string(),
+                    why: "this is a folder, and one file is wanted: add its path, or a colon and \
+                          its type"
+                        .to_owned(),
+                });
+            }
             Kind::Conversion => conversion(repo, &prefix, &paths, true)?,
             Kind::Configuration => conversion(repo, &prefix, &paths, false)?,
             Kind::Patterns { .. } => {
@@ -203,11 +219,11 @@ fn conversion(
         let gguf = ends(".gguf");
         return missing(match gguf.first() {
             Some(first) => format!(
-                "there is no config.json, but {} GGUF files: name one, as in hf:{}/{prefix}{first}",
-                gguf.len(),
+                "there is no config.json, but {}: name one, as in hf:{}/{prefix}{first}",
+                count(gguf.len(), "GGUF file"),
                 repo.id(),
             ),
-            None => "there is no config.json: this is no model to convert".to_owned(),
+            None => "there is no config.json: this is not a model to convert".to_owned(),
         });
     }
     let whole = |names: Vec<&str>| names.iter().map(|n| format!("{prefix}{n}")).collect();
@@ -233,7 +249,8 @@ fn conversion(
     if weights.is_empty() {
         let others = ends(".bin").len() + ends(".pth").len();
         return missing(format!(
-            "there are no safetensors ({others} .bin or .pth files, which are not read)"
+            "there are no safetensors ({}, which cannot be read)",
+            count(others, ".bin or .pth file")
         ));
     }
     let wanted = |name: &&str| {
@@ -255,6 +272,67 @@ fn is_shard(name: &str) -> bool {
             let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
             digits(number) && digits(count)
         })
+}
+
+/// The one GGUF file whose path carries a type, as in `hf:owner/name:Q4_K_M`, or whose name is that.
+pub(crate) fn file_of_type(repo: &RepoRef, tag: &str, listing: &Listing) -> Result<String, Error> {
+    const SHOWN: usize = 24;
+    let all: Vec<&str> = listing
+        .files
+        .keys()
+        .map(String::as_str)
+        .filter(|path| is_gguf(path))
+        .filter(|path| match repo.path() {
+            Some(folder) => path
+                .strip_prefix(folder)
+                .is_some_and(|p| p.starts_with('/')),
+            None => true,
+        })
+        // Of a split file, its first part stands for all; what sees images is no model of text.
+        .filter(|path| parts(path, listing)[0] == **path && !carries(path, "mmproj"))
+        .collect();
+    let named = |path: &&str| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        name.eq_ignore_ascii_case(tag) || carries(path, tag)
+    };
+    let found: Vec<&str> = all.iter().copied().filter(named).collect();
+    if let [file] = found[..] {
+        return Ok(file.to_owned());
+    }
+    let (found, files) = match found.is_empty() {
+        true => ("there is no GGUF file", all),
+        false => ("there is more than one GGUF file", found),
+    };
+    let more = match files.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    Err(Error::NoSuchType {
+        repo: repo.to_string(),
+        tag: tag.to_owned(),
+        found,
+        files: match files.is_empty() {
+            true => "the repository has none at all".to_owned(),
+            false => format!(
+                "it has {}{more}",
+                files[..files.len().min(SHOWN)].join(", ")
+            ),
+        },
+    })
+}
+
+/// Whether a path is that of a GGUF file, by its name.
+pub(crate) fn is_gguf(path: &str) -> bool {
+    path.to_ascii_lowercase().ends_with(".gguf")
+}
+
+/// Whether a path has a word in it; Q4_K is not a word of Q4_K_M.
+pub(crate) fn carries(path: &str, word: &str) -> bool {
+    let (path, word) = (path.to_ascii_uppercase(), word.to_ascii_uppercase());
+    let inside = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    path.match_indices(&word).any(|(at, _)| {
+        !path[..at].ends_with(inside) && !path[at + word.len()..].starts_with(inside)
+    })
 }
 
 /// All parts of the split GGUF file that the path is one of, or the path alone.
@@ -355,7 +433,7 @@ mod tests {
         assert!(
             error(&["a.Q4_K_M.gguf", "b.gguf"]).contains("name one, as in hf:o/n/a.Q4_K_M.gguf")
         );
-        assert!(error(&["config.json", "pytorch_model.bin"]).contains("1 .bin or .pth"));
+        assert!(error(&["config.json", "pytorch_model.bin"]).contains("1 .bin or .pth file,"));
         assert!(error(&["README.md"]).contains("no config.json"));
     }
 
@@ -385,6 +463,49 @@ mod tests {
     }
 
     #[test]
+    fn a_type_is_that_of_one_file() {
+        let all = [
+            "README.md",
+            "Q6_K/m-00001-of-00002.gguf",
+            "Q6_K/m-00002-of-00002.gguf",
+            "m-BF16.gguf",
+            "m-IQ4_XS.gguf",
+            "m-UD-IQ4_XS.gguf",
+            "m.F16.gguf",
+            "m.Q4_K.gguf",
+            "m.q4_k_m.gguf",
+            "mmproj-m-F16.gguf",
+        ];
+        let repo = RepoRef::parse("o/n").unwrap();
+        let pick = |tag, paths| file_of_type(&repo, tag, &listing(paths));
+        for (tag, file) in [
+            ("Q4_K_M", "m.q4_k_m.gguf"),
+            ("q4_k", "m.Q4_K.gguf"),
+            ("F16", "m.F16.gguf"),
+            ("bf16", "m-BF16.gguf"),
+            ("UD-IQ4_XS", "m-UD-IQ4_XS.gguf"),
+            ("Q6_K", "Q6_K/m-00001-of-00002.gguf"),
+            ("M.f16.GGUF", "m.F16.gguf"),
+        ] {
+            assert_eq!(pick(tag, &all).unwrap(), file, "{tag}");
+        }
+        let none = pick("Q8_0", &all).unwrap_err().to_string();
+        assert!(
+            none.contains("hf:o/n: there is no GGUF file of type Q8_0")
+                && none.contains("m-BF16.gguf, ")
+                && !none.contains("00002-of"),
+            "{none}"
+        );
+        let two = pick("IQ4_XS", &all).unwrap_err().to_string();
+        assert!(
+            two.contains("more than one") && two.contains("has m-IQ4_XS.gguf, m-UD-IQ4_XS.gguf"),
+            "{two}"
+        );
+        let empty = pick("Q8_0", &["config.json"]).unwrap_err().to_string();
+        assert!(empty.contains("none at all"), "{empty}");
+    }
+
+    #[test]
     fn a_path_is_a_file_all_its_parts_or_a_folder() {
         let all = [
             "m-00001-of-00002.gguf",
@@ -396,6 +517,15 @@ mod tests {
         assert_eq!(pick("o/n/m.gguf").unwrap(), ["m.gguf"]);
         assert_eq!(pick("o/n/m-00002-of-00002.gguf").unwrap(), all[..2]);
         assert_eq!(pick("o/n/x").unwrap(), ["x/y.txt"]);
+        assert_eq!(
+            choose(&Selection::file(), "o/n/m.gguf", &all).unwrap(),
+            ["m.gguf"]
+        );
+        let folder = choose(&Selection::file(), "o/n/x", &all).unwrap_err();
+        assert!(
+            folder.to_string().contains("one file is wanted"),
+            "{folder}"
+        );
         assert!(
             pick("o/n/z")
                 .unwrap_err()

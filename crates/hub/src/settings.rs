@@ -18,6 +18,9 @@ pub struct Settings {
     pub cache: PathBuf,
     /// Whether nothing may be asked of the network (`HF_HUB_OFFLINE`).
     pub offline: bool,
+    /// Whether the cache may hold links (`HF_HUB_DISABLE_SYMLINKS` says not). Where the file system
+    /// has none, plain files are made in any case.
+    pub links: bool,
     /// Patience and parallelism.
     pub network: Network,
 }
@@ -71,6 +74,7 @@ impl Settings {
     /// | `HF_TOKEN_PATH` | a file with the token, else `token` in the client's folder |
     /// | `HF_HUB_DISABLE_IMPLICIT_TOKEN` | if set, none of these tokens is used |
     /// | `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE` | if set, only the cache is used |
+    /// | `HF_HUB_DISABLE_SYMLINKS` | if set, the cache gets plain files instead of links |
     /// | `HF_HUB_DOWNLOAD_TIMEOUT` | seconds of silence before a connection is given up |
     ///
     /// # Errors
@@ -130,6 +134,7 @@ impl Settings {
         }
         settings.token = token;
         settings.offline = on("HF_HUB_OFFLINE")? || on("TRANSFORMERS_OFFLINE")?;
+        settings.links = !on("HF_HUB_DISABLE_SYMLINKS")?;
         if let Some(seconds) = text("HF_HUB_DOWNLOAD_TIMEOUT")? {
             let seconds: f64 = seconds
                 .trim()
@@ -153,6 +158,7 @@ impl Settings {
             token: None,
             cache: cache.to_path_buf(),
             offline: false,
+            links: true,
             network: Network::default(),
         }
     }
@@ -167,17 +173,28 @@ impl Settings {
             why,
         };
         let endpoint = endpoint.trim().trim_end_matches('/');
+        if endpoint.contains('@') {
+            // Not shown: it may hold a password.
+            return Err(bad("must not carry a user name or password".to_owned()));
+        }
+        if !endpoint.contains("://") && !endpoint.ends_with(':') {
+            // A port is that of a server on this machine or network, mostly without TLS.
+            let scheme = if endpoint.contains(':') {
+                "http"
+            } else {
+                "https"
+            };
+            return Err(bad(format!(
+                "{endpoint:?} is not an address: write {scheme}://{endpoint}"
+            )));
+        }
         let url = reqwest::Url::parse(endpoint)
-            .map_err(|e| bad(format!("{endpoint:?} is no address: {e}")))?;
+            .map_err(|e| bad(format!("{endpoint:?} is not an address: {e}")))?;
         if !matches!(url.scheme(), "http" | "https")
             || url.query().is_some()
             || url.fragment().is_some()
         {
             return Err(bad(format!("{endpoint:?} is not https://HOST")));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            // Not shown: it holds a password.
-            return Err(bad("must not carry a user name or password".to_owned()));
         }
         endpoint.clone_into(&mut self.endpoint);
         Ok(self)
@@ -273,10 +290,11 @@ mod tests {
         let settings = from(&[
             ("HOME", "/u"),
             ("HF_HUB_OFFLINE", "yes"),
+            ("HF_HUB_DISABLE_SYMLINKS", "1"),
             ("HF_HUB_DOWNLOAD_TIMEOUT", "2.5"),
         ])
         .unwrap();
-        assert!(settings.offline);
+        assert!(settings.offline && !settings.links);
         assert_eq!(settings.network.stall_timeout, Duration::from_millis(2500));
         let settings = from(&[
             ("HOME", "/u"),
@@ -284,14 +302,26 @@ mod tests {
             ("HF_ENDPOINT", "http://h:1/p/"),
         ])
         .unwrap();
-        assert!(!settings.offline);
+        assert!(!settings.offline && settings.links);
         assert_eq!(settings.endpoint, "http://h:1/p");
-        for bad in ["nowhere", "ftp://h", "http://h?x", "http://user:secret@h"] {
+        for (bad, part) in [
+            ("nowhere", "is not an address: write https://nowhere"),
+            (
+                "127.0.0.1:7001",
+                "\"127.0.0.1:7001\" is not an address: write http://127.0.0.1:7001",
+            ),
+            ("localhost:7001", "write http://localhost:7001"),
+            ("http://", "is not an address"),
+            ("ftp://h", "is not https://HOST"),
+            ("http://h?x", "is not https://HOST"),
+            ("http://user:secret@h", "password"),
+            ("user:secret@h", "password"),
+        ] {
             let error = from(&[("HOME", "/u"), ("HF_ENDPOINT", bad)])
                 .unwrap_err()
                 .to_string();
             assert!(
-                error.contains("HF_ENDPOINT") && !error.contains("secret"),
+                error.contains("HF_ENDPOINT") && error.contains(part) && !error.contains("secret"),
                 "{error}"
             );
         }

@@ -122,20 +122,32 @@ impl Job {
     }
 
     /// Whether another process has finished it meanwhile.
-    fn is_finished(&self) -> Result<bool, Error> {
+    fn is_finished(&self, commit: &str) -> Result<bool, Error> {
         let place = &self.names.place;
         let there = fs::metadata(place).is_ok_and(|f| f.is_file() && f.len() == self.bytes);
         match &self.cache {
-            Some(_) => Ok(there),
+            // Without links the blob itself has moved to its path.
+            Some(_) => Ok(there || self.unlinked(commit).is_empty()),
             // In a user's folder the old version may lie there.
             None => Ok(there && self.waited && super::has_hash(place, &self.check)?),
         }
     }
 
-    fn link(&self, commit: &str) -> Result<(), Error> {
+    /// The paths at which the commit does not have it yet.
+    fn unlinked(&self, commit: &str) -> Vec<&String> {
+        let Some((cache, _)) = &self.cache else {
+            return Vec::new();
+        };
+        let there = |path: &&String| cache.file(commit, path, self.bytes).is_some();
+        self.links.iter().filter(|path| !there(path)).collect()
+    }
+
+    /// Puts the blob where the commit has it. A `fresh` one is needed nowhere else.
+    fn link(&self, commit: &str, fresh: bool) -> Result<(), Error> {
         if let Some((cache, etag)) = &self.cache {
-            for path in &self.links {
-                cache.link(commit, path, etag)?;
+            let paths = self.unlinked(commit);
+            for (i, path) in paths.iter().enumerate() {
+                cache.link(commit, path, etag, fresh && i + 1 == paths.len())?;
             }
         }
         Ok(())
@@ -192,8 +204,8 @@ impl Download {
                 fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
             }
         }
-        if job.is_finished()? {
-            job.link(commit)?;
+        if job.is_finished(commit)? {
+            job.link(commit, false)?;
             return Ok(Opened::Finished(job));
         }
         for path in [&names.partial, &names.journal, &names.lock] {
@@ -212,16 +224,15 @@ impl Download {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Opened::Busy(job)),
-            // A file system without locks: two processes would write the same bytes to the same
-            // places, which harms nobody.
-            Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(e)) => return Err(Error::io("lock", &names.lock)(e)),
+            // A file system without locks, however it says so: two processes would write the same
+            // bytes to the same places, which harms nobody.
+            Err(TryLockError::Error(_)) => {}
         }
-        if job.is_finished()? {
+        if job.is_finished(commit)? {
             if job.cache.is_none() {
                 job.forget();
             }
-            job.link(commit)?;
+            job.link(commit, false)?;
             return Ok(Opened::Finished(job));
         }
 
@@ -337,7 +348,7 @@ impl Download {
             // A copy from the cache that was interrupted before the cache lost the file.
             super::remove_idle(&names.copy());
         }
-        job.link(commit)
+        job.link(commit, true)
     }
 
     /// The job again, for a second try from the start; `None` if this was that.

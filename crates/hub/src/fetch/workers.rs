@@ -2,7 +2,7 @@
 
 use super::claim::Claim;
 use super::download::{Download, Job, Opened};
-use crate::http::{Attempts, Failure, Response};
+use crate::http::{Failure, Response};
 use crate::{Error, Event, Hub, Progress, RepoRef};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -188,7 +188,7 @@ impl Crew<'_> {
     /// Fetches a piece, and those that come along if the server sends whole files only.
     fn pieces(&self, download: &Arc<Download>, piece: Range<u64>) -> Result<(), Error> {
         let mut claim = Claim::new(piece);
-        let mut attempts = Attempts::new(&self.hub.http().network);
+        let mut attempts = self.hub.http().attempts();
         while !claim.pieces.is_empty() && !self.stopped() {
             claim.moved = false;
             let pulled = self.pull(download, &mut claim);
@@ -235,6 +235,7 @@ impl Crew<'_> {
         let mut response = download
             .shortcut
             .ask(self.hub.http(), home, piece.clone())?;
+        response.check_file(&download.job.path, download.job.bytes)?;
         let mut at = self.first_byte(download, &piece, &response)?;
         if response.status() == 200 {
             // The server knows no ranges. We take what nobody has begun; others finish theirs.
@@ -297,22 +298,7 @@ impl Crew<'_> {
                     }
                 }
             }
-            200 => match response
-                .header("content-length")
-                .and_then(|l| l.parse().ok())
-            {
-                Some(found) if found > expected => Err(Failure::Local(Error::WrongLength {
-                    path,
-                    expected,
-                    found,
-                })),
-                Some(found) if found < expected => Err(Failure::Short {
-                    path,
-                    expected,
-                    found,
-                }),
-                _ => Ok(0),
-            },
+            200 => Ok(0),
             status => Err(response.bad(format!("status {status} to a range request"))),
         }
     }

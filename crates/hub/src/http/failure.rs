@@ -3,7 +3,11 @@
 use super::{chain, shown};
 use crate::{Error, Network, Progress, Token};
 use reqwest::Url;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// How the failure begins that an `https` address of an `http` server is.
+const NO_TLS: &str = "the server does not speak TLS";
 
 /// One attempt's failure.
 #[derive(Debug)]
@@ -14,10 +18,17 @@ pub(crate) enum Failure {
         status: u16,
         code: String,
         detail: String,
+        /// Whether the body is a web page; an answer of 200 is a failure then, too.
+        page: bool,
         retry_after: Option<Duration>,
     },
     /// No connection, or it broke.
-    Transport { url: String, detail: String },
+    Transport {
+        url: String,
+        detail: String,
+        /// Whether there was none.
+        unreachable: bool,
+    },
     /// Silence.
     Stalled { url: String, after: Duration },
     /// A body ended early although it said it was whole.
@@ -57,9 +68,15 @@ impl Failure {
             Some(cause) => chain(cause),
             None => "the request failed".to_owned(),
         };
+        // What rustls says of an answer that is not encrypted.
+        let detail = match url.scheme() == "https" && detail.contains("InvalidContentType") {
+            true => format!("{NO_TLS}; its address may begin with http://"),
+            false => detail,
+        };
         Self::Transport {
             url: shown(url),
             detail,
+            unreachable: error.is_connect(),
         }
     }
 
@@ -67,7 +84,11 @@ impl Failure {
     fn is_passing(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=504),
-            Self::Transport { .. } | Self::Stalled { .. } | Self::Short { .. } => true,
+            // A certificate that is not trusted now is not trusted in a minute.
+            Self::Transport { detail, .. } => {
+                !detail.contains("certificate") && !detail.starts_with(NO_TLS)
+            }
+            Self::Stalled { .. } | Self::Short { .. } => true,
             Self::Bad { .. } | Self::Local(_) => false,
         }
     }
@@ -75,7 +96,21 @@ impl Failure {
     /// In a few words, for a progress event.
     pub fn brief(&self) -> String {
         match self {
+            Self::Status {
+                status,
+                detail,
+                page: true,
+                ..
+            } => format!("{status}, {detail}"),
             Self::Status { status, detail, .. } => format!("{status} {detail}"),
+            Self::Transport {
+                url,
+                detail,
+                unreachable: true,
+            } => {
+                let host = url.split('/').nth(2).unwrap_or_default();
+                format!("cannot reach {host}: {detail}")
+            }
             Self::Transport { detail, .. } => detail.clone(),
             Self::Stalled { after, .. } => format!("no byte for {} s", after.as_secs_f32()),
             Self::Short {
@@ -94,10 +129,21 @@ impl Failure {
             Self::Local(error) => error,
             Self::Bad { url, what } => Error::BadAnswer { url, what },
             Self::Stalled { url, after } => Error::Stalled { url, after },
-            Self::Transport { url, detail } => Error::Network {
+            Self::Transport {
+                url,
+                detail,
+                unreachable,
+            } => Error::Network {
                 url,
                 attempts,
                 detail,
+                way: match unreachable {
+                    true => {
+                        "; HF_ENDPOINT names the server, HTTPS_PROXY, ALL_PROXY and NO_PROXY the way \
+                         to it"
+                    }
+                    false => "",
+                },
             },
             Self::Short {
                 path,
@@ -113,6 +159,7 @@ impl Failure {
                 status,
                 code,
                 detail,
+                page,
                 ..
             } => match (status, code.as_str()) {
                 (401 | 403, "GatedRepo") => Error::Gated {
@@ -126,21 +173,32 @@ impl Failure {
                     repo,
                     revision: about.revision.to_owned(),
                 },
-                (404, "EntryNotFound" | "") if about.path.is_some() => Error::FileNotFound {
-                    repo,
-                    revision: about.revision.to_owned(),
-                    path: about.path.unwrap_or_default().to_owned(),
-                },
+                (404, "EntryNotFound" | "") if !page && about.path.is_some() => {
+                    Error::FileNotFound {
+                        repo,
+                        revision: about.revision.to_owned(),
+                        path: about.path.unwrap_or_default().to_owned(),
+                    }
+                }
+                // The Hub's own refusals come without pages, except to a token that has expired.
+                (_, "") if page && status != 429 && !(status == 401 && signed_in) => {
+                    Error::WebPage {
+                        url,
+                        status,
+                        page: detail,
+                    }
+                }
                 (401, _) => Error::Unauthorized {
                     subject: repo,
                     signed_in,
                     detail,
                 },
+                (429, _) => Error::RateLimited { url, attempts },
                 (403, _) => Error::Forbidden {
                     subject: repo,
+                    signed_in,
                     detail,
                 },
-                (429, _) => Error::RateLimited { url, attempts },
                 (408 | 425 | 500..=599, _) => Error::Server {
                     url,
                     status,
@@ -176,16 +234,22 @@ pub(super) fn tidy(detail: &str, token: Option<&Token>) -> String {
     text.trim().trim_end_matches('.').to_owned()
 }
 
+/// Most retries while nothing has answered yet: a wrong address or proxy is no passing fault.
+const RETRIES_AT_FIRST: u32 = 3;
+
 /// Counts failures in a row and says how long to wait after each.
 pub(crate) struct Attempts<'a> {
     network: &'a Network,
+    /// Whether the Hub has ever answered.
+    reached: &'a AtomicBool,
     failures: u32,
 }
 
 impl<'a> Attempts<'a> {
-    pub fn new(network: &'a Network) -> Self {
+    pub fn new(network: &'a Network, reached: &'a AtomicBool) -> Self {
         Self {
             network,
+            reached,
             failures: 0,
         }
     }
@@ -198,7 +262,12 @@ impl<'a> Attempts<'a> {
     /// Takes note of a failure: how long to wait, or the failure back if it is final.
     pub fn failed(&mut self, failure: Failure) -> Result<(Duration, String), Failure> {
         self.failures += 1;
-        if !failure.is_passing() || self.failures > self.network.retries {
+        let limited = matches!(failure, Failure::Status { status: 429, .. });
+        let retries = match limited || self.reached.load(Ordering::Relaxed) {
+            true => self.network.retries,
+            false => self.network.retries.min(RETRIES_AT_FIRST),
+        };
+        if !failure.is_passing() || self.failures > retries {
             return Err(failure);
         }
         let longest = self.network.longest_backoff;
@@ -268,6 +337,7 @@ mod tests {
             status,
             code: code.to_owned(),
             detail: "why".to_owned(),
+            page: false,
             retry_after: retry_after.map(Duration::from_secs),
         }
     }
@@ -279,7 +349,8 @@ mod tests {
             backoff: Duration::from_secs(1),
             ..Network::default()
         };
-        let mut attempts = Attempts::new(&network);
+        let reached = AtomicBool::new(true);
+        let mut attempts = Attempts::new(&network, &reached);
         for longest in [1, 2, 4] {
             let (wait, _) = attempts.failed(status(503, "", None)).unwrap();
             assert!(
@@ -299,7 +370,7 @@ mod tests {
             ..Network::default()
         };
         let wait = |seconds| {
-            Attempts::new(&network)
+            Attempts::new(&network, &AtomicBool::new(true))
                 .failed(status(429, "", Some(seconds)))
                 .unwrap()
                 .0
@@ -313,12 +384,26 @@ mod tests {
         let network = Network::default();
         for code in [400, 401, 403, 404, 416, 501] {
             assert!(
-                Attempts::new(&network)
+                Attempts::new(&network, &AtomicBool::new(true))
                     .failed(status(code, "", None))
                     .is_err(),
                 "{code}"
             );
         }
+    }
+
+    #[test]
+    fn a_web_page_is_set_off_from_its_status() {
+        let page = |page| Failure::Status {
+            url: "http://h/x".to_owned(),
+            status: 503,
+            code: String::new(),
+            detail: "a web page".to_owned(),
+            page,
+            retry_after: None,
+        };
+        assert_eq!(page(true).brief(), "503, a web page");
+        assert_eq!(status(503, "", None).brief(), "503 why");
     }
 
     #[test]

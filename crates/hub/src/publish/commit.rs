@@ -2,7 +2,7 @@
 
 use super::files::{content, sample};
 use super::{How, Plan, PlannedFile};
-use crate::http::{Attempts, Call, Failure, shown};
+use crate::http::{Call, Failure, shown};
 use crate::{Error, Event, Hub, Progress, RepoRef, name};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +34,7 @@ impl Hub {
                 asked.push(json!({ "path": file.path, "size": file.bytes, "sample": sample }));
             }
             let question = json!({ "files": asked });
-            let answer = Attempts::new(&self.http().network).run(about, progress, || {
+            let answer = self.http().attempts().run(about, progress, || {
                 let mut response = self
                     .http()
                     .send(Call::new(Method::POST, url.clone()).json(&question))?;
@@ -71,7 +71,7 @@ impl Hub {
         let url = self.api_url(repo, "commit");
         let id = repo.id();
         let about = self.about(&id, repo.revision(), None);
-        let mut attempts = Attempts::new(&self.http().network);
+        let mut attempts = self.http().attempts();
         loop {
             let call =
                 Call::new(Method::POST, url.clone()).bytes("application/x-ndjson", body.clone());

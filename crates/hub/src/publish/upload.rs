@@ -6,7 +6,7 @@
 //! each file, and once more if the store does not take them any more.
 
 use super::{Plan, PlannedFile};
-use crate::http::{Attempts, Call, FilePart, Subject, shown};
+use crate::http::{Call, FilePart, Subject, shown};
 use crate::{Error, Event, Hub, Progress, RepoRef};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
@@ -54,7 +54,6 @@ impl Hub {
             path: Some(&file.path),
             ..self.about(&plan.repo, &plan.revision, None)
         };
-        let network = &self.http().network;
         for renewal in 0.. {
             let batch = self.batch(repo, plan, file, about, progress)?;
             let Some(upload) = batch.upload else {
@@ -89,6 +88,9 @@ impl Hub {
                     Error::Refused {
                         status: 403 | 400, ..
                     }
+                    | Error::WebPage {
+                        status: 403 | 400, ..
+                    }
                     | Error::Forbidden { .. },
                 ) if renewal < MAX_RENEWALS => {
                     sending.lost(moved.load(Ordering::Relaxed), "the links have expired");
@@ -98,7 +100,7 @@ impl Hub {
             }
             if let Some(verify) = batch.verify {
                 let body = json!({ "oid": file.sha256, "size": file.bytes });
-                Attempts::new(network).run(about, progress, || {
+                self.http().attempts().run(about, progress, || {
                     self.http().send(
                         with(Call::new(Method::POST, verify.url.clone()), &verify).json(&body),
                     )
@@ -129,7 +131,7 @@ impl Hub {
             "hash_algo": "sha256",
             "ref": { "name": plan.revision },
         });
-        let answer = Attempts::new(&self.http().network).run(about, progress, || {
+        let answer = self.http().attempts().run(about, progress, || {
             let call = Call::new(Method::POST, url.clone())
                 .bytes(LFS_JSON, question.to_string().into_bytes());
             self.http()
@@ -187,7 +189,7 @@ pub(super) fn read_actions(object: &Value, bytes: u64) -> Result<Batch, String> 
     };
     let part_bytes: u64 = part_bytes
         .parse()
-        .map_err(|_| "chunk_size is no number".to_owned())?;
+        .map_err(|_| "chunk_size is not a number".to_owned())?;
     let count = if part_bytes == 0 {
         0
     } else {
@@ -259,7 +261,7 @@ impl Sending<'_> {
     /// Sends a part of the file, until it is there: its `ETag`.
     fn part(&self, link: &Link, offset: u64, bytes: u64) -> Result<String, Error> {
         let network = &self.hub.http().network;
-        let mut attempts = Attempts::new(network);
+        let mut attempts = self.hub.http().attempts();
         loop {
             let sent = AtomicU64::new(0);
             let moved = |more: u64| {
@@ -340,17 +342,20 @@ impl Sending<'_> {
             .map(|(n, etag)| json!({ "partNumber": n, "etag": etag }))
             .collect();
         let body = json!({ "oid": self.file.sha256, "parts": listed });
-        Attempts::new(network).run(self.about, self.progress, || {
-            let call = Call::new(Method::POST, complete.clone())
-                .bytes(LFS_JSON, body.to_string().into_bytes());
-            self.hub
-                .http()
-                .send(
-                    call.header("accept", LFS_JSON)
-                        .patience(network.answer_timeout),
-                )
-                .map(drop)
-        })
+        self.hub
+            .http()
+            .attempts()
+            .run(self.about, self.progress, || {
+                let call = Call::new(Method::POST, complete.clone())
+                    .bytes(LFS_JSON, body.to_string().into_bytes());
+                self.hub
+                    .http()
+                    .send(
+                        call.header("accept", LFS_JSON)
+                            .patience(network.answer_timeout),
+                    )
+                    .map(drop)
+            })
     }
 
     /// Takes back what was reported as moved.

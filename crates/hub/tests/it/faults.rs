@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use aeolus_hub::{Error, Hub, Selection, Target};
-use aeolus_testkit::hub_server::{Access, Action, Fault, HubServer, Repo, Site};
+use aeolus_testkit::hub_server::{Access, Action, Content, Fault, HubServer, Repo, Site};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -414,10 +414,166 @@ fn nobody_there_is_an_error_that_names_the_address() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let hub = hub(at(&format!("http://{port}"), cache.path()));
-    let error = hub.list(&repo("o/n")).unwrap_err();
-    assert!(matches!(&error, Error::Network { .. }), "{error}");
-    assert!(error.to_string().contains(&port.to_string()), "{error}");
+    // An address where nothing answers, and a name that no server knows.
+    for endpoint in [
+        format!("http://{port}"),
+        "http://nowhere.invalid".to_owned(),
+    ] {
+        let mut settings = at(&endpoint, cache.path());
+        settings.network.retries = 8;
+        let record = Record::default();
+        let all = Selection::patterns(&[], &[]).unwrap();
+        let error = hub(settings)
+            .fetch(&repo("o/n"), &all, &Target::Cache, &record)
+            .unwrap_err();
+        // What has never answered is not asked for long.
+        assert!(
+            matches!(&error, Error::Network { attempts: 4, .. }),
+            "{error}"
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains(&endpoint)
+                && text.contains("HF_ENDPOINT")
+                && text.contains("HTTPS_PROXY"),
+            "{text}"
+        );
+        assert_eq!(record.count("Retrying"), 3);
+        assert!(record.lines()[0].contains("cannot reach"), "{text}");
+    }
+}
+
+/// As some proxy sends it, with what no parser expects before its beginning.
+const PAGE: &str = "<!-- x --><html><head><title>\n Access\n denied </title></head></html>";
+
+#[test]
+fn a_web_page_ends_the_attempts() {
+    // In place of the Hub's answers, of a small file and of a large one.
+    for path in ["/revision/", "/tree/", "resolve-cache", "/lfs/"] {
+        for status in [200, 403, 404, 407, 511] {
+            let scene = Scene::new();
+            let page = Fault::new(Action::Page(status, PAGE)).path(path).times(99);
+            scene.server.fault(page);
+            let record = Record::default();
+            let error = scene.fetch_with(&record).unwrap_err();
+            assert!(
+                matches!(&error, Error::WebPage { status: s, .. } if *s == status),
+                "{path} {status}: {error}"
+            );
+            let text = error.to_string();
+            assert!(
+                text.contains("a web page titled \"Access denied\"") && text.contains("proxy"),
+                "{text}"
+            );
+            assert_eq!(record.count("Retrying"), 0, "{:?}", record.lines());
+        }
+    }
+    // By its first words, where its head does not say what it is.
+    let scene = Scene::new();
+    let page = Content::from(b" <!DOCTYPE HTML>\n<html>log in</html>".to_vec());
+    scene.server.fault(
+        Fault::new(Action::Answer(200, page))
+            .path("/lfs/")
+            .times(99),
+    );
+    let error = scene.fetch().unwrap_err();
+    assert!(matches!(&error, Error::WebPage { .. }), "{error}");
+    assert!(
+        scene.blobs().iter().all(|name| name.len() != 64),
+        "{:?}",
+        scene.blobs()
+    );
+}
+
+#[test]
+fn a_login_page_behind_a_redirect_is_named() {
+    let scene = Scene::new();
+    let portal = HubServer::start();
+    portal.fault(Fault::new(Action::Page(200, PAGE)).path("/login").times(9));
+    let to = format!("{}/login?from=hub", portal.endpoint());
+    for path in ["/revision/", "/resolve/"] {
+        let redirect = Action::Status(302, vec![("Location", to.clone())]);
+        scene.server.fault(Fault::new(redirect).path(path));
+        let error = scene.fetch().unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{}/login: ", portal.endpoint())),
+            "{error}"
+        );
+        assert!(error.contains("Access denied"), "{error}");
+    }
+}
+
+#[test]
+fn a_page_of_a_status_that_passes_is_asked_again() {
+    // Of a Hub that has answered: as patiently as ever.
+    let scene = Scene::new();
+    for status in [502, 503, 504, 429] {
+        scene
+            .server
+            .fault(Fault::new(Action::Page(status, PAGE)).path("/lfs/"));
+    }
+    scene.assert_good(&scene.fetch().unwrap());
+    // Before it ever has: not for long, and the page is named.
+    let scene = Scene::new();
+    let mut settings = settings(&scene.server, scene.cache.path());
+    settings.network.retries = 8;
+    scene
+        .server
+        .fault(Fault::new(Action::Page(502, PAGE)).times(99));
+    let error = hub(settings).list(&repo("o/n")).unwrap_err();
+    assert!(
+        matches!(&error, Error::WebPage { status: 502, .. }),
+        "{error}"
+    );
+    assert_eq!(scene.server.requests().len(), 4);
+    // A token that has expired is told as such, whatever page comes with it.
+    let scene = Scene::new();
+    scene.server.fault(Fault::new(Action::Page(401, PAGE)));
+    let mine = hub(signed_in(self::settings(&scene.server, scene.cache.path())));
+    let error = mine.list(&repo("o/n")).unwrap_err();
+    assert!(matches!(&error, Error::Unauthorized { .. }), "{error}");
+    assert!(error.to_string().contains("Access denied"), "{error}");
+    // What hf-hub asks.
+    scene.server.fault(Fault::new(Action::Page(200, PAGE)));
+    let error = mine.whoami().unwrap_err();
+    assert!(matches!(&error, Error::BadAnswer { .. }), "{error}");
+}
+
+#[test]
+fn pages_that_are_files_of_the_repository_arrive() {
+    let server = HubServer::start();
+    server.add_repo(
+        "o/n",
+        Repo::new().file("demo.html", PAGE).file("page", PAGE),
+    );
+    let cache = tempfile::tempdir().unwrap();
+    let html = Action::Header("Content-Type", "text/html".to_owned());
+    server.fault(Fault::new(html).path("resolve-cache").times(9));
+    let all = Selection::patterns(&[], &[]).unwrap();
+    let fetched = hub(settings(&server, cache.path()))
+        .fetch(&repo("o/n"), &all, &Target::Cache, &())
+        .unwrap();
+    for name in ["demo.html", "page"] {
+        assert_eq!(fs::read_to_string(fetched.place.join(name)).unwrap(), PAGE);
+    }
+}
+
+#[test]
+fn the_hub_s_own_words_are_told() {
+    let scene = Scene::new();
+    for (status, words) in [
+        (400, "Invalid request"),
+        (403, "Access to this model is restricted"),
+    ] {
+        let body = format!(r#"{{"error":"{words}"}}"#).into_bytes();
+        let answer = Action::Answer(status, Content::from(body));
+        scene.server.fault(Fault::new(answer).path("/revision/"));
+        let text = scene.fetch().unwrap_err().to_string();
+        assert!(
+            text.contains(&format!("{status}")) && text.contains(words),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Fetching when all goes well: what lands where, and what is asked for.
 
 use crate::support::*;
-use aeolus_hub::{Error, Selection, Target};
+use aeolus_hub::{Error, Hub, Selection, Target};
 use aeolus_testkit::hub_server::{Access, HubServer, Repo, Site};
 use std::fs;
 use std::path::Path;
@@ -111,10 +111,6 @@ fn a_checkpoint_comes_whole_and_only_once() {
         .fetch(&repo, &Selection::conversion(), &Target::Cache, &())
         .unwrap();
     assert_eq!(again.place, fetched.place);
-    assert_eq!(
-        offline.cached(&repo, &Selection::conversion()).unwrap(),
-        Some(fetched.place)
-    );
     let error = offline
         .fetch(&repo, &all(), &Target::Cache, &())
         .unwrap_err();
@@ -268,29 +264,32 @@ fn a_folder_gets_plain_files_and_keeps_what_it_has() {
 
 #[test]
 fn two_fetches_at_once_share_the_work() {
-    let server = HubServer::start();
-    let bytes = noise(1 << 20, 3);
-    server.add_repo("o/n", Repo::new().large("w.gguf", bytes.clone()));
-    let cache = tempfile::tempdir().unwrap();
-    let place = std::thread::scope(|scope| {
-        let run = || {
-            hub(settings(&server, cache.path())).fetch(&repo("o/n"), &all(), &Target::Cache, &())
-        };
-        let both = [scope.spawn(run), scope.spawn(run)];
-        both.map(|thread| thread.join().unwrap().unwrap().place)
-    });
-    assert!(fs::read(place[0].join("w.gguf")).unwrap() == bytes);
-    let sent: u64 = server
-        .requests()
-        .iter()
-        .filter(|r| r.site == Site::Store)
-        .map(|r| r.body_bytes)
-        .sum();
-    assert!(
-        sent < (2 << 20),
-        "{sent} bytes for a file of {}: fetched twice",
-        bytes.len()
-    );
+    // Also where the blob moves away under those who wait for it.
+    for links in [true, false] {
+        let server = HubServer::start();
+        let bytes = noise(1 << 20, 3);
+        server.add_repo("o/n", Repo::new().large("w.gguf", bytes.clone()));
+        let cache = tempfile::tempdir().unwrap();
+        let mut settings = settings(&server, cache.path());
+        settings.links = links;
+        let place = std::thread::scope(|scope| {
+            let run = || hub(settings.clone()).fetch(&repo("o/n"), &all(), &Target::Cache, &());
+            let both = [scope.spawn(run), scope.spawn(run)];
+            both.map(|thread| thread.join().unwrap().unwrap().place)
+        });
+        assert!(fs::read(place[0].join("w.gguf")).unwrap() == bytes);
+        let sent: u64 = server
+            .requests()
+            .iter()
+            .filter(|r| r.site == Site::Store)
+            .map(|r| r.body_bytes)
+            .sum();
+        assert!(
+            sent < (2 << 20),
+            "{sent} bytes for a file of {}: fetched twice",
+            bytes.len()
+        );
+    }
 }
 
 #[test]
@@ -448,6 +447,78 @@ fn a_folder_takes_from_the_cache_what_is_there() {
     assert!(matches!(&error, Error::Offline { .. }), "{error}");
 }
 
+#[test]
+fn without_links_the_cache_holds_plain_files() {
+    let server = HubServer::start();
+    let files = Repo::new()
+        .file("a.txt", "same")
+        .file("sub/deep/a.txt", "same")
+        .large("w.gguf", noise(200_000, 4));
+    server.add_repo("o/n", files.clone());
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(&server, &dir.path().join("cache"));
+    settings.links = false;
+    let online = hub(settings.clone());
+    settings.offline = true;
+    let offline = hub(settings);
+    let fetch = |hub: &Hub, target: &Target| hub.fetch(&repo("o/n"), &all(), target, &()).unwrap();
+
+    let fetched = fetch(&online, &Target::Cache);
+    for file in &fetched.files {
+        let there = fs::symlink_metadata(&file.place).unwrap();
+        assert!(there.is_file() && there.len() == file.bytes, "{file:?}");
+        assert!(files.holds(&file.path, &fs::read(&file.place).unwrap()));
+    }
+    let folder = repo_folder(&dir.path().join("cache"), "o/n");
+    assert_eq!(names(&folder.join("blobs")), [""; 0], "no second copy");
+
+    // All of it is found again, also where the list of files was not kept.
+    for tree in [true, false] {
+        server.clear_requests();
+        if !tree {
+            fs::remove_dir_all(folder.join("trees")).unwrap();
+        }
+        let out = Target::Folder {
+            path: dir.path().join(format!("out-{tree}")),
+            overwrite: false,
+        };
+        let again = fetch(&offline, &Target::Cache);
+        assert_eq!(again.place, fetched.place);
+        assert!(again.files.iter().all(|file| file.present));
+        for file in fetch(&offline, &out).files {
+            assert!(files.holds(&file.path, &fs::read(&file.place).unwrap()));
+        }
+        assert!(server.requests().is_empty());
+    }
+    assert!(
+        fetch(&online, &Target::Cache)
+            .files
+            .iter()
+            .all(|f| f.present)
+    );
+
+    // A blob that a file system with links has left is copied, and stays for its links.
+    fs::remove_dir_all(dir.path().join("cache")).unwrap();
+    let linking = hub(crate::support::settings(&server, &dir.path().join("cache")));
+    let linked = fetch(&linking, &Target::Cache).place;
+    fs::remove_file(linked.join("w.gguf")).unwrap();
+    server.clear_requests();
+    let copied = fetch(&online, &Target::Cache);
+    assert!(copied.files.iter().all(|file| file.present));
+    assert!(
+        fs::symlink_metadata(linked.join("w.gguf"))
+            .unwrap()
+            .is_file()
+    );
+    assert_eq!(names(&folder.join("blobs")).len(), 2);
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|r| r.target.starts_with("/api/"))
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_blob_that_cannot_be_read_is_fetched() {
@@ -506,6 +577,5 @@ fn offline_means_that_no_request_is_made() {
         assert!(matches!(&error, Error::Offline { .. }), "{error}");
         assert!(error.to_string().contains("HF_HUB_OFFLINE"), "{error}");
     }
-    assert_eq!(hub.cached(&repo("o/n"), &all()).unwrap(), None);
     assert!(server.requests().is_empty());
 }

@@ -27,9 +27,16 @@ fn python() -> Option<PathBuf> {
     Some(python)
 }
 
-fn run(python: &Path, server: &HubServer, cache: &Path, offline: bool, args: &[&str]) -> Value {
+fn client(
+    python: &Path,
+    server: &HubServer,
+    cache: &Path,
+    offline: bool,
+    args: &[&str],
+) -> Command {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python_client/check.py");
-    let output = Command::new(python)
+    let mut command = Command::new(python);
+    command
         .arg(script)
         .args(args)
         .env("HF_ENDPOINT", server.endpoint())
@@ -39,9 +46,16 @@ fn run(python: &Path, server: &HubServer, cache: &Path, offline: bool, args: &[&
         .env("HF_HUB_OFFLINE", if offline { "1" } else { "0" })
         .env("HF_HUB_DISABLE_XET", "1")
         .env("HF_HUB_DISABLE_TELEMETRY", "1")
-        .env("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        .output()
-        .unwrap();
+        .env("HF_HUB_DISABLE_PROGRESS_BARS", "1");
+    command
+}
+
+fn run(python: &Path, server: &HubServer, cache: &Path, offline: bool, args: &[&str]) -> Value {
+    answer(&mut client(python, server, cache, offline, args), args)
+}
+
+fn answer(command: &mut Command, args: &[&str]) -> Value {
+    let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {error}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}\n{error}"))
@@ -127,6 +141,48 @@ fn what_the_python_client_fetches_we_find() {
         assert!(ours.files.iter().all(|f| f.present));
     }
     assert_eq!(downloads(&server), 0, "{:?}", server.requests());
+}
+
+#[test]
+fn without_links_each_finds_what_the_other_fetched() {
+    let Some(python) = python() else { return };
+    for ours_first in [true, false] {
+        let (server, cache, files) = scene();
+        let mut settings = settings(&server, cache.path());
+        settings.links = false;
+        let all = Selection::patterns(&[], &[]).unwrap();
+        let ours = |offline| {
+            let mut settings = settings.clone();
+            settings.offline = offline;
+            hub(settings)
+                .fetch(&repo(ID), &all, &Target::Cache, &())
+                .unwrap()
+        };
+        // Told to make none, it makes none; told to make some, it takes plain files as they are.
+        let theirs = |offline, links: &str| {
+            let args = ["snapshot", ID];
+            let mut client = client(&python, &server, cache.path(), offline, &args);
+            answer(client.env("HF_HUB_DISABLE_SYMLINKS", links), &args)
+        };
+        let first = match ours_first {
+            true => ours(false).place,
+            false => PathBuf::from(theirs(false, "1").as_str().unwrap()),
+        };
+        for name in &files {
+            let there = fs::symlink_metadata(first.join(name)).unwrap();
+            assert!(there.is_file(), "{name}");
+        }
+        server.clear_requests();
+        for offline in [true, false] {
+            for links in ["0", "1"] {
+                assert_eq!(theirs(offline, links).as_str(), first.to_str());
+            }
+            let again = ours(offline);
+            assert_eq!(again.place, first);
+            assert!(again.files.iter().all(|file| file.present));
+        }
+        assert_eq!(downloads(&server), 0, "{:?}", server.requests());
+    }
 }
 
 #[test]

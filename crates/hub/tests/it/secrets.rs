@@ -117,9 +117,18 @@ fn a_redirect_to_another_host_does_not_take_the_token_along() {
         "{seen:?}"
     );
 
-    // What hf-hub asks does not follow at all.
-    other.clear_requests();
+    // Nor to the answer of what a revision is. What hf-hub asks does not follow at all.
     server.fault(Fault::new(to("/api/models/o/n/revision/main")).path("/revision/"));
-    assert!(hub.list(&repo("o/n")).is_err());
-    assert!(other.requests().is_empty());
+    hub.list(&repo("o/n")).unwrap();
+    server.fault(Fault::new(to("/api/whoami-v2")).path("/whoami"));
+    assert!(hub.whoami().is_err());
+    let seen = other.requests();
+    assert!(
+        seen.iter().all(|r| r.header("authorization").is_none()),
+        "{seen:?}"
+    );
+    assert!(
+        seen.iter().all(|r| !r.target.contains("whoami")),
+        "{seen:?}"
+    );
 }

@@ -73,6 +73,8 @@ pub enum Action {
     Status(u16, Vec<(&'static str, String)>),
     /// Answer with this status and this body instead.
     Answer(u16, Content),
+    /// Answer with this status and this web page instead, as a proxy or login page does.
+    Page(u16, &'static str),
     /// Close the connection after this many bytes of the answer's body.
     CutAfter(u64),
     /// Fall silent after this many bytes of the answer's body, the connection open.

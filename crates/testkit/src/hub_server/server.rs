@@ -3,7 +3,7 @@
 use super::fault::{Action, Fault};
 use super::message::{Request, Response, is_timeout};
 use super::publish::{Publishing, Stored, Transfer};
-use super::repo::Repo;
+use super::repo::{Content, Repo};
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -258,6 +258,9 @@ fn serve(shared: &Shared, site: Site, stream: TcpStream) -> io::Result<()> {
                 .fold(Response::new(*status), |r, (name, value)| {
                     r.header(name, value.as_str())
                 }),
+            Some(Action::Page(status, page)) => Response::new(*status)
+                .header("Content-Type", "text/html; charset=utf-8")
+                .content(Content::from(page.as_bytes().to_vec())),
             Some(Action::Answer(status, body)) => Response::new(*status).content(body.clone()),
             _ => match site {
                 Site::Hub => super::read::answer(shared, &mut request, &mut stream)?,
