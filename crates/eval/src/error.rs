@@ -12,8 +12,9 @@ pub enum Error {
     EmptyText,
     /// Less than one window.
     #[error(
-        "the text has {tokens} tokens, one window needs {needed}; give a longer text or a smaller \
-         window"
+        "the text has {tokens} {}, one window needs {needed}; give a longer text or a \
+         smaller window",
+        if *tokens == 1 { "token" } else { "tokens" }
     )]
     ShortText {
         /// Tokens of the text.
@@ -124,7 +125,7 @@ pub enum Error {
         error: io::Error,
     },
     /// A file of ours, or of a peer, that is not well-formed.
-    #[error("{}: is no {what}: {problem}", path.display())]
+    #[error("{}: is not a {what}: {problem}", path.display())]
     Format {
         /// What it should be.
         what: &'static str,

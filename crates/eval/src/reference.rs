@@ -19,6 +19,7 @@ impl Reference {
     /// them all, into a new folder within `folder`, on `threads` threads (0: all cores).
     ///
     /// # Errors
+    /// [`Error::Model`] before anything is written, where the file could not be run;
     /// [`Error::Io`], [`Error::Pipeline`], [`Error::Cancelled`].
     pub fn write(
         source: &Checkpoint,
@@ -38,12 +39,20 @@ impl Reference {
             _ => FileType::F32,
         };
         // The tokenizer's merges are no use to a file that is only run.
-        recipe.vintage = aeolus_recipe::Vintage::Current;
+        recipe.vintage = Some(aeolus_recipe::Vintage::Current);
         let format = Format {
             version: 3,
             endian: Endian::Little,
         };
         let output = Output::plan(&Forecastable::from(source), file_type, &recipe, format)?;
+        let tensors = output.layout().tensors().iter();
+        let tensors = tensors.map(|info| (&*info.name, info.shape, info.ty));
+        aeolus_infer::Model::check_plan(&source.metadata, tensors).map_err(|error| {
+            Error::Model {
+                path: source.name.clone().into(),
+                error,
+            }
+        })?;
         let folder = tempfile::Builder::new()
             .prefix(".aeolus-reference-")
             .tempdir_in(folder)

@@ -539,7 +539,7 @@ fn files_are_verified_to_the_last_byte() {
     std::fs::write(&paths[0], &original).unwrap();
     let current = Making {
         recipe: aeolus_recipe::Options {
-            vintage: aeolus_recipe::Vintage::Current,
+            vintage: Some(aeolus_recipe::Vintage::Current),
             ..aeolus_recipe::Options::default()
         },
         via: None,

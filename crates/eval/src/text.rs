@@ -5,8 +5,9 @@ use aeolus_infer::{EncodeOptions, Tokenizer};
 use std::io::Read;
 use std::path::Path;
 
-/// Tokens of a whole text, with those that the model wants around it. Control tokens that are
-/// spelled out in the text are text.
+/// Tokens of a whole text, with the one that the model wants before it. Control tokens that are
+/// spelled out in the text are text. What is scored never gets the end token that some files ask for:
+/// llama-perplexity refuses such files, and the evaluation harness encodes without it.
 pub fn tokens(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
     let options = EncodeOptions {
         add_special: true,
@@ -37,7 +38,7 @@ pub fn read(path: &Path) -> Result<String, Error> {
         std::fs::read(path).map_err(io)?
     };
     let mut text = String::from_utf8(bytes).map_err(|error| Error::Format {
-        what: "UTF-8 text",
+        what: "UTF-8 text file",
         path: path.into(),
         problem: format!(
             "the byte at {} fits no character",

@@ -130,7 +130,11 @@ pub fn verify(
     }
     for (index, tensor) in source.tensors.iter().enumerate() {
         let types: Vec<TensorType> = plans.iter().map(|p| p.types().tensors[index].ty).collect();
-        let wrong = wrong_files(source, tensor, subjects, &types, making, cancel)?;
+        // All plans have one recipe.
+        let vintage = plans.first().map(|plan| plan.types().vintage);
+        let default = vintage.map_or(Via::Source, |vintage| Via::default_for(vintage, tensor.ty));
+        let via = making.via.unwrap_or(default);
+        let wrong = wrong_files(source, tensor, subjects, &types, via, cancel)?;
         for (i, verdict) in verdicts.iter_mut().enumerate() {
             if let Some(problem) = &wrong[i] {
                 verdict.tensors.push(format!("{}: {problem}", tensor.name));
@@ -158,7 +162,7 @@ fn wrong_files(
     tensor: &Tensor,
     subjects: &[Subject],
     types: &[TensorType],
-    making: &Making,
+    via: Via,
     cancel: &Cancel,
 ) -> Result<Vec<Option<String>>, Error> {
     let mut wrong: Vec<Option<String>> = vec![None; subjects.len()];
@@ -186,7 +190,7 @@ fn wrong_files(
             }
             let mut differs = vec![None; subjects.len()];
             for ty in &distinct {
-                let expected = encode(source, tensor, *ty, tile.clone(), making)?;
+                let expected = encode(source, tensor, *ty, tile.clone(), via)?;
                 let stride = expected.len() / tile.len();
                 let users = (0..subjects.len()).filter(|i| types[*i] == *ty && wrong[*i].is_none());
                 for i in users {
@@ -231,7 +235,7 @@ fn encode(
     tensor: &Tensor,
     ty: TensorType,
     rows: std::ops::Range<usize>,
-    making: &Making,
+    via: Via,
 ) -> Result<Vec<u8>, Error> {
     // A quantized source keeps its blocks where the plan has the same type.
     if ty == tensor.ty && ty.is_quantized() {
@@ -241,7 +245,6 @@ fn encode(
     let cols = source::cols(tensor);
     let count = rows.len();
     let mut x = source::decode(source, tensor, rows)?;
-    let via = making.via.unwrap_or(Via::default_for(tensor.ty));
     if ty.is_quantized() && via == Via::F16 {
         aeolus_quant::round_through_f16(&mut x).map_err(|e| problem(e.to_string()))?;
     }

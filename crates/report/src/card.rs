@@ -89,6 +89,35 @@ impl<'a> Card<'a> {
         Ok(squeeze(&text))
     }
 
+    /// What keeps the card from saying that the files, or some of them, run as models of text.
+    pub fn notes(&self) -> Vec<String> {
+        let model = &self.collection.model;
+        if let Some(what) = model.holds {
+            return vec![format!("the files hold {what}, not a model")];
+        }
+        let files = self.collection.files.iter();
+        let mut notes: Vec<String> = files
+            .filter_map(|file| {
+                let ty = file.foreign_type()?;
+                Some(format!(
+                    "llama.cpp cannot read {}: ggml does not have its tensor {ty}",
+                    escape::one_line(&file.name)
+                ))
+            })
+            .collect();
+        if !model.generates_text {
+            notes.push(match model.architecture.as_str() {
+                "" => "the metadata does not describe a model that generates text".into(),
+                name => format!(
+                    "the metadata does not describe a model that generates text: its architecture \
+                     is {}",
+                    escape::one_line(name)
+                ),
+            });
+        }
+        notes
+    }
+
     /// The original model's id, if it is one that the Hub could have.
     fn base_model_id(&self) -> Option<&str> {
         self.base_model.as_deref().filter(|id| is_repo_id(id))

@@ -6,6 +6,21 @@ use aeolus_gguf::{Endian, Metadata, TensorInfo, TensorType};
 use aeolus_recipe::FileType;
 use std::collections::BTreeMap;
 
+/// Architectures with a context that generate no text.
+const ENCODERS: [&str; 11] = [
+    "bert",
+    "eurobert",
+    "gemma-embedding",
+    "jina-bert-v2",
+    "jina-bert-v3",
+    "modern-bert",
+    "neo-bert",
+    "nomic-bert",
+    "nomic-bert-moe",
+    "t5encoder",
+    "wavtokenizer-dec",
+];
+
 /// The quantizations of one model.
 #[derive(Clone, Debug)]
 pub struct Collection {
@@ -45,6 +60,10 @@ pub struct Model {
     pub languages: Vec<String>,
     /// How a prompt is written, from the chat template.
     pub prompt: Option<Prompt>,
+    /// What the files hold, if that is not a model: `a LoRA adapter`.
+    pub holds: Option<&'static str>,
+    /// Whether the metadata describes a model that generates text.
+    pub generates_text: bool,
 }
 
 /// One GGUF file, or all parts of a split one.
@@ -178,6 +197,12 @@ impl File {
         }
     }
 
+    /// The first type that ggml does not have: only its fork, or an old version, runs the file.
+    pub fn foreign_type(&self) -> Option<TensorType> {
+        let mut types = self.tensors.iter().map(|t| t.ty);
+        types.find(|ty| ty.is_foreign())
+    }
+
     /// Nominal bits, as publishers list them, of a known file type.
     pub fn bits(&self) -> Option<u32> {
         self.file_type.map(FileType::bits)
@@ -233,6 +258,8 @@ impl Collection {
                 .flatten()
         };
         let tokens = metadata.array("tokenizer.ggml.tokens").ok().flatten();
+        let has_tensors = files.iter().any(|file| !file.tensors.is_empty());
+        let holds = aeolus_gguf::not_a_model(metadata, has_tensors).map(|(what, _)| what);
         let model = Model {
             name: text("general.name")
                 .filter(|name| !name.trim().is_empty())
@@ -253,6 +280,11 @@ impl Collection {
                 .and_then(|list| list.strings().map(|s| s.map(str::to_owned).collect()))
                 .unwrap_or_default(),
             prompt: None,
+            holds,
+            generates_text: holds.is_none()
+                && number("context_length").is_some()
+                && number("pooling_type").unwrap_or(0) == 0
+                && !ENCODERS.contains(&architecture.as_str()),
             architecture,
         };
         Self {

@@ -32,6 +32,7 @@
 //!     shape: Shape::from_gguf(&[256, 4])?,
 //!     ty: TensorType::Q4_K,
 //!     offset: 0,
+//!     measured: None,
 //! }];
 //! let header = HeaderFacts {
 //!     version: 2,

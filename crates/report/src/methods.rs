@@ -28,6 +28,7 @@ pub(crate) fn description(ty: TensorType) -> &'static str {
         TensorType::Q6_K => {
             "Super-blocks of 16 blocks of 16 weights, each 6 bits; scales of blocks in 8 bits."
         }
+        ty if ty.is_foreign() => "A format that ggml does not have.",
         ty if ty.is_quantized() => "Weights in blocks that share their scales.",
         _ => "Plain numbers.",
     }

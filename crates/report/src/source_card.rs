@@ -92,7 +92,8 @@ pub fn hub_id(path: &Path) -> Option<String> {
 pub fn model_type(path: &Path) -> Option<String> {
     let folder = if path.is_dir() { path } else { path.parent()? };
     let text = read_text(&folder.join("config.json"), 1 << 20).ok()?;
-    let config: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let text = aeolus_source::standard_json(text.as_bytes());
+    let config: serde_json::Value = serde_json::from_slice(&text).ok()?;
     Some(config.get("model_type")?.as_str()?.to_owned())
 }
 

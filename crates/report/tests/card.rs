@@ -2,7 +2,8 @@
 
 mod support;
 
-use aeolus_report::{Card, Prompt, SourceCard, yaml};
+use aeolus_gguf::{Endian, Metadata, Shape, TensorInfo, TensorType, Value};
+use aeolus_report::{Card, Collection, File, HeaderFacts, Prompt, SourceCard, yaml};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use support::{HOSTILE, assert_golden, collection, quality};
 
@@ -182,6 +183,114 @@ fn a_card_from_files_alone_has_no_holes() {
         front(&read, "pipeline_tag").unwrap().as_text(),
         Some("text-generation")
     );
+}
+
+type Key = (&'static str, Value<'static>);
+
+/// A card of one file with these keys and a tensor of this type, and its notes.
+fn card_of(keys: &[Key], ty: TensorType) -> (String, Vec<String>) {
+    let mut metadata = Metadata::new();
+    for (key, value) in keys {
+        metadata.insert(*key, value.clone());
+    }
+    let tensors = [TensorInfo {
+        name: "blk.0.ffn_up.weight".into(),
+        shape: Shape::from_gguf(&[256, 4]).unwrap(),
+        ty,
+        offset: 0,
+        measured: None,
+    }];
+    let header = HeaderFacts {
+        version: 3,
+        endian: Endian::Little,
+        metadata: &metadata,
+        tensors: &tensors,
+        bytes: 10_000,
+    };
+    let file = File::from_header("odd.gguf", &header);
+    let collection = Collection::new(&metadata, vec![file]);
+    let mut card = Card::new(&collection);
+    card.base_model = Some("o/n".into());
+    (card.render().unwrap(), card.notes())
+}
+
+#[test]
+fn what_generates_no_text_is_not_said_to() {
+    let arch = |name: &str| -> Key { ("general.architecture", name.to_owned().into()) };
+    let kind = |name: &str| -> Key { ("general.type", name.to_owned().into()) };
+    let foreign = TensorType::from_id(139);
+    let context = |key| -> Key { (key, 4096u32.into()) };
+    for (keys, ty, note, is_model, tagged) in [
+        (
+            vec![kind("imatrix")],
+            TensorType::F32,
+            "an importance matrix (imatrix), not a model",
+            false,
+            false,
+        ),
+        (
+            vec![
+                kind("adapter"),
+                arch("llama"),
+                context("llama.context_length"),
+            ],
+            TensorType::F32,
+            "a LoRA adapter, not a model",
+            false,
+            false,
+        ),
+        (
+            vec![arch("clip")],
+            TensorType::F16,
+            "(mmproj), not a model",
+            false,
+            false,
+        ),
+        (
+            vec![arch("flux")],
+            TensorType::Q4_K,
+            "its architecture is flux",
+            true,
+            false,
+        ),
+        (
+            vec![arch("bert"), context("bert.context_length")],
+            TensorType::Q8_0,
+            "its architecture is bert",
+            true,
+            false,
+        ),
+        (
+            vec![arch("llama"), context("llama.context_length")],
+            foreign,
+            "llama.cpp cannot read odd.gguf: ggml does not have its tensor type 139 (IQ4_K of \
+             ik_llama.cpp)",
+            true,
+            true,
+        ),
+    ] {
+        let (text, notes) = card_of(&keys, ty);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains(note), "{notes:?}");
+        assert!(text.contains("\nNote: "), "{text}");
+        let read = read(&text);
+        assert_tables_are_whole(&read);
+        assert!(read.headings.contains(&"Provided files".into()), "{text}");
+        assert!(
+            !text.contains("How to run") && !text.contains("for llama.cpp"),
+            "{text}"
+        );
+        assert_eq!(text.contains("The model has"), is_model, "{text}");
+        assert_eq!(
+            front(&read, "base_model_relation").is_some(),
+            is_model,
+            "{text}"
+        );
+        assert_eq!(front(&read, "pipeline_tag").is_some(), tagged, "{text}");
+    }
+    let keys = [arch("llama"), context("llama.context_length")];
+    let (text, notes) = card_of(&keys, TensorType::Q4_K);
+    assert!(text.contains("## How to run") && notes.is_empty(), "{text}");
 }
 
 #[test]

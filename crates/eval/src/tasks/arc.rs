@@ -13,7 +13,7 @@ pub(super) fn from_json(value: &Value) -> Result<Question, String> {
     let (stem, answers, labels) = match value.get("question") {
         Some(question @ Value::Object(_)) => {
             let items = question.get("choices").and_then(Value::as_array);
-            let items = items.ok_or("question.choices is no list")?;
+            let items = items.ok_or("question.choices is not a list")?;
             let part = |name: &str| -> Result<Vec<String>, String> {
                 let parts = items.iter().map(|item| field(item, name));
                 parts.map(|part| part.map(str::to_owned)).collect()

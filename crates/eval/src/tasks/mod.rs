@@ -142,8 +142,9 @@ fn json_lines(
     lines
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(i, line)| {
+            let json = aeolus_source::standard_json(line.as_bytes());
             let value: Value =
-                serde_json::from_str(line).map_err(|e| (i + 1, format!("is no JSON: {e}")))?;
+                serde_json::from_slice(&json).map_err(|e| (i + 1, format!("is not JSON: {e}")))?;
             question(&value).map_err(|problem| (i + 1, problem))
         })
         .collect()
@@ -162,7 +163,7 @@ fn field<'v>(value: &'v Value, key: &str) -> Result<&'v str, String> {
 fn texts(value: &Value, key: &str) -> Result<Vec<String>, String> {
     let items = value
         .as_array()
-        .ok_or_else(|| format!("{key} is no list"))?;
+        .ok_or_else(|| format!("{key} is not a list"))?;
     items
         .iter()
         .map(|item| match item {

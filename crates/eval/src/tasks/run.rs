@@ -58,7 +58,7 @@ pub struct Asked<'a> {
     /// Its [`fingerprint`](crate::fingerprint()), which marks its answers in a state; in one that is not
     /// kept, anything does.
     pub fingerprint: &'a str,
-    /// A text's tokens, with those that the model wants before it.
+    /// A text's tokens, with the one that the model wants before it.
     pub encode: &'a dyn Fn(&str) -> Vec<u32>,
 }
 

@@ -67,7 +67,7 @@ fn arc_reads_both_forms() {
         found.contains("line 2") && found.contains("\"E\""),
         "{found}"
     );
-    assert!(message(Task::Arc, "{").contains("line 1: is no JSON"));
+    assert!(message(Task::Arc, "{").contains("line 1: is not JSON"));
 }
 
 #[test]

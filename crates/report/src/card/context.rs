@@ -22,6 +22,10 @@ pub(super) struct Context<'a> {
     /// Tokens that memory figures are for.
     memory_context: u64,
     forecast: bool,
+    /// Whether there is a file that llama.cpp generates text with.
+    runs: bool,
+    /// What it, or some of the files, cannot do, and why.
+    notes: Vec<String>,
     quantized_by: &'a str,
     /// Given, or the usual one; `repo_known` tells.
     repo: String,
@@ -36,6 +40,7 @@ struct Model<'a> {
     id: Option<&'a str>,
     url: Option<String>,
     architecture: &'a str,
+    holds: Option<&'static str>,
     weights: u64,
     parameters: String,
     layers: Option<u64>,
@@ -107,7 +112,7 @@ struct QualityFacts {
 #[derive(Debug, Serialize)]
 struct Method {
     #[serde(rename = "type")]
-    ty: &'static str,
+    ty: String,
     bits_per_weight: String,
     description: &'static str,
 }
@@ -164,6 +169,9 @@ impl<'a> Context<'a> {
             gguf: gguf(&collection.files),
             memory_context: collection.memory_context(),
             forecast: collection.forecast,
+            runs: collection.model.generates_text
+                && collection.files.iter().any(|f| f.foreign_type().is_none()),
+            notes: card.notes(),
             quantized_by: &card.quantized_by,
             files,
             repo,
@@ -183,6 +191,7 @@ fn model<'a>(card: &'a Card<'_>) -> Model<'a> {
         id,
         url: id.map(|id| format!("https://huggingface.co/{id}")),
         architecture: model.model_type.as_deref().unwrap_or(&model.architecture),
+        holds: model.holds,
         weights: model.weights,
         parameters: format::count(model.weights),
         layers: model.layers,
@@ -260,7 +269,8 @@ fn example<'a>(card: &'a Card<'_>, recommended: &[bool]) -> Example<'a> {
         .zip(recommended)
         .find(|(_, r)| **r)
         .map(|(file, _)| file);
-    let file = chosen.or(files.first());
+    let readable = || files.iter().find(|file| file.foreign_type().is_none());
+    let file = chosen.or_else(readable).or(files.first());
     let method = file.map_or("GGUF", |file| file.method.as_str());
     let family = method
         .trim_end_matches("_S")
@@ -301,7 +311,7 @@ fn block_methods(files: &[File]) -> Vec<Method> {
     types
         .into_iter()
         .map(|ty| Method {
-            ty: ty.name(),
+            ty: ty.to_string(),
             bits_per_weight: ty.bits_per_weight().to_string(),
             description: methods::description(ty),
         })

@@ -28,7 +28,8 @@ pub(super) fn entries(card: &Card<'_>) -> Vec<(String, Yaml)> {
     match card.base_model_id() {
         Some(id) => {
             add("base_model", Some(text(id)));
-            add("base_model_relation", Some(text("quantized")));
+            let quantized = model.holds.is_none().then(|| text("quantized"));
+            add("base_model_relation", quantized);
         }
         // Not this model but the one it was made from: better than no trace of it.
         None => add("base_model", source("base_model").cloned()),
@@ -55,32 +56,33 @@ pub(super) fn entries(card: &Card<'_>) -> Vec<(String, Yaml)> {
     add("model_name", Some(text(&model.name)));
     let model_type = model.model_type.as_deref().unwrap_or(&model.architecture);
     add("model_type", Some(text(model_type)));
-    add(
-        "pipeline_tag",
-        Some(
-            source("pipeline_tag")
-                .cloned()
-                .unwrap_or(text("text-generation")),
-        ),
-    );
+    // What belongs to a model does not do what the model does.
+    if model.holds.is_none() {
+        let ours = model.generates_text.then(|| text("text-generation"));
+        add("pipeline_tag", source("pipeline_tag").cloned().or(ours));
+    }
     add(
         "prompt_template",
         model.prompt.as_ref().map(|p| text(&p.template)),
     );
     add("quantized_by", Some(text(&card.quantized_by)));
-    add("tags", Some(tags(source("tags"))));
+    let ours: &[&str] = match model.holds {
+        None => &["gguf", "quantized"],
+        Some(_) => &["gguf"],
+    };
+    add("tags", Some(tags(source("tags"), ours)));
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     entries
 }
 
 /// The source's tags and ours, each once.
-fn tags(source: Option<&Yaml>) -> Yaml {
-    let mut tags: Vec<&str> = source.map(Yaml::texts).unwrap_or_default();
+fn tags<'a>(source: Option<&'a Yaml>, ours: &[&'a str]) -> Yaml {
+    let mut tags: Vec<&'a str> = source.map(Yaml::texts).unwrap_or_default();
     tags.truncate(MAX_LIST);
     tags.retain(|tag| !tag.is_empty());
-    for ours in ["gguf", "quantized"] {
-        if !tags.iter().any(|tag| tag.eq_ignore_ascii_case(ours)) {
-            tags.push(ours);
+    for &own in ours {
+        if !tags.iter().any(|tag| tag.eq_ignore_ascii_case(own)) {
+            tags.push(own);
         }
     }
     list(tags.into_iter())

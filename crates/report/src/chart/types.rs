@@ -46,7 +46,7 @@ pub fn types(title: &str, files: &[TypesBar], format: Format) -> Result<Chart, E
                 color(&types, types[*i]),
             )?;
             let form = Type::new(FONT, Ink::Muted, Anchor::Start);
-            canvas.text(types[*i].name(), (x + 17, y), form)?;
+            canvas.text(&types[*i].to_string(), (x + 17, y), form)?;
         }
         paint(canvas, &types, files, lines * 20 + 12, format.width())
     })
@@ -61,7 +61,7 @@ fn legend(types: &[TensorType], width: i32) -> Vec<(usize, i32, i32)> {
     let (mut x, mut line) = (2, 0);
     let mut entries = Vec::new();
     for (i, ty) in types.iter().enumerate() {
-        let entry = 17 + text_width(ty.name(), FONT) + 12;
+        let entry = 17 + text_width(&ty.to_string(), FONT) + 12;
         if x + entry > width && x > 2 {
             (x, line) = (2, line + 1);
         }

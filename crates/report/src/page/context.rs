@@ -82,7 +82,7 @@ struct Row {
 
 #[derive(Debug, Serialize)]
 struct TypeColumn {
-    name: &'static str,
+    name: String,
     bits: String,
 }
 
@@ -291,7 +291,7 @@ fn type_table(files: &[File], names: &[String]) -> (Vec<TypeColumn>, Vec<(String
     let columns = types
         .iter()
         .map(|ty| TypeColumn {
-            name: ty.name(),
+            name: ty.to_string(),
             bits: ty.bits_per_weight().to_string(),
         })
         .collect();

@@ -51,6 +51,7 @@ pub fn collection(name: &str, files: &str) -> Collection {
                     shape: Shape::from_gguf(&dims).unwrap(),
                     ty: TensorType::from_name(t["type"].as_str().unwrap()).unwrap(),
                     offset: 0,
+                    measured: None,
                 }
             })
             .collect();
