@@ -1,5 +1,5 @@
-//! `hf:` references, wherever a command takes a path: what is needed is fetched into the cache
-//! first, then the command goes on with the files there.
+//! `hf:` references and addresses of the Hub, wherever a command takes a path: what is needed is
+//! fetched into the cache first, then the command goes on with the files there.
 //!
 //! A path on this disk whose name begins with `hf:` is written `./hf:...`.
 
@@ -11,7 +11,7 @@ mod client;
 #[cfg(feature = "hub")]
 pub use bars::Bars;
 #[cfg(feature = "hub")]
-pub use client::{ClientArgs, fetch, patterns, summary};
+pub use client::{ClientArgs, fetch, patterns, reference, summary};
 
 use aeolus_gguf::Header;
 use anyhow::Result;
@@ -80,21 +80,44 @@ pub enum Headers {
     Remote(String, Vec<RemoteHeader>),
 }
 
-/// The reference in an argument, if it is one.
-fn reference(arg: &Path) -> Option<&str> {
-    arg.to_str().filter(|text| text.starts_with("hf:"))
+/// The text of an argument that names something on the Hub: a reference, or an address that was
+/// pasted. An address without `https://` may also be a path that exists here.
+fn named(arg: &Path) -> Option<&str> {
+    let text = arg.to_str()?;
+    let lower = text.to_ascii_lowercase();
+    let begins = |starts: &[&str]| starts.iter().any(|start| lower.starts_with(start));
+    let bare = [
+        "hf.co/",
+        "huggingface.co/",
+        "www.huggingface.co/",
+        "git@hf.co:",
+    ];
+    let remote = begins(&["hf:", "http://", "https://"]) || begins(&bare) && !arg.exists();
+    remote.then_some(text)
+}
+
+/// Refuses a path that is not there, if it may be meant as a repository.
+fn check_local(arg: &Path) -> Result<()> {
+    let text = arg.to_str().unwrap_or_default();
+    if arg.exists() || !text.contains('/') || text.starts_with(['/', '.', '~']) {
+        return Ok(());
+    }
+    remote::check_local(text)
 }
 
 /// Where the files that an argument names are on this disk; those on the Hub are fetched.
 ///
 /// `quiet` draws no bars and prints no summary.
 pub fn place(arg: &Path, needs: Needs, quiet: bool) -> Result<Place> {
-    match reference(arg) {
+    match named(arg) {
         Some(text) => remote::place(text, needs, quiet),
-        None => Ok(Place {
-            path: arg.to_path_buf(),
-            folder_name: None,
-        }),
+        None => {
+            check_local(arg)?;
+            Ok(Place {
+                path: arg.to_path_buf(),
+                folder_name: None,
+            })
+        }
     }
 }
 
@@ -106,21 +129,29 @@ pub fn file(arg: &Path, quiet: bool) -> Result<PathBuf> {
 /// The GGUF files that an argument on the Hub means, fetched: one, or all of a folder or
 /// repository; of split files the first part. `None` for a path on this disk.
 pub fn gguf_files(arg: &Path, quiet: bool) -> Result<Option<Vec<PathBuf>>> {
-    let fetch = |text| remote::gguf_files(text, quiet);
-    reference(arg).map(fetch).transpose()
+    let Some(text) = named(arg) else {
+        return check_local(arg).map(|()| None);
+    };
+    remote::gguf_files(text, quiet).map(Some)
 }
 
 /// The headers of such files, which are not fetched for it.
 pub fn headers(arg: &Path) -> Result<Option<Headers>> {
-    reference(arg).map(remote::headers).transpose()
+    let Some(text) = named(arg) else {
+        return check_local(arg).map(|()| None);
+    };
+    remote::headers(text).map(Some)
 }
 
 /// How the header of a file that an argument names can be seen; one on the Hub is not fetched for
 /// it.
 pub fn look(arg: &Path) -> Result<Look> {
-    match reference(arg) {
+    match named(arg) {
         Some(text) => remote::look(text),
-        None => Ok(Look::Local(arg.to_path_buf())),
+        None => {
+            check_local(arg)?;
+            Ok(Look::Local(arg.to_path_buf()))
+        }
     }
 }
 
@@ -139,6 +170,10 @@ mod remote {
             "{text}: this aeolus was built without the feature `hub` and cannot fetch: build it with \
              the feature, or fetch the files otherwise and name their place on this disk"
         )
+    }
+
+    pub fn check_local(_: &str) -> Result<()> {
+        Ok(())
     }
 
     pub fn place(text: &str, _: Needs, _: bool) -> Result<Place> {

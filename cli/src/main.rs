@@ -13,11 +13,13 @@ mod commands;
 mod guard;
 mod hub;
 mod interrupt;
+mod llama_cpp;
 mod model;
 mod options;
 mod output;
 mod progress;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 use output::say;
 use std::process::ExitCode;
@@ -25,8 +27,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     #[cfg(unix)]
     aeolus_source::report_lost_pages(2);
-    let cli = commands::Cli::parse_from(model::spell_out(std::env::args_os()));
-    match commands::run(cli) {
+    match run() {
         Ok(code) => code,
         Err(error) => {
             if interrupt::was_cancelled(&error) {
@@ -37,6 +38,28 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Reads the command line and does what it says. A wrong `AEOLUS_CPU` ends any command before its
+/// work.
+fn run() -> anyhow::Result<ExitCode> {
+    let args = llama_cpp::spell_out(std::env::args_os())?;
+    let cli =
+        commands::Cli::try_parse_from(args).unwrap_or_else(|error| without_wrong_tip(error).exit());
+    aeolus_quant::Cpu::select()?;
+    commands::run(cli)
+}
+
+/// clap's error without its advice to put `--` before an unknown flag: no command would then read a
+/// flag, but a file of that name.
+fn without_wrong_tip(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
+        tips.retain(|tip| !tip.to_string().contains("as a value, use"));
+        if !tips.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        }
+    }
+    error
 }
 
 /// The error and what it came from, in one paragraph; causes that a message quotes already are
@@ -77,6 +100,19 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         super::command().debug_assert();
+    }
+
+    #[test]
+    fn unknown_flags_are_not_suggested_as_files() {
+        use clap::Parser;
+        let message = |args: &[&str]| {
+            let error = super::commands::Cli::try_parse_from(args).unwrap_err();
+            super::without_wrong_tip(error).to_string()
+        };
+        let unknown = message(&["aeolus", "inspect", "a.gguf", "--bogus"]);
+        assert!(unknown.contains("--bogus") && !unknown.contains("as a value"));
+        let typo = message(&["aeolus", "quantize", "a", "--typ", "Q4_0"]);
+        assert!(typo.contains("'--type'"), "{typo}");
     }
 
     #[test]

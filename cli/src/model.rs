@@ -1,7 +1,7 @@
 //! Flags and set-up that the commands which run a model share.
 
 use crate::hub;
-use crate::output::say;
+use crate::output::{self, say};
 use aeolus_infer::{
     CacheType, GenerateOptions, Model, Numeric, Runtime, Sampler, SamplerOptions, Session,
     SessionOptions, Timings, Tokenizer,
@@ -24,7 +24,15 @@ pub struct ModelArgs {
     model: Option<PathBuf>,
 
     /// Context: most tokens of prompt and answer together (0: the model's, up to 4096)
-    #[arg(short, long, alias = "ctx_size", value_name = "N", default_value_t = 0)]
+    #[arg(
+        short,
+        long,
+        alias = "ctx_size",
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        value_parser = parse_count
+    )]
     ctx_size: usize,
 
     /// Threads (default: all cores)
@@ -37,7 +45,9 @@ pub struct ModelArgs {
         long,
         alias = "batch_size",
         value_name = "N",
-        default_value_t = 512
+        default_value_t = 512,
+        allow_negative_numbers = true,
+        value_parser = parse_count
     )]
     batch_size: usize,
 
@@ -52,16 +62,6 @@ pub struct ModelArgs {
     /// Attend to this many last positions only (default: as the file says)
     #[arg(long, value_name = "N")]
     sliding_window: Option<usize>,
-
-    /// Accepted for llama.cpp's command lines; there is no GPU here
-    #[arg(
-        long,
-        aliases = ["n_gpu_layers", "gpu-layers"],
-        value_name = "N",
-        hide_short_help = true,
-        allow_negative_numbers = true
-    )]
-    n_gpu_layers: Option<i64>,
 }
 
 /// Values of `--mode`.
@@ -92,8 +92,13 @@ pub struct SamplingArgs {
     )]
     n: i64,
 
-    /// Temperature; 0 always takes the best token
-    #[arg(long, value_name = "T", default_value_t = 0.8)]
+    /// Temperature; 0 or less always takes the best token
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 0.8,
+        allow_negative_numbers = true
+    )]
     temp: f32,
 
     /// Choose among this many best tokens; 0 for all
@@ -107,11 +112,23 @@ pub struct SamplingArgs {
     top_k: i64,
 
     /// Choose among the best tokens that together have this probability
-    #[arg(long, alias = "top_p", value_name = "P", default_value_t = 0.95)]
+    #[arg(
+        long,
+        alias = "top_p",
+        value_name = "P",
+        default_value_t = 0.95,
+        allow_negative_numbers = true
+    )]
     top_p: f32,
 
     /// Leave out tokens less than this fraction as probable as the best
-    #[arg(long, alias = "min_p", value_name = "P", default_value_t = 0.05)]
+    #[arg(
+        long,
+        alias = "min_p",
+        value_name = "P",
+        default_value_t = 0.05,
+        allow_negative_numbers = true
+    )]
     min_p: f32,
 
     /// Make recent tokens less likely; 1 for no penalty
@@ -119,7 +136,8 @@ pub struct SamplingArgs {
         long,
         alias = "repeat_penalty",
         value_name = "X",
-        default_value_t = 1.0
+        default_value_t = 1.0,
+        allow_negative_numbers = true
     )]
     repeat_penalty: f32,
 
@@ -134,8 +152,8 @@ pub struct SamplingArgs {
     repeat_last_n: i64,
 
     /// Start of the random numbers (default, or -1: another one each time)
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
-    seed: Option<i64>,
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed)]
+    seed: Option<Seed>,
 
     /// End the answer at this text; may be given more than once
     #[arg(
@@ -147,9 +165,27 @@ pub struct SamplingArgs {
     )]
     stop: Vec<String>,
 
-    /// Go on after the model's end of text
+    /// Go on after every token that ends a text or a turn
     #[arg(long, alias = "ignore_eos")]
     ignore_eos: bool,
+}
+
+/// Values of `--seed`; none is drawn.
+#[derive(Clone, Copy, Debug)]
+struct Seed(Option<u64>);
+
+/// A number of tokens.
+pub fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number, 0 or more".into())
+}
+
+fn parse_seed(text: &str) -> Result<Seed, String> {
+    match text.parse() {
+        _ if text == "-1" => Ok(Seed(None)),
+        Ok(seed) => Ok(Seed(Some(seed))),
+        Err(_) => Err(format!("expected a number from 0 to {}, or -1", u64::MAX)),
+    }
 }
 
 /// A model that can be run.
@@ -176,17 +212,13 @@ impl ModelArgs {
         let path = hub::file(self.path()?, false)?;
         refuse_folder(&path)?;
         let started = Instant::now();
-        if self.n_gpu_layers.is_some_and(|n| n != 0) {
-            say(format_args!(
-                "note: -ngl is ignored, there is no GPU support; everything runs on the CPU"
-            ));
-        }
         let named = || format!("{}", path.display());
         let mut model = Model::open(&path).with_context(named)?;
         if self.sliding_window.is_some() {
             model.set_sliding_window(self.sliding_window)?;
         }
         let tokenizer = Tokenizer::from_metadata(model.metadata()).with_context(named)?;
+        warn_of_keys(&path, &tokenizer);
         let numeric = match self.mode {
             ModeArg::Exact => Numeric::Exact,
             ModeArg::Fast => Numeric::Fast,
@@ -212,16 +244,57 @@ impl ModelArgs {
 impl Loaded {
     /// An empty sequence.
     pub fn session(&self) -> Result<Session<'_>> {
-        let trained = self.model.hyper().context;
-        if self.options.context > trained {
-            say(format_args!(
-                "note: a context of {} tokens, and the model was made for {trained}: expect \
-                 nonsense beyond",
-                self.options.context
-            ));
-        }
+        note_long_context(self.options.context, self.model.hyper().context);
         Session::new(&self.runtime, &self.model, &self.tokenizer, self.options)
             .with_context(|| format!("{}", self.path.display()))
+    }
+}
+
+impl Loaded {
+    /// Names the file, and for a full context the way out.
+    pub fn explain(&self, error: aeolus_infer::Error) -> anyhow::Error {
+        let path = self.path.display();
+        match error {
+            aeolus_infer::Error::ContextFull {
+                wanted, context, ..
+            } => anyhow::anyhow!(
+                "{path}: context is full: the prompt has {wanted} tokens and the context holds \
+                 {context}; use a shorter prompt, or a larger context with -c (the model was made for {})",
+                self.model.hyper().context
+            ),
+            error => anyhow::Error::new(error).context(format!("{path}")),
+        }
+    }
+}
+
+/// Says that a sequence is longer than those that the model was trained on; once.
+pub fn note_long_context(context: usize, trained: usize) {
+    if context > trained {
+        output::say_once(format!(
+            "note: a context of {context} tokens, and the model was made for {trained}: expect \
+             nonsense beyond"
+        ));
+    }
+}
+
+/// Says what is wrong with the tokenizer's keys in a file; once.
+pub fn warn_of_keys(path: &Path, tokenizer: &Tokenizer) {
+    for note in tokenizer.notes() {
+        output::say_once(format!("warning: {}: {note}", path.display()));
+    }
+}
+
+/// Says that a text gets no second start token.
+pub fn note_beginning(text: &str, tokenizer: &Tokenizer) {
+    let vocabulary = tokenizer.vocabulary();
+    if tokenizer.begins_by_itself(text)
+        && let Some(piece) = vocabulary
+            .bos
+            .and_then(|id| vocabulary.pieces.get(id as usize))
+    {
+        say(format_args!(
+            "note: the text begins with {piece} already, and gets no second one"
+        ));
     }
 }
 
@@ -235,7 +308,7 @@ impl SamplingArgs {
             min_p: self.min_p,
             repeat_penalty: self.repeat_penalty,
             repeat_last_n: usize::try_from(self.repeat_last_n).unwrap_or(usize::MAX),
-            seed: self.seed.and_then(|seed| u64::try_from(seed).ok()),
+            seed: self.seed.and_then(|Seed(seed)| seed),
         })?)
     }
 
@@ -300,25 +373,6 @@ pub fn timings_json(load: Duration, timings: &Timings) -> serde_json::Value {
     })
 }
 
-/// llama.cpp's options with one dash and several letters, as clap takes them.
-pub fn spell_out(args: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
-    let mut runs_model = false;
-    args.enumerate()
-        .map(|(i, arg)| {
-            if i == 1 {
-                runs_model = arg == "run" || arg == "chat";
-            }
-            match arg.to_str() {
-                Some("-ngl") if runs_model => "--n-gpu-layers".into(),
-                Some("-ins") if runs_model => "--instruct".into(),
-                Some("-cnv") if runs_model => "--instruct".into(),
-                Some("-sys") if runs_model => "--system".into(),
-                _ => arg,
-            }
-        })
-        .collect()
-}
-
 /// Text from a model, safe to show: on a terminal, control characters other than line ends and
 /// tabs are left out, since they could move the cursor or worse.
 pub fn printable(text: &str, terminal: bool) -> String {
@@ -334,13 +388,6 @@ pub fn printable(text: &str, terminal: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn old_spellings_are_understood_where_a_model_runs() {
-        let spell = |args: &[&str]| spell_out(args.iter().map(|a| (*a).into()));
-        assert_eq!(spell(&["aeolus", "run", "-ngl", "32"])[2], "--n-gpu-layers");
-        assert_eq!(spell(&["aeolus", "inspect", "-ngl"])[2], "-ngl");
-    }
 
     #[test]
     fn a_model_cannot_drive_the_terminal() {

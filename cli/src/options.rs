@@ -17,13 +17,19 @@ pub struct SourceArgs {
     /// Write no tokenizer into the file (it can then be loaded, but not given text)
     #[arg(long)]
     pub no_tokenizer: bool,
+
+    /// How a byte-level BPE tokenizer cuts a text, by GGUF's name, such as llama-bpe or qwen2 (default:
+    /// as tokenizer.json describes it)
+    #[arg(long, value_name = "NAME", conflicts_with = "no_tokenizer")]
+    pub pre: Option<String>,
 }
 
 /// How weights reach their type.
 #[derive(Args, Debug)]
 pub struct EncodeArgs {
-    /// What the weights of quantized tensors are rounded to first: `f16`, as the published
-    /// files were made (default for bf16 sources), or `source`, nothing (default for others)
+    /// What the weights of quantized tensors are rounded to first: `f16`, as the published files
+    /// were made (default for bf16 sources with recipe 2023-11), or `source`, nothing (default for
+    /// all others)
     #[arg(long, value_enum)]
     pub via: Option<ViaArg>,
 
@@ -53,10 +59,10 @@ impl From<ViaArg> for Via {
 /// Which tensor gets which type.
 #[derive(Args, Debug, PartialEq)]
 pub struct RecipeArgs {
-    /// The mix of types behind a file type: `2023-11`, of the published notus table, or
-    /// `current`, today's llama.cpp
-    #[arg(long, value_name = "VINTAGE", default_value = "2023-11", value_parser = parse_vintage)]
-    pub recipe: Vintage,
+    /// Whose files to make: `2023-11`, llama.cpp of the published notus table (default for models
+    /// that it could convert), or `current`, today's (default for all others)
+    #[arg(long, value_name = "VINTAGE", value_parser = parse_vintage)]
+    pub recipe: Option<Vintage>,
 
     /// Type of the tensors whose name matches a regular expression, for example
     /// `'ffn_down=Q6_K'`; may be given more than once, the first match decides. Here Q3_K,
@@ -85,7 +91,7 @@ impl Default for RecipeArgs {
     /// What is taken if no flag is given.
     fn default() -> Self {
         Self {
-            recipe: Vintage::V2023_11,
+            recipe: None,
             tensor_type: Vec::new(),
             output_type: None,
             embedding_type: None,

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 /// Writes `text` to stdout. A reader that went away has what it wanted: that is no error, and
 /// the command goes on to its own exit code.
@@ -17,6 +19,16 @@ pub fn print(text: &str) -> Result<()> {
 /// Writes a line to stderr, where talk goes; nobody may be listening.
 pub fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Says a line that several parts of a command may find out, only once.
+pub fn say_once(line: String) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !said.contains(&line) {
+        say(&line);
+        said.insert(line);
+    }
 }
 
 /// Writes one JSON document and a line end.
@@ -80,6 +92,12 @@ pub fn human_bytes(bytes: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.2} GB", bytes as f64 / 1e9),
     }
+}
+
+/// A number of things: `1 file`, `2 files`.
+pub fn count(n: usize, thing: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{plural}")
 }
 
 /// An integer with thousands separators.

@@ -143,6 +143,7 @@ impl ModelArgs {
         let source = SourceArgs {
             source: config.path.clone(),
             no_tokenizer: false,
+            pre: None,
         };
         let options = OpenOptions {
             folder_name: config.folder_name,
@@ -251,7 +252,7 @@ fn open_local(paths: &[PathBuf]) -> Result<folder::Opened> {
 /// How a prompt is written, if there is a chat template that can be used. BOS is left out: the
 /// programs that read prompts add it themselves.
 fn prompt(metadata: &Metadata<'_>) -> Option<Prompt> {
-    let source = metadata.str("tokenizer.chat_template").ok()??;
+    let source = aeolus_infer::chat::file_template(metadata, None).ok()??;
     let eos = metadata
         .u32("tokenizer.ggml.eos_token_id")
         .ok()
@@ -277,7 +278,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     for id in args.base_model.iter().chain(&args.repo) {
         if !aeolus_report::is_repo_id(id) {
-            bail!("{id:?} is no name of a Hub repository: expected OWNER/NAME");
+            bail!("{id:?} is not the name of a Hub repository: expected OWNER/NAME");
         }
     }
     let quality = args
@@ -322,6 +323,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     card.repo = args.repo.clone().or(repo);
     card.quantized_by = args.quantized_by.clone();
     card.template = template;
+    for note in card.notes() {
+        say(format_args!("note: {note}"));
+    }
     output::print(&card.render()?)?;
     Ok(ExitCode::SUCCESS)
 }

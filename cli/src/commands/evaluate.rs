@@ -2,12 +2,13 @@
 //! that may be checkpoints, and how figures are shown.
 
 use crate::hub;
+use crate::model::{note_long_context, parse_count, warn_of_keys};
 use crate::output::{self, Align, say};
 use crate::progress;
 use aeolus_checkpoint::OpenOptions;
 use aeolus_eval::{
     Base, Comparison, Cut, Divergence, Error, Estimate, Format, LogProbs, Model, Numeric, Options,
-    Reference, Windows,
+    Reference, Scorer, Windows,
 };
 use aeolus_gguf::{Metadata, ShardName};
 use aeolus_infer::Tokenizer;
@@ -22,17 +23,31 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Debug)]
 pub struct CutArgs {
     /// Tokens of a window (default: 512)
-    #[arg(short, long, value_name = "N", requires = "text")]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        requires = "text",
+        allow_negative_numbers = true,
+        value_parser = parse_count
+    )]
     ctx_size: Option<usize>,
 
     /// How many windows from the start of the text, or `all` (default: what a model reads in a few
     /// minutes, 64 for small ones, 4 for 7B)
-    #[arg(long, value_name = "N", value_parser = parse_chunks)]
+    #[arg(long, value_name = "N", value_parser = parse_chunks, allow_negative_numbers = true)]
     pub chunks: Option<Chunks>,
 
     /// A window every N tokens, of which the last N are scored (default: windows side by side,
     /// second half scored)
-    #[arg(long, value_name = "N", alias = "ppl-stride", requires = "text")]
+    #[arg(
+        long,
+        value_name = "N",
+        alias = "ppl-stride",
+        requires = "text",
+        allow_negative_numbers = true,
+        value_parser = parse_count
+    )]
     stride: Option<usize>,
 
     /// Keep results of finished windows in this file, and go on from it after an interruption
@@ -99,7 +114,8 @@ impl From<ModeArg> for Numeric {
 
 fn parse_chunks(text: &str) -> Result<Chunks, String> {
     match text.parse() {
-        _ if text == "all" => Ok(Chunks::All),
+        // llama-perplexity's spelling.
+        _ if text == "all" || text == "-1" => Ok(Chunks::All),
         Ok(count) if count > 0 => Ok(Chunks::Count(count)),
         _ => Err("expected a number of at least 1, or `all`".into()),
     }
@@ -159,8 +175,14 @@ impl CutArgs {
     /// Refuses, before any work, a text that the tokenizer of these keys cannot cut.
     pub fn check(&self, text: &str, metadata: &Metadata<'_>) -> Result<()> {
         let tokenizer = Tokenizer::from_metadata(metadata)?;
+        let n_ctx = self.ctx_size.unwrap_or(DEFAULT_CTX);
+        if let Some(arch) = metadata.str("general.architecture")?
+            && let Some(trained) = metadata.u32(&format!("{arch}.context_length"))?
+        {
+            note_long_context(n_ctx, trained as usize);
+        }
         let cut = Cut {
-            n_ctx: self.ctx_size.unwrap_or(DEFAULT_CTX),
+            n_ctx,
             stride: self.stride,
             bos: aeolus_eval::text::bos(&tokenizer),
             limit: None,
@@ -235,6 +257,7 @@ impl Runnable {
             return Ok(Self::File(path.into()));
         }
         let source = aeolus_checkpoint::open(path, &OpenOptions::default())?;
+        super::forge::say_notes(&source.notes);
         let bar = progress::Bar::new(engine.quiet);
         let threads = engine.threads.map_or(0, usize::from);
         let made = Reference::write(&source, folder, threads, &bar, cancel);
@@ -245,14 +268,22 @@ impl Runnable {
     /// Loads it.
     pub fn load<'r>(&self, runtime: &'r aeolus_infer::Runtime) -> Result<Model<'r>, Error> {
         match self {
-            Self::File(path) => Model::open(path, runtime),
+            Self::File(path) => open_model(path, runtime),
             Self::Made(made, name) => {
                 let model = Model::open(made.path(), runtime)?.named(name.clone());
                 made.unlink();
+                warn_of_keys(Path::new(name), model.tokenizer());
                 Ok(model)
             }
         }
     }
+}
+
+/// Opens a GGUF file to run it, and says what is wrong with its keys.
+fn open_model<'r>(path: &Path, runtime: &'r aeolus_infer::Runtime) -> Result<Model<'r>, Error> {
+    let model = Model::open(path, runtime)?;
+    warn_of_keys(path, model.tokenizer());
+    Ok(model)
 }
 
 /// GGUF files: those named, and those in folders that are named, once each; of split files the
@@ -315,7 +346,7 @@ pub fn compare(request: &Request<'_>) -> Result<Comparison> {
     let models: Vec<Model<'_>> = request
         .files
         .iter()
-        .map(|path| Model::open(path, &runtime))
+        .map(|path| open_model(path, &runtime))
         .collect::<Result<_, _>>()?;
     let runnable;
     let base = match log_probs(request.base, models.first())? {
@@ -341,6 +372,13 @@ pub fn compare(request: &Request<'_>) -> Result<Comparison> {
     let weights = models.first().map_or(0, Model::weights);
     let mut options = request.cut.options(weights);
     options.keep_base = request.keep_base.clone();
+    let n_ctx = match &base {
+        Base::Model(_) => options.n_ctx,
+        Base::File(file) => file.windows().n_ctx(),
+    };
+    for model in &models {
+        note_long_context(n_ctx, model.context());
+    }
     let bar = progress::WindowBar::new(quiet);
     let cancel = request.cancel;
     let result = aeolus_eval::compare(base, &models, request.text, &options, &bar, cancel);
@@ -555,8 +593,9 @@ mod tests {
     #[test]
     fn counts_of_windows() {
         assert!(matches!(parse_chunks("all"), Ok(Chunks::All)));
+        assert!(matches!(parse_chunks("-1"), Ok(Chunks::All)));
         assert!(matches!(parse_chunks("7"), Ok(Chunks::Count(7))));
-        for bad in ["0", "-1", "some", ""] {
+        for bad in ["0", "-2", "some", ""] {
             assert!(parse_chunks(bad).is_err());
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::hub::{self, ClientArgs};
 use crate::output::{self, say};
-use aeolus_hub::{RepoRef, Selection, Target};
-use anyhow::{Result, bail};
+use aeolus_hub::{Selection, Target};
+use anyhow::Result;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,12 +20,14 @@ Examples:
   aeolus fetch argilla/notus-7b-v1
   aeolus fetch TheBloke/notus-7B-v1-GGUF --include '*Q4_K*gguf' --dir models
   aeolus fetch hf:owner/name@v1.0/config.json
+  aeolus fetch hf:owner/name-GGUF:Q4_K_M
+  aeolus fetch https://huggingface.co/owner/name/tree/main
   HF_TOKEN=$(cat secret) aeolus fetch owner/gated
 
 Environment: HF_TOKEN, HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE,
-HF_HUB_DOWNLOAD_TIMEOUT, with the Python client's meanings.")]
+HF_HUB_DOWNLOAD_TIMEOUT, HF_HUB_DISABLE_SYMLINKS, with the Python client's meanings.")]
 pub struct Args {
-    /// owner/name, with @REVISION and /PATH if need be, with or without hf:
+    /// owner/name, with @REVISION and /PATH or :TYPE if need be, or an address of the Hub
     #[arg(value_name = "REPOSITORY")]
     repo: String,
 
@@ -58,7 +60,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let repo = reference(&args.repo, args.revision.as_deref())?;
+    let hub = args.client.hub()?;
+    let repo = hub::reference(&hub, &args.repo, args.revision.as_deref())?;
     let selection = match (args.include.is_empty(), args.exclude.is_empty()) {
         (true, true) => Selection::conversion(),
         _ => hub::patterns(&args.include, &args.exclude)?,
@@ -72,12 +75,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let quiet = args.client.quiet || args.json;
     let started = Instant::now();
-    let fetched = hub::fetch(&args.client.hub()?, &repo, &selection, &target, quiet)?;
+    let fetched = hub::fetch(&hub, &repo, &selection, &target, quiet)?;
     if args.json {
         output::print_json(&json!({
             "schema": "aeolus.fetch/1",
             "repo": repo.id(),
-            "revision": repo.revision(),
+            "revision": fetched.repo.revision(),
             "commit": fetched.commit,
             "path": fetched.place.display().to_string(),
             "seconds": started.elapsed().as_secs_f64(),
@@ -99,16 +102,4 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     output::print(&format!("{}\n", fetched.place.display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The repository, at the revision that a flag names if it names none itself.
-pub fn reference(text: &str, revision: Option<&str>) -> Result<RepoRef> {
-    let repo = RepoRef::parse(text)?;
-    match revision {
-        None => Ok(repo),
-        Some(_) if text.contains('@') => {
-            bail!("{text}: names a revision itself; leave out --revision")
-        }
-        Some(revision) => Ok(repo.at(revision)?),
-    }
 }

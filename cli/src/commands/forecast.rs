@@ -17,8 +17,8 @@ const RAM_OVERHEAD_BYTES: u64 = 2_500_000_000;
 
 /// Tell the exact size of every file before any weight is read
 ///
-/// Needs config.json and the tokenizer only. GB are 10^9 bytes; max RAM is size + 2.5 GB, as
-/// model cards print it.
+/// Needs config.json and the tokenizer only; where weights are there, their headers are read too.
+/// GB are 10^9 bytes; max RAM is size + 2.5 GB, as model cards print it.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -55,6 +55,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         ..forge::open_options(&args.source, args.name.clone())
     };
     let facts = Forecastable::from_config(&source.path, &options)?;
+    super::forge::say_notes(&facts.notes);
     let recipe = forge::recipe_options(&args.recipe)?;
     let format = Format {
         version: args.format.gguf_version,

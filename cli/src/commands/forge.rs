@@ -7,14 +7,17 @@ use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
 use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions, TokenizerMode};
 use aeolus_eval::{Comparison, Divergence};
-use aeolus_gguf::Endian;
+use aeolus_gguf::{Endian, Metadata};
+use aeolus_infer::{Model, Tokenizer};
 use aeolus_pipeline::{Cancel, Format, Options, Output, Written};
 use aeolus_recipe::{Fallback, FileType, PlannedTensor};
 use aeolus_source::SUMS;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// What a command asks for.
@@ -52,11 +55,13 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
         ..open_options(request.source, target.name.clone())
     };
     let checkpoint = aeolus_checkpoint::open(&source.path, &options)?;
+    say_notes(&checkpoint.notes);
     if let (Some(quality), Some(text)) = (request.quality, &text) {
         quality.cut.check(text, &checkpoint.metadata)?;
     }
     let outputs = plan(&Forecastable::from(&checkpoint), request)?;
     report_fallbacks(&outputs);
+    check_runs(&outputs, &checkpoint.metadata, request)?;
     let outputs = place(&checkpoint.name, outputs, target)?;
 
     let cancel = interrupt::cancel_on_ctrl_c()?;
@@ -101,6 +106,35 @@ fn text(request: &Request<'_>, quality: Quality<'_>) -> Result<String> {
     Ok(aeolus_eval::text::read(quality.text)?)
 }
 
+/// Says before any work that the files cannot be run; an error where they are to be measured.
+fn check_runs(outputs: &[Output], metadata: &Metadata<'_>, request: &Request<'_>) -> Result<()> {
+    // Whoever asks for files without a tokenizer, or big-endian ones, knows it.
+    let is_asked_for =
+        request.source.no_tokenizer || Endian::from(request.target.format.endian) == Endian::Big;
+    let Some(output) = outputs.first().filter(|_| !is_asked_for) else {
+        return Ok(());
+    };
+    let tensors = output.layout().tensors().iter();
+    let runs = Model::check_plan(
+        metadata,
+        tensors.map(|info| (&*info.name, info.shape, info.ty)),
+    );
+    let runs = runs.and_then(|()| Tokenizer::from_metadata(metadata).map(drop));
+    match (runs, request.quality) {
+        (Ok(()), _) => Ok(()),
+        (Err(error), Some(_)) => Err(error).context(
+            "these files cannot be run here, and -f measures by running them; without it they are \
+             written",
+        ),
+        (Err(error), None) => {
+            say(format_args!(
+                "note: these files cannot be run or measured by this program: {error}"
+            ));
+            Ok(())
+        }
+    }
+}
+
 /// Runs the written files and their source on the text.
 fn measure(
     request: &Request<'_>,
@@ -138,6 +172,18 @@ fn measure(
     Ok(comparison)
 }
 
+/// Shows what a checkpoint's reader should know, before any work; once each, though a command may
+/// open its source again to measure it.
+pub fn say_notes(notes: &[String]) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    for note in notes {
+        if said.insert(note.clone()) {
+            say(format_args!("warning: {note}"));
+        }
+    }
+}
+
 /// How commands open their source.
 pub fn open_options(source: &SourceArgs, name: Option<String>) -> OpenOptions {
     OpenOptions {
@@ -147,6 +193,7 @@ pub fn open_options(source: &SourceArgs, name: Option<String>) -> OpenOptions {
             TokenizerMode::Required
         },
         name,
+        pre: source.pre.clone(),
         ..OpenOptions::default()
     }
 }

@@ -83,7 +83,7 @@ fn digests(file: &GgufFile, args: &Args) -> Result<ExitCode> {
                 .zip(&tensors)
                 .map(|(t, sha256)| json!({
                     "name": t.name,
-                    "type": t.ty.name(),
+                    "type": t.ty.to_string(),
                     "shape": t.shape.dims(),
                     "bytes": t.bytes(),
                     "sha256": sha256,
@@ -158,9 +158,9 @@ fn report(a: &GgufFile, b: &GgufFile, differences: &[Difference]) -> String {
     if differences.is_empty() {
         let _ = writeln!(
             text,
-            "the same keys and tensors: {} keys and {} tensors agree in types, shapes and bytes",
-            a.metadata().len(),
-            a.tensors().len()
+            "the same keys and tensors: {} and {} agree in types, shapes and bytes",
+            output::count(a.metadata().len(), "key"),
+            output::count(a.tensors().len(), "tensor")
         );
     } else {
         let count = |kind| differences.iter().filter(|d| d.kind() == kind).count();

@@ -4,7 +4,7 @@ mod json;
 mod view;
 
 use crate::output::{self, Align};
-use aeolus_gguf::{TensorType, Value};
+use aeolus_gguf::{TensorInfo, TensorType, Value};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -81,6 +81,8 @@ struct Share {
     tensors: u64,
     weights: u64,
     bytes: u64,
+    /// Tensors of a size that only the offsets tell.
+    measured: u64,
 }
 
 struct Shares {
@@ -95,6 +97,7 @@ impl Shares {
             share.tensors += 1;
             share.weights += tensor.shape.elems();
             share.bytes += tensor.bytes();
+            share.measured += u64::from(tensor.measured.is_some());
         }
         Self { by_type }
     }
@@ -105,6 +108,10 @@ impl Shares {
 
     fn bytes(&self) -> u64 {
         self.by_type.values().map(|share| share.bytes).sum()
+    }
+
+    fn measured(&self) -> u64 {
+        self.by_type.values().map(|share| share.measured).sum()
     }
 
     fn bits_per_weight(&self) -> f64 {
@@ -134,9 +141,19 @@ fn write_overview(out: &mut impl Write, file: &View, args: &Args) -> io::Result<
     )?;
     writeln!(
         out,
-        "{} tensors, {} weights, {:.3} bits per weight\n",
-        file.tensors().len(),
+        "{}, {} {}, {}{:.3} bits per weight\n",
+        output::count(file.tensors().len(), "tensor"),
         output::grouped(shares.weights()),
+        if shares.weights() == 1 {
+            "weight"
+        } else {
+            "weights"
+        },
+        if shares.measured() > 0 {
+            "at most "
+        } else {
+            ""
+        },
         shares.bits_per_weight(),
     )?;
     let keys = output::table(
@@ -167,13 +184,50 @@ fn write_overview(out: &mut impl Write, file: &View, args: &Args) -> io::Result<
                 ty.to_string(),
                 share.tensors.to_string(),
                 output::grouped(share.weights),
-                format!("{:.3}", ty.bits_per_weight()),
+                match share.measured {
+                    0 => format!("{:.3}", ty.bits_per_weight()),
+                    _ => "unknown".into(),
+                },
                 output::human_bytes(share.bytes),
                 format!("{:.1}%", share.bytes as f64 * 100.0 / bytes.max(1) as f64),
             ]
         }),
     );
-    write!(out, "{keys}\n{types}")
+    write!(out, "{keys}\n{types}")?;
+    write_notes(out, file, &shares)
+}
+
+/// What the figures leave out.
+fn write_notes(out: &mut impl Write, file: &View, shares: &Shares) -> io::Result<()> {
+    let count = |test: fn(&TensorInfo) -> bool| file.tensors().iter().filter(|t| test(t)).count();
+    let foreign = count(|t| t.ty.is_foreign());
+    if foreign > 0 {
+        writeln!(
+            out,
+            "\n{foreign} of the tensors {} shown, and cannot be run or converted here",
+            match foreign {
+                1 => "has a type that ggml does not have: it is",
+                _ => "have types that ggml does not have: they are",
+            }
+        )?;
+    }
+    if shares.measured() > 0 {
+        writeln!(
+            out,
+            "\nthe size of {} of them is the distance to the next tensor or the end of the file: \
+             the layout of their type is not known, or does not fit",
+            shares.measured()
+        )?;
+    }
+    let empty = count(|t| t.shape.is_empty());
+    if empty > 0 {
+        writeln!(
+            out,
+            "\n{empty} of the tensors {} empty: a dimension is 0",
+            if empty == 1 { "is" } else { "are" }
+        )?;
+    }
+    Ok(())
 }
 
 fn tensor_table(file: &View) -> String {
@@ -190,7 +244,10 @@ fn tensor_table(file: &View) -> String {
                 cut(t.name.escape_debug(), NAME_CHARS),
                 t.ty.to_string(),
                 t.shape.to_string(),
-                t.bytes().to_string(),
+                match t.measured {
+                    Some(bytes) => format!("at most {bytes}"),
+                    None => t.bytes().to_string(),
+                },
                 t.offset.to_string(),
             ]
         }),

@@ -1,7 +1,7 @@
 //! `aeolus logits`: a model's raw scores, to compare with other frameworks.
 
 use crate::hub;
-use crate::model::refuse_folder;
+use crate::model::{note_long_context, refuse_folder};
 use crate::output;
 use aeolus_infer::{CacheType, Model, Numeric, Runtime};
 use anyhow::{Context, Result, bail};
@@ -65,8 +65,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Numeric::Exact
     };
     let runtime = Runtime::new(args.threads.map_or(0, usize::from), numeric)?;
+    note_long_context(args.ids.len(), model.hyper().context);
     let mut cache = model.cache(args.ids.len(), CacheType::F32)?;
     let logits = runtime.forward(&model, &args.ids, &mut cache, 0..args.ids.len())?;
+
+    // The same scores are an error of `aeolus run`.
+    let is_broken = |row: &[f32]| row.iter().any(|x| x.is_nan() || *x == f32::INFINITY);
+    if let Some(position) = logits.rows().position(is_broken) {
+        bail!(
+            "{}: a score after token {position} is NaN or infinite: the weights of the model are \
+             broken; nothing was written",
+            args.file.display()
+        );
+    }
 
     let ids: Vec<u8> = args
         .ids

@@ -2,9 +2,10 @@
 
 use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Runnable, plus_minus};
 use crate::hub::{self, Needs};
+use crate::model::note_long_context;
 use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
-use aeolus_eval::{Cut, Job, Perplexity, State, Windows};
+use aeolus_eval::{Cut, Job, Perplexity, Scorer, State, Windows};
 use anyhow::Result;
 use serde_json::json;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use std::time::Instant;
 ///
 /// Perplexity as llama-perplexity defines it: windows side by side, the first token of each
 /// replaced by the model's start token, the second half scored. Bits per byte compares models
-/// of different vocabularies. MODEL is a GGUF file or a checkpoint folder.
+/// of different vocabularies. MODEL (or -m MODEL) is a GGUF file or a checkpoint folder.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -51,6 +52,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let runnable = Runnable::open(&place.path, &std::env::temp_dir(), &args.engine, cancel)?;
     let model = runnable.load(&runtime)?;
     let options = args.cut.options(model.weights());
+    note_long_context(options.n_ctx, model.context());
     let windows = Windows::new(
         model.tokens(&text),
         &Cut {

@@ -1,6 +1,5 @@
 //! `aeolus publish`: a folder, as one commit of a repository on the Hub.
 
-use super::fetch::reference;
 use crate::hub::{self, Bars, ClientArgs};
 use crate::interrupt;
 use crate::output::{self, say};
@@ -30,7 +29,7 @@ pub struct Args {
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
 
-    /// owner/name, with or without hf:
+    /// owner/name, with @BRANCH if need be, or its address on the Hub
     #[arg(value_name = "REPOSITORY")]
     repo: String,
 
@@ -68,7 +67,8 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let quiet = args.client.quiet || args.json;
-    let repo = reference(&args.repo, args.revision.as_deref())?;
+    let hub = args.client.hub()?;
+    let repo = hub::reference(&hub, &args.repo, args.revision.as_deref())?;
     let mut request = PublishRequest::new(args.folder.clone(), repo)?;
     request.files = hub::patterns(&args.include, &args.exclude)?;
     request.private = args.private;
@@ -76,7 +76,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         request.summary.clone_from(message);
     }
 
-    let hub = args.client.hub()?;
     let started = Instant::now();
     let bars = Bars::new(quiet);
     let last = bars.farewell("aeolus: interrupted; nothing was committed");

@@ -4,7 +4,7 @@ use super::chat;
 use crate::interrupt;
 use crate::model::{self, ModelArgs, SamplingArgs};
 use crate::output::{self, say};
-use aeolus_infer::{EncodeOptions, StopReason};
+use aeolus_infer::{EncodeOptions, GenerateOptions, StopReason};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::io::{IsTerminal, Read, Write};
@@ -16,35 +16,20 @@ use std::process::ExitCode;
 ///
 /// The prompt comes from -p, from a file (-f) or from stdin, without one line end at the very end
 /// of those two; control tokens written out in it, such as </s>, are read as such. The answer
-/// streams to stdout, a timing summary goes to stderr. llama.cpp's spellings work, too: -ngl,
-/// -ins, --repeat_penalty, -n -1.
+/// streams to stdout, a timing summary goes to stderr. llama.cpp's command lines work, too: flags that
+/// cannot change the answer (-ngl, -fa, --mlock) are left out with a note, others are refused by name.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   aeolus run out/notus-mini.Q4_K_M.gguf -p 'The old man' -n 64 --temp 0
   aeolus run model.gguf -f prompt.txt -n 128 --top-k 50 --seed 1 --json
-  aeolus run -m model.gguf --color -c 2048 --temp 0.7 --repeat_penalty 1.1 -n -1 -p 'Once'")]
+  aeolus run -m model.gguf -ngl 99 -fa on -c 2048 --temp 0.7 --repeat_penalty 1.1 -n -1 -p 'Once'")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// The prompt
-    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
-    prompt: Option<String>,
-
-    /// Read the prompt from a file; - for stdin
-    #[arg(
-        short = 'f',
-        long = "file",
-        value_name = "FILE",
-        conflicts_with = "prompt"
-    )]
-    file_prompt: Option<PathBuf>,
-
-    /// Turn \n, \t, \\, \', \", \r and \xHH in the prompt and in --stop into the characters
-    /// they stand for
-    #[arg(short, long)]
-    escape: bool,
+    #[command(flatten)]
+    prompt: PromptArgs,
 
     /// Read control tokens in the prompt as plain text
     #[arg(long)]
@@ -67,38 +52,65 @@ pub struct Args {
     )]
     interactive: bool,
 
+    /// Chat, and end after the first answer
+    #[arg(long, conflicts_with_all = ["json", "echo", "no_special"])]
+    single_turn: bool,
+
     /// What the model is told before a chat
-    #[arg(long, value_name = "TEXT", requires = "interactive")]
+    #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
-    /// Accepted for llama.cpp's command lines; the answer has no colours
-    #[arg(long, hide_short_help = true)]
-    color: bool,
+    #[command(flatten)]
+    template: chat::TemplateArgs,
 
     /// Print the result as JSON, when it is whole
     #[arg(long)]
     json: bool,
 }
 
+/// The prompt.
+#[derive(clap::Args, Debug)]
+pub struct PromptArgs {
+    /// The prompt; in a chat, the first message
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    prompt: Option<String>,
+
+    /// Read the prompt from a file; - for stdin
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "FILE",
+        conflicts_with = "prompt"
+    )]
+    file_prompt: Option<PathBuf>,
+
+    /// Turn \n, \t, \\, \', \", \r and \xHH in the prompt and in --stop into the characters
+    /// they stand for
+    #[arg(short, long)]
+    escape: bool,
+}
+
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let mut options = args.sampling.generate_options();
-    if args.escape {
-        for stop in &mut options.stop {
-            *stop = unescape(stop)?;
-        }
-    }
-    if args.interactive {
-        let says = args.prompt.is_some() || args.file_prompt.is_some();
+    let options = args.prompt.generate_options(&args.sampling)?;
+    if args.interactive || args.single_turn {
         return chat::converse(&chat::Conversation {
             model: &args.model,
+            template: &args.template,
             sampling: &args.sampling,
             options,
             system: args.system.as_deref(),
-            first: says.then(|| prompt(args)).transpose()?,
+            first: args.prompt.given()?,
             quiet: false,
+            single_turn: args.single_turn,
         });
     }
-    let prompt = prompt(args)?;
+    if args.system.is_some() {
+        bail!("--system is for a chat: give -i, or --single-turn for one answer");
+    }
+    if args.template.is_given() {
+        bail!("--chat-template is for a chat: give -i (--interactive), too, or use `aeolus chat`");
+    }
+    let prompt = args.prompt.read()?;
     let cancel = interrupt::cancel_on_ctrl_c()?;
     let loaded = args.model.load()?;
     let ids = loaded.tokenizer.encode(
@@ -108,6 +120,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             parse_special: !args.no_special,
         },
     );
+    if !args.no_special {
+        model::note_beginning(&prompt, &loaded.tokenizer);
+    }
     let mut sampler = args.sampling.sampler()?;
     let mut session = loaded.session()?;
     ids.iter().for_each(|id| sampler.accept(*id));
@@ -115,10 +130,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     };
-    if session
-        .set_prompt(&ids, |_, _| flow(cancel.is_set()))?
-        .is_break()
-    {
+    let prompted = session.set_prompt(&ids, |_, _| flow(cancel.is_set()));
+    if prompted.map_err(|e| loaded.explain(e))?.is_break() {
         bail!(aeolus_pipeline::Error::Cancelled);
     }
 
@@ -141,7 +154,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let generated = session.generate(&mut sampler, &options, |text| {
         flow(!show(text) || cancel.is_set())
-    })?;
+    });
+    let generated = generated.map_err(|e| loaded.explain(e))?;
     show("\n");
     match failed {
         Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
@@ -188,31 +202,50 @@ fn stop_reason(reason: &StopReason) -> &'static str {
     }
 }
 
-/// The prompt from where the arguments say.
-fn prompt(args: &Args) -> Result<String> {
-    let text = match (&args.prompt, &args.file_prompt) {
-        (Some(text), _) => text.clone(),
-        (None, Some(path)) if path.as_os_str() != "-" => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("{}: cannot read the prompt", path.display()))?;
-            without_line_end(text)
-        }
-        (None, from) => {
-            let mut stdin = std::io::stdin();
-            if from.is_none() && stdin.is_terminal() {
-                bail!("no prompt: give -p TEXT, -f FILE, or a text on stdin");
+impl PromptArgs {
+    /// When an answer ends, with the escapes in `--stop` read if asked for.
+    pub fn generate_options(&self, sampling: &SamplingArgs) -> Result<GenerateOptions> {
+        let mut options = sampling.generate_options();
+        if self.escape {
+            for stop in &mut options.stop {
+                *stop = unescape(stop)?;
             }
-            let mut text = String::new();
-            stdin
-                .read_to_string(&mut text)
-                .context("cannot read the prompt from stdin")?;
-            without_line_end(text)
         }
-    };
-    if args.escape {
-        unescape(&text)
-    } else {
-        Ok(text)
+        Ok(options)
+    }
+
+    /// The prompt, if a flag gives one.
+    pub fn given(&self) -> Result<Option<String>> {
+        let given = self.prompt.is_some() || self.file_prompt.is_some();
+        given.then(|| self.read()).transpose()
+    }
+
+    /// The prompt from where the flags say, or from stdin.
+    fn read(&self) -> Result<String> {
+        let text = match (&self.prompt, &self.file_prompt) {
+            (Some(text), _) => text.clone(),
+            (None, Some(path)) if path.as_os_str() != "-" => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("{}: cannot read the prompt", path.display()))?;
+                without_line_end(text)
+            }
+            (None, from) => {
+                let mut stdin = std::io::stdin();
+                if from.is_none() && stdin.is_terminal() {
+                    bail!("no prompt: give -p TEXT, -f FILE, or a text on stdin");
+                }
+                let mut text = String::new();
+                stdin
+                    .read_to_string(&mut text)
+                    .context("cannot read the prompt from stdin")?;
+                without_line_end(text)
+            }
+        };
+        if self.escape {
+            unescape(&text)
+        } else {
+            Ok(text)
+        }
     }
 }
 

@@ -85,6 +85,7 @@ pub fn verify(paths: &[PathBuf], quiet: bool, json: bool, cancel: &Cancel) -> Re
         if !quiet {
             let verdict = match problems {
                 0 => format!("all files are as {SUMS} has them"),
+                1 => format!("1 of {} is not", output::count(rows.len(), "file")),
                 n => format!("{n} of {} files are not", rows.len()),
             };
             let seconds = started.elapsed().as_secs_f64();
@@ -214,7 +215,7 @@ fn collect(paths: &[PathBuf]) -> Result<Vec<Row>> {
 
 fn split(path: &Path) -> Result<(&Path, String)> {
     let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.with_context(|| format!("{}: is no name of a file", path.display()))?;
+    let name = name.with_context(|| format!("{}: is not the name of a file", path.display()))?;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -1,7 +1,7 @@
 //! `aeolus tokenize`: text to tokens and back, by the vocabulary in a file.
 
 use crate::hub;
-use crate::model::refuse_folder;
+use crate::model::{note_beginning, refuse_folder, warn_of_keys};
 use crate::output::{self, Align};
 use aeolus_gguf::GgufFile;
 use aeolus_infer::{EncodeOptions, Tokenizer};
@@ -13,8 +13,9 @@ use std::process::ExitCode;
 
 /// Turn text into tokens, or tokens into text
 ///
-/// The text comes from the command line or from stdin. The beginning-of-text token is put in
-/// front if the model wants it.
+/// The text comes from the command line or from stdin. The tokens that the file asks for are put
+/// around it: the beginning-of-text token, unless the text begins with it, and at the end what a
+/// file with add_eos_token wants (for training; a prompt never gets it).
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -39,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with_all = ["text", "ids", "no_bos", "special"])]
     decode: Option<Vec<u32>>,
 
-    /// Put no beginning-of-text token in front
+    /// Put no tokens around the text
     #[arg(long)]
     no_bos: bool,
 
@@ -58,6 +59,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     refuse_folder(&path)?;
     let file = GgufFile::open(&path)?;
     let tokenizer = Tokenizer::from_metadata(file.metadata()).with_context(named)?;
+    warn_of_keys(&path, &tokenizer);
     if let Some(ids) = &args.decode {
         let text = tokenizer.decode(ids)?;
         if args.json {
@@ -79,13 +81,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             text
         }
     };
-    let ids = tokenizer.encode(
+    let mut ids = tokenizer.encode(
         &text,
         EncodeOptions {
             add_special: !args.no_bos,
             parse_special: args.special,
         },
     );
+    if !args.no_bos {
+        if args.special {
+            note_beginning(&text, &tokenizer);
+        }
+        ids.extend(tokenizer.closing().filter(|end| ids.last() != Some(end)));
+    }
     let pieces = &tokenizer.vocabulary().pieces;
     let piece = |id: u32| pieces.get(id as usize).map_or("", String::as_str);
     if args.json {

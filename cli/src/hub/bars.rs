@@ -6,6 +6,7 @@ use aeolus_hub::{Event, Progress};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 const FILE: &str = "{prefix:33} {wide_bar} {decimal_bytes:>9}/{decimal_total_bytes:9}";
 const TOTAL: &str = "{prefix:33} {wide_bar} {decimal_bytes:>9}/{decimal_total_bytes:9} {rate:>11} {eta:>4} left {msg}";
@@ -13,7 +14,8 @@ const HASHED: &str = "{prefix:33} {decimal_bytes:>9} {rate:>11}";
 /// Characters of a file's name that are shown: its end, where the parts of a model differ.
 const NAME_CHARS: usize = 33;
 
-/// Draws a fetch or a publication on stderr, if that is a terminal.
+/// Draws a fetch or a publication on stderr, if that is a terminal. Anywhere else, and when quiet,
+/// it says only why something is tried again.
 pub struct Bars {
     multi: MultiProgress,
     state: Mutex<State>,
@@ -21,6 +23,8 @@ pub struct Bars {
 
 #[derive(Default)]
 struct State {
+    /// What was said last of a retry, and until when it need not be said again.
+    said: Option<(String, Instant)>,
     total: Option<ProgressBar>,
     hashed: Option<ProgressBar>,
     files: HashMap<String, ProgressBar>,
@@ -66,6 +70,29 @@ impl Bars {
             None => {}
         }
     }
+
+    /// Says why something is tried again, once for all connections that wait for the same reason.
+    fn retrying(&self, line: String, why: &str, wait: Duration) {
+        if !self.multi.is_hidden() {
+            return self.remark(line);
+        }
+        let now = Instant::now();
+        let mut state = self.state();
+        let known = |(last, until): &(String, Instant)| last == why && now < *until;
+        if !state.said.as_ref().is_some_and(known) {
+            state.said = Some((why.to_owned(), now + wait));
+            say(line);
+        }
+    }
+}
+
+/// What is said of a retry.
+pub fn retry_line(event: &Event<'_>) -> Option<String> {
+    let Event::Retrying { path, why, wait } = event else {
+        return None;
+    };
+    let seconds = wait.as_secs_f64();
+    Some(format!("{path}: {why}; trying again in {seconds:.1} s"))
 }
 
 /// Nothing is drawn after this, whatever still happens.
@@ -134,9 +161,8 @@ impl Progress for Bars {
             Event::Waiting { path } => {
                 self.remark(format!("{path}: another process fetches it, waiting"));
             }
-            Event::Retrying { path, why, wait } => {
-                let seconds = wait.as_secs_f64();
-                self.remark(format!("{path}: {why}; again in {seconds:.1} s"));
+            Event::Retrying { why, wait, .. } => {
+                self.retrying(retry_line(&event).unwrap_or_default(), why, wait);
             }
             Event::Hashed { bytes, .. } => {
                 let mut state = self.state();

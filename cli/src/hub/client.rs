@@ -1,11 +1,14 @@
 //! What commands ask of the Hub.
 
-use super::{Bars, Headers, Look, Needs, Place, RemoteHeader, RemotePart};
+use super::bars::{self, Bars};
+use super::{Headers, Look, Needs, Place, RemoteHeader, RemotePart};
 use crate::interrupt;
 use crate::output::{self, say};
 use aeolus_gguf::{Limits, ShardName, read_header};
-use aeolus_hub::{Fetched, Hub, Listing, RemoteFile, RepoRef, Selection, Settings, Target, Token};
-use anyhow::{Context, Result};
+use aeolus_hub::{
+    Event, Fetched, Hub, Listing, RemoteFile, RepoRef, Selection, Settings, Target, Token,
+};
+use anyhow::{Context, Result, bail};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -42,23 +45,58 @@ pub fn patterns(include: &[String], exclude: &[String]) -> Result<Selection> {
     Ok(Selection::patterns(&include, &exclude)?)
 }
 
+/// The environment's Hub, and what an argument names there.
+fn open(text: &str) -> Result<(Hub, RepoRef)> {
+    let hub = Hub::from_env()?.telling(|event: Event<'_>| {
+        if let Some(line) = bars::retry_line(&event) {
+            say(line);
+        }
+    });
+    let repo = hub.reference(text)?;
+    Ok((hub, repo))
+}
+
+/// The repository, at the revision that a flag names if it names none itself.
+pub fn reference(hub: &Hub, text: &str, revision: Option<&str>) -> Result<RepoRef> {
+    let repo = hub.reference(text)?;
+    match revision {
+        None => Ok(repo),
+        Some(_) if repo.names_revision() => {
+            bail!("{repo}: names a revision itself; leave out --revision")
+        }
+        Some(revision) => Ok(repo.at(revision)?),
+    }
+}
+
+/// A path that is not there: how it is written if a repository is meant.
+pub fn check_local(text: &str) -> Result<()> {
+    if let Some(host) = RepoRef::other_host(text) {
+        bail!(
+            "{text}: no such file or folder here, and {host} is not the Hub: models are fetched from \
+             the Hub only, as hf:owner/name"
+        );
+    }
+    match RepoRef::parse(text) {
+        Ok(repo) => bail!("{text}: no such file or folder here; on the Hub it would be {repo}"),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Fetches what a command needs of the model.
 pub fn place(text: &str, needs: Needs, quiet: bool) -> Result<Place> {
-    // A checkpoint is named by its folder or by the configuration in it.
-    let folder = match needs {
-        Needs::File => text,
-        _ => text.strip_suffix("/config.json").unwrap_or(text),
-    };
-    let repo = RepoRef::parse(folder)?;
-    let hub = Hub::from_env()?;
+    let (hub, mut repo) = open(text)?;
+    if needs != Needs::File {
+        // A checkpoint is named by its folder or by the configuration in it.
+        repo = repo.folder_of("config.json");
+    }
     let selection = match needs {
         Needs::Checkpoint => Selection::conversion(),
         Needs::Configuration => Selection::configuration(),
         Needs::File => {
-            if repo.path().is_none() {
+            if repo.path().is_none() && repo.tag().is_none() {
                 return Err(name_a_file(&hub, &repo));
             }
-            Selection::patterns(&[], &[])?
+            Selection::file()
         }
     };
     let started = Instant::now();
@@ -66,8 +104,8 @@ pub fn place(text: &str, needs: Needs, quiet: bool) -> Result<Place> {
     if !quiet {
         say(summary(&repo, &fetched, started));
     }
-    let folder_name = match repo.path() {
-        None => Some(repo.name()),
+    let folder_name = match fetched.repo.path() {
+        None => Some(fetched.repo.name()),
         Some(path) => path.rsplit('/').next(),
     };
     Ok(Place {
@@ -102,9 +140,11 @@ pub fn summary(repo: &RepoRef, fetched: &Fetched, started: Instant) -> String {
     let commit = fetched.commit.get(..12).unwrap_or(&fetched.commit);
     let there = fetched.files.len() - count;
     let what = match (count, there) {
+        (0, 1) => "1 file, here already".to_owned(),
         (0, there) => format!("{there} files, all here already"),
         (count, there) => format!(
-            "{count} files, {} fetched in {:.1} s; {there} here already",
+            "{}, {} fetched in {:.1} s; {there} here already",
+            output::count(count, "file"),
             output::human_bytes(bytes),
             started.elapsed().as_secs_f64(),
         ),
@@ -140,8 +180,7 @@ fn name_a_file(hub: &Hub, repo: &RepoRef) -> anyhow::Error {
 
 /// Fetches the GGUF files that a reference means.
 pub fn gguf_files(text: &str, quiet: bool) -> Result<Vec<PathBuf>> {
-    let repo = RepoRef::parse(text)?;
-    let hub = Hub::from_env()?;
+    let (hub, repo) = open(text)?;
     let started = Instant::now();
     let fetched = fetch(&hub, &repo, &ggufs()?, &Target::Cache, quiet)?;
     if !quiet {
@@ -163,12 +202,11 @@ fn is_later_part(path: &Path) -> bool {
 /// The headers of the GGUF files that a reference means, by range requests. Offline the cache has
 /// to have the files.
 pub fn headers(text: &str) -> Result<Headers> {
-    let repo = RepoRef::parse(text)?;
-    let hub = Hub::from_env()?;
+    let (hub, repo) = open(text)?;
     if hub.settings().offline {
         return Ok(Headers::Local(gguf_files(text, true)?));
     }
-    let listing = hub.list(&repo)?;
+    let (repo, listing) = hub.settle(&repo)?;
     let paths = ggufs()?.choose(&repo, &listing)?;
     let headers = paths
         .iter()
@@ -181,19 +219,20 @@ pub fn headers(text: &str) -> Result<Headers> {
 /// The header of a file, of all parts if it is one of a split file, by range requests. Offline the
 /// cache has to have the file.
 pub fn look(text: &str) -> Result<Look> {
-    let repo = RepoRef::parse(text)?;
-    let hub = Hub::from_env()?;
-    let Some(path) = repo.path() else {
+    let (hub, repo) = open(text)?;
+    if repo.path().is_none() && repo.tag().is_none() {
         return Err(name_a_file(&hub, &repo));
-    };
+    }
     if hub.settings().offline {
-        let whole = Selection::patterns(&[], &[])?;
-        let fetched = hub.fetch(&repo, &whole, &Target::Cache, &())?;
+        let fetched = hub.fetch(&repo, &Selection::file(), &Target::Cache, &())?;
         return Ok(Look::Local(fetched.place));
     }
     // All parts are of the same commit.
-    let listing = hub.list(&repo)?;
-    Ok(Look::Remote(header(&hub, &repo, &listing, path)?))
+    let (repo, listing) = hub.settle(&repo)?;
+    match repo.path() {
+        Some(path) => Ok(Look::Remote(header(&hub, &repo, &listing, path)?)),
+        None => Err(name_a_file(&hub, &repo)),
+    }
 }
 
 fn header(hub: &Hub, repo: &RepoRef, listing: &Listing, path: &str) -> Result<RemoteHeader> {

@@ -27,7 +27,7 @@ impl Serialize for Document<'_> {
         let mut types = serde_json::Map::new();
         for (ty, share) in &shares.by_type {
             types.insert(
-                ty.name().into(),
+                ty.to_string(),
                 json!({ "tensors": share.tensors, "weights": share.weights, "bytes": share.bytes }),
             );
         }
@@ -97,13 +97,18 @@ struct Tensors<'a>(&'a [TensorInfo]);
 impl Serialize for Tensors<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(|t| {
-            json!({
+            let mut tensor = json!({
                 "name": t.name,
-                "type": t.ty.name(),
+                "type": t.ty.to_string(),
                 "shape": t.shape.dims(),
                 "bytes": t.bytes(),
                 "offset": t.offset,
-            })
+            });
+            if t.measured.is_some() {
+                // Up to the next tensor, padding included: the type's layout does not tell.
+                tensor["bytes_measured"] = true.into();
+            }
+            tensor
         }))
     }
 }
