@@ -62,14 +62,13 @@ fn a_truncated_shard() {
 }
 
 #[test]
-fn an_index_that_names_a_missing_tensor() {
+fn a_missing_shard_without_an_index() {
     refused(
         |m| {
-            edit_json(&m.join(INDEX), |j| {
-                j["weight_map"]["model.layers.9.mlp.up_proj.weight"] = SHARD.into();
-            })
+            std::fs::remove_file(m.join(SHARD)).unwrap();
+            std::fs::remove_file(m.join(INDEX)).unwrap();
         },
-        &["model.layers.9.mlp.up_proj.weight"],
+        &[SHARD, "missing shard"],
     );
 }
 
@@ -258,9 +257,19 @@ fn header(version: u32, tensors: u64, keys: u64) -> Vec<u8> {
 fn files_that_are_no_gguf() {
     gguf_refused(
         b"PK\x03\x04 a zip archive, not a model",
-        &["bad.gguf", "expected \"GGUF\""],
+        &["bad.gguf: an archive (zip), not a GGUF file; "],
     );
-    gguf_refused(b"", &["bad.gguf"]);
+    gguf_refused(b"", &["bad.gguf: an empty file, not a GGUF file; "]);
+    gguf_refused(
+        b"<!DOCTYPE html><html><head><title>Blocked</title>",
+        &["bad.gguf: a web page (HTML) titled \"Blocked\", not a GGUF file; "],
+    );
+    gguf_refused(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:2\nsize 5\n",
+        &["bad.gguf: a Git LFS pointer, not a GGUF file; `git lfs pull`"],
+    );
+    gguf_refused(b"tjgg\x03\0\0\0", &["GGML file (GGJT) from before GGUF"]);
+    gguf_refused(b"\x02\0\0\0\0\0\0\0{}", &["a safetensors file"]);
     gguf_refused(&header(0, 0, 0), &["version 0"]);
     gguf_refused(&header(4, 0, 0), &["version 4"]);
     gguf_refused(&header(3, u64::MAX, 0), &["tensor"]);

@@ -48,6 +48,33 @@ fn typos_get_a_suggestion() {
 }
 
 #[test]
+fn numbers_below_zero_and_unknown_flags_are_refused_for_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, text) = (fixture("notus-mini"), fixture("text/heldout.txt"));
+    let file = dir.path().join("mini.gguf");
+    ok(["quantize", arg(&model), "--type", "q4_0", "-o", arg(&file)]);
+    let run = |more: [&'static str; 2]| [&["run", arg(&file), "-p", "x"][..], &more].concat();
+    for (args, named) in [
+        (run(["-c", "-1"]), "--ctx-size"),
+        (run(["--min-p", "-1"]), "min-p is -1"),
+        (run(["--top-p", "-1"]), "top-p is -1"),
+        (run(["--repeat-penalty", "-1"]), "repeat penalty is -1"),
+        (run(["--bogus", "1"]), "--bogus"),
+        (run(["-pps", "1"]), "-pps"),
+        (
+            vec!["perplexity", arg(&file), "-f", arg(&text), "-c", "-1"],
+            "--ctx-size",
+        ),
+        (vec!["inspect", "-m", arg(&file)], "`aeolus inspect MODEL`"),
+        (vec!["quantize", arg(&model), "x.gguf", "TQ1_0"], "TQ1_0"),
+    ] {
+        let message = fails(&args);
+        assert!(message.contains(named), "{args:?}: {message}");
+        assert!(!message.contains("as a value"), "{args:?}: {message}");
+    }
+}
+
+#[test]
 fn names_that_cannot_start_a_file_name_are_refused_as_arguments() {
     let model = fixture("notus-mini");
     for name in ["c:d", "../x", ".x", "-x", "a\u{202e}b", ""] {

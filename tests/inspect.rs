@@ -1,6 +1,6 @@
 //! Looking into files and comparing them.
 
-use crate::support::{aeolus, arg, fixture, ok, sha256};
+use crate::support::{aeolus, arg, fails, fixture, ok, sha256};
 use aeolus_gguf::GgufFile;
 use std::path::PathBuf;
 
@@ -189,4 +189,109 @@ fn a_sparse_file_of_gigabytes_opens_at_once() {
         .unwrap();
     let text = ok(["inspect", arg(&path)]);
     assert!(text.contains("291 tensors"), "{text}");
+}
+
+/// A file of two tensors: one as given, and a good one at byte 1024 of the data.
+fn odd_file(name: &str, dims: &[u64], ty: u32) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("odd.gguf");
+    let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+    let string = |bytes: &mut Vec<u8>, text: &str| {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    };
+    bytes.extend([2_u64, 1].map(u64::to_le_bytes).concat());
+    string(&mut bytes, "general.architecture");
+    bytes.extend(8_u32.to_le_bytes());
+    string(&mut bytes, "llama");
+    for (name, dims, ty, offset) in [(name, dims, ty, 0_u64), ("good", &[4][..], 0, 1024)] {
+        string(&mut bytes, name);
+        bytes.extend((dims.len() as u32).to_le_bytes());
+        dims.iter().for_each(|dim| bytes.extend(dim.to_le_bytes()));
+        bytes.extend(ty.to_le_bytes());
+        bytes.extend(offset.to_le_bytes());
+    }
+    bytes.resize(bytes.len().next_multiple_of(32) + 1040, 0);
+    std::fs::write(&path, bytes).unwrap();
+    (dir, path)
+}
+
+#[test]
+fn odd_tensors_are_shown_and_refused_by_name() {
+    for (dims, ty, shown, bytes, measured) in [
+        (&[0][..], 0, "F32", 0, false),
+        (&[4, 0], 1, "F16", 0, false),
+        (&[], 0, "F32", 4, false),
+        (
+            &[256, 2],
+            139,
+            "type 139 (IQ4_K of ik_llama.cpp)",
+            288,
+            false,
+        ),
+        (
+            &[256, 2],
+            144,
+            "type 144 (IQ4_KS of ik_llama.cpp)",
+            280,
+            false,
+        ),
+        (
+            &[256, 2],
+            399,
+            "type 399 (Q8_K_R8 of ik_llama.cpp)",
+            516,
+            false,
+        ),
+        (
+            &[256, 2],
+            31,
+            "type 31 (Q4_0_4_4, removed from ggml)",
+            288,
+            false,
+        ),
+        (
+            &[256, 2],
+            36,
+            "type 36 (I2_S of bitnet.cpp, or IQ4_NL_4_4, removed from ggml)",
+            1024,
+            true,
+        ),
+        (&[256, 2], 77, "type 77 (unknown)", 1024, true),
+        (&[256, 2], 16, "IQ2_XXS", 132, false),
+        (&[256, 2], 39, "MXFP4", 272, false),
+        (&[256, 2], 41, "Q1_0", 72, false),
+    ] {
+        let (_dir, path) = odd_file("odd.weight", dims, ty);
+        let path = arg(&path);
+        let json: serde_json::Value =
+            serde_json::from_str(&ok(["inspect", path, "--json"])).unwrap();
+        let tensor = &json["tensors"][0];
+        assert_eq!(
+            (&tensor["type"], &tensor["bytes"]),
+            (&shown.into(), &bytes.into())
+        );
+        assert_eq!(tensor["bytes_measured"] == true, measured, "{shown}");
+        assert_eq!(tensor["shape"].as_array().unwrap().len(), dims.len());
+        assert!(ok(["inspect", path]).contains(shown));
+        assert!(ok(["inspect", path, "--tensors"]).contains(shown));
+        assert!(ok(["hash", path]).contains(shown));
+        ok(["hash", path, path]);
+        let card = ok(["card", path, "--no-sha256"]);
+        assert!(!card.contains("How to run"), "{card}");
+        if dims.contains(&0) || ty == 31 || ty > 42 {
+            for command in ["run", "quantize"] {
+                let more: &[&str] = match command {
+                    "run" => &["-p", "x"],
+                    _ => &["--type", "Q8_0", "-o", "never.gguf"],
+                };
+                let message = fails([&[command, path][..], more].concat());
+                assert!(message.contains("tensor \"odd.weight\" "), "{message}");
+                assert!(
+                    message.contains(shown) || message.contains("is empty"),
+                    "{message}"
+                );
+            }
+        }
+    }
 }

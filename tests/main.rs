@@ -6,8 +6,10 @@ mod tiny;
 mod bad_input;
 mod browser;
 mod card;
+mod chat;
 mod commands;
 mod disk;
+mod families;
 mod faults;
 mod fixtures;
 mod forecast;
@@ -24,6 +26,7 @@ mod sources;
 mod sums;
 mod table;
 mod tasks;
+mod text;
 mod unsafe_code;
 #[cfg(not(feature = "hub"))]
 mod without_hub;

@@ -688,7 +688,7 @@ fn texts_that_cannot_be_measured_say_why() {
     let message = fails(["verify", model, "--against", model, "--chunks", "2"]);
     assert!(message.contains("-f"), "{message}");
     let message = fails(["perplexity", model, "-f", text, "--state", arg(&short)]);
-    assert!(message.contains("is no saved state"), "{message}");
+    assert!(message.contains("is not a saved state"), "{message}");
     let kept = std::fs::read(&short).unwrap();
     assert_eq!(kept, b"It was the best of times", "not overwritten");
 }
@@ -723,7 +723,7 @@ fn other_vocabularies_are_refused() {
     let cut = file(dir.path(), "cut.kld", &bytes[..30]);
     let message = fails(["compare", arg(&cut), arg(&f16)]);
     assert!(
-        message.contains("cut.kld: is no file of log-probabilities"),
+        message.contains("cut.kld: is not a file of log-probabilities"),
         "{message}"
     );
 }

@@ -44,7 +44,7 @@ fn a_list_that_cannot_be_added_to_ends_a_run_before_it_begins() {
     let list = out.path().join("SHA256SUMS");
     let near = format!("{}  a\n", "0".repeat(64)).repeat((1 << 20) / 68);
     for (bytes, why) in [
-        (&[0xff, 0, 1][..], "is no text"),
+        (&[0xff, 0, 1][..], "is not a text file"),
         (near.as_bytes(), "the most that is read is 1048576"),
     ] {
         std::fs::write(&list, bytes).unwrap();
@@ -135,8 +135,8 @@ fn lists_of_strangers_are_refused_in_words() {
     let good = std::fs::read_to_string(&list).unwrap();
     let (zeros, ones) = ("0".repeat(64), "1".repeat(64));
     let cases: [(Vec<u8>, &str); 8] = [
-        (vec![0xff; 99], "is no text"),
-        (vec![0; 99], "is no text"),
+        (vec![0xff; 99], "is not a text file"),
+        (vec![0; 99], "is not a text file"),
         (
             vec![b'x'; 2 << 20],
             "has 2097152 bytes, at most 1048576 are read",

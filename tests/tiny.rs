@@ -58,7 +58,7 @@ impl Tiny {
             "rope_theta": 10000.0,
             "tie_word_embeddings": self.tied,
             "torch_dtype": match self.dtype {
-                Dtype::F32 => "float32",
+                Dtype::F32 | Dtype::F64 => "float32",
                 Dtype::F16 => "float16",
                 _ => "bfloat16",
             },
@@ -77,6 +77,7 @@ impl Tiny {
                         // Few bits, so that every element type holds the number exactly.
                         let x = ((state >> 25) as f32 - 64.0) / 1024.0;
                         match self.dtype {
+                            Dtype::F64 => f64::from(x).to_le_bytes().to_vec(),
                             Dtype::F32 => x.to_le_bytes().to_vec(),
                             Dtype::F16 => aeolus_quant::f32_to_f16(x).to_le_bytes().to_vec(),
                             _ => aeolus_quant::f32_to_bf16(x).to_le_bytes().to_vec(),

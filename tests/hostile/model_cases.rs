@@ -156,7 +156,6 @@ fn numbers() -> Vec<Case> {
         ));
     }
     for (key, value, name) in [
-        ("llama.attention.sliding_window", u32_value(0), "0"),
         ("llama.rope.scaling.type", string("sideways"), "sideways"),
         ("llama.rope.scaling.factor", f32_value(0.0), "0"),
         ("llama.rope.scaling.factor", f32_value(f32::NAN), "NaN"),
@@ -275,7 +274,7 @@ fn tensors() -> Vec<Case> {
     ));
     let mut none = good();
     none.tensors.clear();
-    cases.push(case("no tensors", none, MODEL, &["missing"]));
+    cases.push(case("no tensors", none, MODEL, &["without weights"]));
     cases
 }
 

@@ -2,7 +2,7 @@
 //! not belong together.
 
 use crate::gguf::{Gguf, Tensor, good, string, u32_value};
-use crate::run::{ALL, Case, Content, file, files};
+use crate::run::{ALL, Case, Content, MODEL, file, files};
 
 const NORM: &str = "output_norm.weight";
 const DOWN: &str = "blk.0.ffn_down.weight";
@@ -25,7 +25,17 @@ fn spoilt(name: &str, change: impl FnOnce(&mut Tensor)) -> Gguf {
 
 fn dimensions() -> Vec<Case> {
     let mut cases = Vec::new();
-    for count in [0usize, 5, 6, 1000] {
+    // A scalar and empty tensors are shown, and not run or quantized.
+    let scalar = spoilt(NORM, |t| t.dims = vec![]);
+    cases.push(file("no dimensions", scalar.bytes(), MODEL, &[NORM]));
+    for (name, dims) in [
+        ("a dimension of 0", vec![0]),
+        ("a last dimension of 0", vec![32, 2, 0]),
+    ] {
+        let empty = spoilt(NORM, |t| t.dims = dims);
+        cases.push(file(name, empty.bytes(), MODEL, &[NORM, "is empty"]));
+    }
+    for count in [5usize, 6, 1000] {
         let file = spoilt(NORM, |t| t.dims = vec![1; count]);
         let words = [NORM, "dimensions", &count.to_string()];
         cases.push(case(format!("{count} dimensions"), file, &words));
@@ -48,8 +58,11 @@ fn dimensions() -> Vec<Case> {
         ));
     }
     for (name, dims, words) in [
-        ("a dimension of 0", vec![0], ["dimension", "0"]),
-        ("a last dimension of 0", vec![32, 2, 0], ["dimension", "0"]),
+        (
+            "2^64 - 1 times 2 times 0",
+            vec![u64::MAX, 2, 0],
+            ["exceeds", NORM],
+        ),
         ("2^32 times 2^32", vec![1 << 32, 1 << 32], ["exceeds", NORM]),
         ("2^63 times 2", vec![1 << 63, 2], ["exceeds", NORM]),
         ("four times 2^64 - 1", vec![u64::MAX; 4], ["exceeds", NORM]),
@@ -67,12 +80,20 @@ fn dimensions() -> Vec<Case> {
 
 fn types() -> Vec<Case> {
     let mut cases = Vec::new();
-    // Two that were taken out of the format, one beyond the last, two wild ones.
-    for ty in [4u32, 5, 43, 1 << 31, u32::MAX] {
-        let file = spoilt(NORM, |t| t.ty = ty);
+    // Some that were taken out of the format, some of forks, one beyond the last, two wild ones:
+    // shown, and not run or quantized.
+    for ty in [4u32, 5, 31, 36, 139, 399, 43, 1 << 31, u32::MAX] {
+        let spoilt = spoilt(NORM, |t| t.ty = ty);
         let words = [NORM, &format!("type {ty}")];
-        cases.push(case(format!("tensor type {ty}"), file, &words));
+        let name = format!("tensor type {ty}");
+        cases.push(file(name, spoilt.bytes(), MODEL, &words));
     }
+    let huge = spoilt(NORM, |t| (t.ty, t.dims) = (43, vec![1 << 50]));
+    cases.push(case(
+        "2^50 elements of an unknown type",
+        huge,
+        &[NORM, "elements"],
+    ));
     // Blocks of 32 and 256 elements that rows do not fill.
     for (ty, cols) in [(2u32, 33u64), (8, 31), (12, 128), (14, 32), (10, 1)] {
         let file = spoilt(NORM, |t| (t.ty, t.dims) = (ty, vec![cols]));

@@ -27,6 +27,7 @@ def answer(package, ask):
     parser.add_argument("file", type=Path)
     parser.add_argument("--prompt", default=PROMPT, help="text to continue (default: %(default)r)")
     parser.add_argument("--tokens", type=int, default=NEW_TOKENS, help="tokens to generate (default: %(default)s)")
+    parser.add_argument("--ids", help="token ids to continue instead of a text, separated by commas")
     arguments = parser.parse_args()
     if not arguments.file.is_file():
         parser.error(f"{arguments.file} is not a file")

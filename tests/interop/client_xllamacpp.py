@@ -17,11 +17,20 @@ def ask(arguments):
     params.offline = True
     params.ui = False
     server = xllamacpp.Server(params)
+    ids = arguments.ids and [int(token) for token in arguments.ids.split(",")]
     reply = server.handle_completions({
-        "prompt": arguments.prompt,
+        "prompt": ids or arguments.prompt,
         "max_tokens": arguments.tokens,
         "temperature": 0,
+        # Files may recommend another one, and the server heeds that.
+        "repeat_penalty": 1.0,
+        # With ids the answer is ids, too, whatever they mean.
+        "return_tokens": bool(ids),
+        "ignore_eos": bool(ids),
+        "verbose": bool(ids),
     })
+    if ids:
+        return {"ids": reply["__verbose"]["tokens"]}
     return generated(reply["choices"][0]["text"])
 
 
