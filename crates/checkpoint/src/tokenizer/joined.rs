@@ -253,9 +253,11 @@ impl<'a> Pieces<'a> {
     /// what comes out wherever the merges keep that order.
     fn scores(&self, model: &'a JsonModel) -> Result<HashMap<&'a str, Option<f32>>, String> {
         let first = self.ids.values().min().copied().unwrap_or(0);
-        let mut listed: HashSet<(&str, &str)> = HashSet::new();
+        let merges = model.merges.as_ref().map_or(0, |merges| merges.0.len());
+        // The pieces that merges give, each with the place where the left part ends.
+        let mut listed: HashSet<(u32, usize)> = HashSet::with_capacity(merges);
         // The place of each piece among the results, in the order of their merges.
-        let mut ranks: HashMap<&str, usize> = HashMap::new();
+        let mut ranks: HashMap<u32, usize> = HashMap::with_capacity(self.ids.len());
         let mut last = None;
         let mut in_order_of_ids = true;
         for merge in model.merges.iter().flat_map(|merges| &merges.0) {
@@ -264,37 +266,38 @@ impl<'a> Pieces<'a> {
             };
             let whole = [left, right].concat();
             // Tokens that are cut out of the text before are no matter of merging.
-            let Some((&text, id)) = self.ids.get_key_value(&*whole) else {
+            let Some(&id) = self.ids.get(&*whole) else {
                 continue;
             };
-            listed.insert((left, right));
-            if last == Some(text) {
+            listed.insert((id, left.len()));
+            if last == Some(id) {
                 continue;
             }
-            let before = last.replace(text);
-            in_order_of_ids &= before.is_none_or(|before| self.ids[before] < *id);
+            let before = last.replace(id);
+            in_order_of_ids &= before.is_none_or(|before| before < id);
             let rank = ranks.len();
-            if ranks.insert(text, rank).is_some() {
+            if ranks.insert(id, rank).is_some() {
                 return Err(format!(
                     "the merges that give the token \"{}\" do not follow each other, which \
                      scores cannot say",
-                    Brief(text)
+                    Brief(&whole)
                 ));
             }
         }
-        let mut texts: Vec<&'a str> = self.ids.keys().copied().collect();
+        let mut texts: Vec<(&'a str, u32)> =
+            self.ids.iter().map(|(text, id)| (*text, *id)).collect();
         // Of two pieces that a piece is made of, both come before it.
-        texts.sort_by_key(|text| (text.len(), *text));
-        let mut made: HashSet<&str> = HashSet::new();
+        texts.sort_by_key(|(text, _)| (text.len(), *text));
+        let mut made: HashSet<&str> = HashSet::with_capacity(texts.len());
         let mut scores = HashMap::with_capacity(texts.len());
-        for text in texts {
+        for (text, id) in texts {
             let whole_is_char = text.chars().nth(1).is_none();
-            let rank = ranks.get(text).copied();
+            let rank = ranks.get(&id).copied();
             let is_part = |part: &str| part.chars().nth(1).is_none() || made.contains(part);
             let mut is_made = rank.is_some();
             for (at, _) in text.char_indices().skip(1) {
                 let (left, right) = text.split_at(at);
-                if !is_part(left) || !is_part(right) || listed.contains(&(left, right)) {
+                if listed.contains(&(id, at)) || !is_part(left) || !is_part(right) {
                     continue;
                 }
                 is_made = true;
@@ -314,7 +317,7 @@ impl<'a> Pieces<'a> {
             let score = match rank {
                 None if is_made && !whole_is_char => None,
                 Some(rank) if !in_order_of_ids => Some(-(rank as f32)),
-                _ => Some(-((self.ids[text] - first) as f32)),
+                _ => Some(-((id - first) as f32)),
             };
             scores.insert(text, score);
         }
