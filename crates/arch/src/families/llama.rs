@@ -5,8 +5,7 @@
 //! divisors, which conversion computes. Biases are rare and computed where they are.
 
 use super::shared::*;
-use crate::{Absent, Dim, Family, Graph, Heads, Line, TensorLine, WindowSwitch};
-use Dim::{AttentionOutput, FeedForward, Hidden, KeyHeads, Query, ValueHeads};
+use crate::{Absent, Family, Graph, Heads, Line, WindowSwitch};
 
 pub(super) const FAMILY: Family = Family {
     architecture: "llama",
@@ -30,58 +29,22 @@ pub(super) const FAMILY: Family = Family {
     tensors: &[
         LM_HEAD,
         EMBEDDING,
-        TensorLine::layer("input_layernorm.weight", "attn_norm.weight", &[Hidden]),
-        TensorLine::layer("mlp.down_proj.bias", "ffn_down.bias", &[Hidden]).bias(MLP_BIAS),
-        TensorLine::layer(
-            "mlp.down_proj.weight",
-            "ffn_down.weight",
-            &[Hidden, FeedForward],
-        ),
-        TensorLine::layer("mlp.gate_proj.bias", "ffn_gate.bias", &[FeedForward]).bias(MLP_BIAS),
-        TensorLine::layer(
-            "mlp.gate_proj.weight",
-            "ffn_gate.weight",
-            &[FeedForward, Hidden],
-        ),
-        TensorLine::layer("mlp.up_proj.bias", "ffn_up.bias", &[FeedForward]).bias(MLP_BIAS),
-        TensorLine::layer(
-            "mlp.up_proj.weight",
-            "ffn_up.weight",
-            &[FeedForward, Hidden],
-        ),
-        TensorLine::layer(
-            "post_attention_layernorm.weight",
-            "ffn_norm.weight",
-            &[Hidden],
-        ),
-        TensorLine::layer("self_attn.k_proj.bias", "attn_k.bias", &[KeyHeads])
-            .rotary(Heads::Key)
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer(
-            "self_attn.k_proj.weight",
-            "attn_k.weight",
-            &[KeyHeads, Hidden],
-        )
-        .rotary(Heads::Key),
-        TensorLine::layer("self_attn.o_proj.bias", "attn_output.bias", &[Hidden])
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer(
-            "self_attn.o_proj.weight",
-            "attn_output.weight",
-            &[Hidden, AttentionOutput],
-        ),
-        TensorLine::layer("self_attn.q_proj.bias", "attn_q.bias", &[Query])
-            .rotary(Heads::Query)
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer("self_attn.q_proj.weight", "attn_q.weight", &[Query, Hidden])
-            .rotary(Heads::Query),
-        TensorLine::layer("self_attn.v_proj.bias", "attn_v.bias", &[ValueHeads])
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer(
-            "self_attn.v_proj.weight",
-            "attn_v.weight",
-            &[ValueHeads, Hidden],
-        ),
+        ATTENTION_NORM,
+        FFN_DOWN_BIAS.bias(MLP_BIAS),
+        FFN_DOWN,
+        FFN_GATE_BIAS.bias(MLP_BIAS),
+        FFN_GATE,
+        FFN_UP_BIAS.bias(MLP_BIAS),
+        FFN_UP,
+        FFN_NORM,
+        KEY_BIAS.rotary(Heads::Key).bias(ATTENTION_BIAS),
+        KEY.rotary(Heads::Key),
+        ATTENTION_OUTPUT_BIAS.bias(ATTENTION_BIAS),
+        ATTENTION_OUTPUT,
+        QUERY_BIAS.rotary(Heads::Query).bias(ATTENTION_BIAS),
+        QUERY.rotary(Heads::Query),
+        VALUE_BIAS.bias(ATTENTION_BIAS),
+        VALUE,
         FINAL_NORM,
     ],
     requires: &[SILU],

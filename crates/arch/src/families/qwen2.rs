@@ -4,8 +4,7 @@
 //! halves of a head, so no row is permuted.
 
 use super::shared::*;
-use crate::{Absent, Dim, Family, Graph, Line, RotaryPairs, TensorLine, WindowSwitch};
-use Dim::{AttentionOutput, FeedForward, Hidden, KeyHeads, Query, ValueHeads};
+use crate::{Absent, Family, Graph, Line, RotaryPairs, WindowSwitch};
 
 pub(super) const FAMILY: Family = Family {
     architecture: "qwen2",
@@ -29,46 +28,18 @@ pub(super) const FAMILY: Family = Family {
     tensors: &[
         LM_HEAD,
         EMBEDDING,
-        TensorLine::layer("input_layernorm.weight", "attn_norm.weight", &[Hidden]),
-        TensorLine::layer(
-            "mlp.down_proj.weight",
-            "ffn_down.weight",
-            &[Hidden, FeedForward],
-        ),
-        TensorLine::layer(
-            "mlp.gate_proj.weight",
-            "ffn_gate.weight",
-            &[FeedForward, Hidden],
-        ),
-        TensorLine::layer(
-            "mlp.up_proj.weight",
-            "ffn_up.weight",
-            &[FeedForward, Hidden],
-        ),
-        TensorLine::layer(
-            "post_attention_layernorm.weight",
-            "ffn_norm.weight",
-            &[Hidden],
-        ),
-        TensorLine::layer("self_attn.k_proj.bias", "attn_k.bias", &[KeyHeads]).bias(None),
-        TensorLine::layer(
-            "self_attn.k_proj.weight",
-            "attn_k.weight",
-            &[KeyHeads, Hidden],
-        ),
-        TensorLine::layer(
-            "self_attn.o_proj.weight",
-            "attn_output.weight",
-            &[Hidden, AttentionOutput],
-        ),
-        TensorLine::layer("self_attn.q_proj.bias", "attn_q.bias", &[Query]).bias(None),
-        TensorLine::layer("self_attn.q_proj.weight", "attn_q.weight", &[Query, Hidden]),
-        TensorLine::layer("self_attn.v_proj.bias", "attn_v.bias", &[ValueHeads]).bias(None),
-        TensorLine::layer(
-            "self_attn.v_proj.weight",
-            "attn_v.weight",
-            &[ValueHeads, Hidden],
-        ),
+        ATTENTION_NORM,
+        FFN_DOWN,
+        FFN_GATE,
+        FFN_UP,
+        FFN_NORM,
+        KEY_BIAS.bias(None),
+        KEY,
+        ATTENTION_OUTPUT,
+        QUERY_BIAS.bias(None),
+        QUERY,
+        VALUE_BIAS.bias(None),
+        VALUE,
         FINAL_NORM,
     ],
     requires: &[SILU],

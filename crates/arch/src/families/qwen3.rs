@@ -1,11 +1,11 @@
 //! Qwen 3, dense.
 //!
-//! As Qwen 2, with biases only where `attention_bias` asks for them, and with a norm of every head's queries and keys in front of the
-//! rotation. The size of a head is its own number: all heads together may be wider than a token.
+//! As Qwen 2, with biases only where `attention_bias` asks for them, and with a norm of every head's
+//! queries and keys in front of the rotation. The size of a head is its own number: all heads
+//! together may be wider than a token.
 
 use super::shared::*;
-use crate::{Absent, Dim, Family, Graph, Line, RotaryPairs, TensorLine, WindowSwitch};
-use Dim::{AttentionOutput, FeedForward, HeadDim, Hidden, KeyHeads, Query, ValueHeads};
+use crate::{Absent, Family, Graph, Line, RotaryPairs, WindowSwitch};
 
 pub(super) const FAMILY: Family = Family {
     architecture: "qwen3",
@@ -29,51 +29,21 @@ pub(super) const FAMILY: Family = Family {
     tensors: &[
         LM_HEAD,
         EMBEDDING,
-        TensorLine::layer("input_layernorm.weight", "attn_norm.weight", &[Hidden]),
-        TensorLine::layer(
-            "mlp.down_proj.weight",
-            "ffn_down.weight",
-            &[Hidden, FeedForward],
-        ),
-        TensorLine::layer(
-            "mlp.gate_proj.weight",
-            "ffn_gate.weight",
-            &[FeedForward, Hidden],
-        ),
-        TensorLine::layer(
-            "mlp.up_proj.weight",
-            "ffn_up.weight",
-            &[FeedForward, Hidden],
-        ),
-        TensorLine::layer(
-            "post_attention_layernorm.weight",
-            "ffn_norm.weight",
-            &[Hidden],
-        ),
-        TensorLine::layer("self_attn.k_norm.weight", "attn_k_norm.weight", &[HeadDim]),
-        TensorLine::layer("self_attn.k_proj.bias", "attn_k.bias", &[KeyHeads]).bias(ATTENTION_BIAS),
-        TensorLine::layer(
-            "self_attn.k_proj.weight",
-            "attn_k.weight",
-            &[KeyHeads, Hidden],
-        ),
-        TensorLine::layer("self_attn.o_proj.bias", "attn_output.bias", &[Hidden])
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer(
-            "self_attn.o_proj.weight",
-            "attn_output.weight",
-            &[Hidden, AttentionOutput],
-        ),
-        TensorLine::layer("self_attn.q_norm.weight", "attn_q_norm.weight", &[HeadDim]),
-        TensorLine::layer("self_attn.q_proj.bias", "attn_q.bias", &[Query]).bias(ATTENTION_BIAS),
-        TensorLine::layer("self_attn.q_proj.weight", "attn_q.weight", &[Query, Hidden]),
-        TensorLine::layer("self_attn.v_proj.bias", "attn_v.bias", &[ValueHeads])
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer(
-            "self_attn.v_proj.weight",
-            "attn_v.weight",
-            &[ValueHeads, Hidden],
-        ),
+        ATTENTION_NORM,
+        FFN_DOWN,
+        FFN_GATE,
+        FFN_UP,
+        FFN_NORM,
+        KEY_NORM,
+        KEY_BIAS.bias(ATTENTION_BIAS),
+        KEY,
+        ATTENTION_OUTPUT_BIAS.bias(ATTENTION_BIAS),
+        ATTENTION_OUTPUT,
+        QUERY_NORM,
+        QUERY_BIAS.bias(ATTENTION_BIAS),
+        QUERY,
+        VALUE_BIAS.bias(ATTENTION_BIAS),
+        VALUE,
         FINAL_NORM,
     ],
     requires: &[SILU],

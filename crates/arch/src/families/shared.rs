@@ -1,7 +1,7 @@
 //! Lines that many families have in common.
 
 use crate::{Absent, Dim, Field, Key, Line, Require, Required, TensorLine};
-use Dim::{Hidden, Vocab};
+use Dim::{AttentionOutput, FeedForward, HeadDim, Hidden, KeyHeads, Query, ValueHeads, Vocab};
 
 pub(super) const LAYERS: Line = Key::line(
     Field::Layers,
@@ -116,6 +116,66 @@ pub(super) const EMBEDDING: TensorLine = TensorLine::model(
 );
 pub(super) const FINAL_NORM: TensorLine =
     TensorLine::model("model.norm.weight", "output_norm.weight", &[Hidden]);
+
+// The tensors of a layer. Whether a bias is there, and whether rows are permuted, the family says.
+
+pub(super) const ATTENTION_NORM: TensorLine =
+    TensorLine::layer("input_layernorm.weight", "attn_norm.weight", &[Hidden]);
+pub(super) const FFN_NORM: TensorLine = TensorLine::layer(
+    "post_attention_layernorm.weight",
+    "ffn_norm.weight",
+    &[Hidden],
+);
+pub(super) const FFN_DOWN: TensorLine = TensorLine::layer(
+    "mlp.down_proj.weight",
+    "ffn_down.weight",
+    &[Hidden, FeedForward],
+);
+pub(super) const FFN_DOWN_BIAS: TensorLine =
+    TensorLine::layer("mlp.down_proj.bias", "ffn_down.bias", &[Hidden]);
+pub(super) const FFN_GATE: TensorLine = TensorLine::layer(
+    "mlp.gate_proj.weight",
+    "ffn_gate.weight",
+    &[FeedForward, Hidden],
+);
+pub(super) const FFN_GATE_BIAS: TensorLine =
+    TensorLine::layer("mlp.gate_proj.bias", "ffn_gate.bias", &[FeedForward]);
+pub(super) const FFN_UP: TensorLine = TensorLine::layer(
+    "mlp.up_proj.weight",
+    "ffn_up.weight",
+    &[FeedForward, Hidden],
+);
+pub(super) const FFN_UP_BIAS: TensorLine =
+    TensorLine::layer("mlp.up_proj.bias", "ffn_up.bias", &[FeedForward]);
+pub(super) const QUERY: TensorLine =
+    TensorLine::layer("self_attn.q_proj.weight", "attn_q.weight", &[Query, Hidden]);
+pub(super) const QUERY_BIAS: TensorLine =
+    TensorLine::layer("self_attn.q_proj.bias", "attn_q.bias", &[Query]);
+pub(super) const KEY: TensorLine = TensorLine::layer(
+    "self_attn.k_proj.weight",
+    "attn_k.weight",
+    &[KeyHeads, Hidden],
+);
+pub(super) const KEY_BIAS: TensorLine =
+    TensorLine::layer("self_attn.k_proj.bias", "attn_k.bias", &[KeyHeads]);
+pub(super) const VALUE: TensorLine = TensorLine::layer(
+    "self_attn.v_proj.weight",
+    "attn_v.weight",
+    &[ValueHeads, Hidden],
+);
+pub(super) const VALUE_BIAS: TensorLine =
+    TensorLine::layer("self_attn.v_proj.bias", "attn_v.bias", &[ValueHeads]);
+pub(super) const ATTENTION_OUTPUT: TensorLine = TensorLine::layer(
+    "self_attn.o_proj.weight",
+    "attn_output.weight",
+    &[Hidden, AttentionOutput],
+);
+pub(super) const ATTENTION_OUTPUT_BIAS: TensorLine =
+    TensorLine::layer("self_attn.o_proj.bias", "attn_output.bias", &[Hidden]);
+pub(super) const QUERY_NORM: TensorLine =
+    TensorLine::layer("self_attn.q_norm.weight", "attn_q_norm.weight", &[HeadDim]);
+pub(super) const KEY_NORM: TensorLine =
+    TensorLine::layer("self_attn.k_norm.weight", "attn_k_norm.weight", &[HeadDim]);
 
 /// The gate is SiLU's.
 pub(super) const SILU: Require = Require {

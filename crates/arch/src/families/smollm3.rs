@@ -3,11 +3,7 @@
 //! Llama's block, rows permuted alike, but every fourth layer does not rotate: it sees no positions.
 
 use super::shared::*;
-use crate::{
-    Absent, Dim, Family, Graph, Heads, Line, Require, Required, RotaryLayers, TensorLine,
-    WindowSwitch,
-};
-use Dim::{AttentionOutput, FeedForward, Hidden, KeyHeads, Query, ValueHeads};
+use crate::{Absent, Family, Graph, Line, Require, Required, RotaryLayers, WindowSwitch};
 
 pub(super) const FAMILY: Family = Family {
     architecture: "smollm3",
@@ -28,63 +24,7 @@ pub(super) const FAMILY: Family = Family {
         ROTARY_DIMS,
         SLIDING_WINDOW_READ,
     ],
-    tensors: &[
-        LM_HEAD,
-        EMBEDDING,
-        TensorLine::layer("input_layernorm.weight", "attn_norm.weight", &[Hidden]),
-        TensorLine::layer("mlp.down_proj.bias", "ffn_down.bias", &[Hidden]).bias(MLP_BIAS),
-        TensorLine::layer(
-            "mlp.down_proj.weight",
-            "ffn_down.weight",
-            &[Hidden, FeedForward],
-        ),
-        TensorLine::layer("mlp.gate_proj.bias", "ffn_gate.bias", &[FeedForward]).bias(MLP_BIAS),
-        TensorLine::layer(
-            "mlp.gate_proj.weight",
-            "ffn_gate.weight",
-            &[FeedForward, Hidden],
-        ),
-        TensorLine::layer("mlp.up_proj.bias", "ffn_up.bias", &[FeedForward]).bias(MLP_BIAS),
-        TensorLine::layer(
-            "mlp.up_proj.weight",
-            "ffn_up.weight",
-            &[FeedForward, Hidden],
-        ),
-        TensorLine::layer(
-            "post_attention_layernorm.weight",
-            "ffn_norm.weight",
-            &[Hidden],
-        ),
-        TensorLine::layer("self_attn.k_proj.bias", "attn_k.bias", &[KeyHeads])
-            .rotary(Heads::Key)
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer(
-            "self_attn.k_proj.weight",
-            "attn_k.weight",
-            &[KeyHeads, Hidden],
-        )
-        .rotary(Heads::Key),
-        TensorLine::layer("self_attn.o_proj.bias", "attn_output.bias", &[Hidden])
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer(
-            "self_attn.o_proj.weight",
-            "attn_output.weight",
-            &[Hidden, AttentionOutput],
-        ),
-        TensorLine::layer("self_attn.q_proj.bias", "attn_q.bias", &[Query])
-            .rotary(Heads::Query)
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer("self_attn.q_proj.weight", "attn_q.weight", &[Query, Hidden])
-            .rotary(Heads::Query),
-        TensorLine::layer("self_attn.v_proj.bias", "attn_v.bias", &[ValueHeads])
-            .bias(ATTENTION_BIAS),
-        TensorLine::layer(
-            "self_attn.v_proj.weight",
-            "attn_v.weight",
-            &[ValueHeads, Hidden],
-        ),
-        FINAL_NORM,
-    ],
+    tensors: super::llama::FAMILY.tensors,
     requires: &[
         SILU,
         Require {
