@@ -1,9 +1,8 @@
 //! Conversations by the file's own template, by another one, and by one without a system role.
 
-use crate::support::{arg, command, copy_folder, fixture, ok, refusal};
-use std::io::Write;
+use crate::support::{arg, command, copy_folder, fixture, ok, piped, refusal};
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 /// The small model with a template of its own; with none for `null`.
 fn model(template: serde_json::Value) -> (tempfile::TempDir, PathBuf) {
@@ -21,17 +20,8 @@ fn model(template: serde_json::Value) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn chat(path: &Path, args: &[&str], turns: &str) -> Output {
-    let mut child = command()
-        .args(["chat", arg(path), "--temp", "0", "-n", "8", "-q"])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // One that refuses its arguments reads nothing.
-    let _ = child.stdin.take().unwrap().write_all(turns.as_bytes());
-    child.wait_with_output().unwrap()
+    let quiet = ["chat", arg(path), "--temp", "0", "-n", "8", "-q"];
+    piped([&quiet[..], args].concat(), turns)
 }
 
 /// What the model said, and what the program said.

@@ -1,5 +1,8 @@
 //! Runs the real binary and reads what it wrote.
 
+use aeolus_gguf::GgufFile;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -11,7 +14,7 @@ pub fn fixture(path: &str) -> PathBuf {
 }
 
 /// A JSON fixture.
-pub fn json_fixture(path: &str) -> serde_json::Value {
+pub fn json_fixture(path: &str) -> Value {
     serde_json::from_slice(&std::fs::read(fixture(path)).unwrap()).unwrap()
 }
 
@@ -30,6 +33,20 @@ pub fn started<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> 
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// Runs with arguments and a text on stdin.
+pub fn piped<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>, input: &str) -> Output {
+    let mut child = command()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that refuses its arguments reads nothing.
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
+    child.wait_with_output().unwrap()
 }
 
 /// Runs with arguments.
@@ -99,6 +116,33 @@ pub fn copy_folder(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
+}
+
+/// Compares a file's tensors with golden ones: the same names, and of each the same facts, which are
+/// those that the reference gave.
+pub fn assert_tensors(path: &Path, golden: &Value, facts: &[&str]) {
+    let golden = golden.as_object().unwrap();
+    let file = GgufFile::open(path).unwrap();
+    // Each reference tool has an order of its own; ours is the source's.
+    let names: BTreeSet<&str> = file.tensors().iter().map(|t| t.name.as_str()).collect();
+    let expected: BTreeSet<&str> = golden.keys().map(String::as_str).collect();
+    assert_eq!(names, expected, "{}", path.display());
+    let mut wrong = Vec::new();
+    for tensor in file.tensors() {
+        let want = &golden[&tensor.name];
+        let mut found = json!({
+            "type": tensor.ty.name(),
+            "shape": tensor.shape.dims(),
+            "bytes": tensor.bytes(),
+            "sha256": sha256(file.tensor_bytes(tensor)),
+        });
+        let all = found.as_object_mut().unwrap();
+        all.retain(|fact, _| facts.contains(&fact.as_str()));
+        if found != *want {
+            wrong.push(format!("{}: {found}, expected {want}", tensor.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", path.display(), wrong.join("\n"));
 }
 
 /// Digest as lower-case hex.

@@ -2,14 +2,12 @@
 //! and command lines that ask for something else.
 
 use crate::support::{
-    aeolus, arg, command, copy_folder, fails, fixture, json_fixture, ok, refusal,
+    aeolus, arg, command, copy_folder, fails, fixture, json_fixture, ok, piped, refusal,
 };
 use aeolus_gguf::{Endian, GgufFile, HeaderSpec, Layout, Metadata, TensorSpec};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
 
 type Edit<'e> = &'e dyn Fn(&mut Metadata<'static>, &mut BTreeMap<String, Vec<u8>>);
 
@@ -87,21 +85,6 @@ fn run(path: &Path, more: &[&str]) -> (Value, String) {
     (json_of(&String::from_utf8(output.stdout).unwrap()), message)
 }
 
-fn piped(args: &[&str], input: &str) -> Output {
-    let mut child = command()
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // A command that refuses its arguments does not read.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    child.wait_with_output().unwrap()
-}
-
 #[test]
 fn a_file_that_asks_for_an_end_token_gets_none_in_what_is_continued_or_scored() {
     let (dir, plain, sft) = models(&|metadata, _| {
@@ -113,7 +96,7 @@ fn a_file_that_asks_for_an_end_token_gets_none_in_what_is_continued_or_scored() 
     assert_eq!(a["ids"], b["ids"]);
     let chat = |path: &Path| {
         let args = ["chat", arg(path), "--temp", "0", "-n", "8", "-q"];
-        piped(&args, "Good morning.\n").stdout
+        piped(args, "Good morning.\n").stdout
     };
     assert_eq!(chat(&plain), chat(&sft));
     let text = fixture("text/heldout.txt");
@@ -196,7 +179,7 @@ fn a_special_token_beyond_the_vocabulary_is_warned_of_once() {
         assert_eq!(message.matches(warning).count(), 1, "{args:?}: {message}");
         assert!(!message.contains("padding"), "{message}");
     }
-    let chat = piped(&["chat", arg(&path), "-n", "1"], "Hi\n");
+    let chat = piped(["chat", arg(&path), "-n", "1"], "Hi\n");
     let message = String::from_utf8(chat.stderr).unwrap();
     assert!(message.contains("eos_token_id is 99999"), "{message}");
 }
@@ -259,7 +242,7 @@ fn a_question_longer_than_the_context_is_an_error_from_a_pipe() {
     let (_dir, path) = base();
     let long = "The old man went home. ".repeat(40) + "\n";
     for command in ["run", "chat"] {
-        let message = refusal(piped(&[command, arg(&path), "-c", "64"], &long));
+        let message = refusal(piped([command, arg(&path), "-c", "64"], &long));
         for part in ["model.gguf", "-c", "64", "context is full"] {
             assert!(message.contains(part), "{command}: {message}");
         }
@@ -288,7 +271,7 @@ fn damaged_weights_are_the_same_error_in_both_modes() {
     assert!(exact.contains("weights of the model are broken"), "{exact}");
     assert!(exact.contains("edited.gguf"), "{exact}");
     assert_eq!(exact, message("fast"));
-    let chat = refusal(piped(&["chat", arg(&path), "-n", "1"], "Hi\n"));
+    let chat = refusal(piped(["chat", arg(&path), "-n", "1"], "Hi\n"));
     assert!(chat.contains("edited.gguf"), "{chat}");
     let out = dir.path().join("logits");
     let logits = fails(["logits", arg(&path), "--ids", "1,2", "-o", arg(&out)]);
@@ -410,16 +393,16 @@ fn pasted_command_lines_give_what_our_own_give() {
         "-n",
         "8",
     ];
-    let answer = piped(&single, "never read\n");
+    let answer = piped(single, "never read\n");
     assert!(answer.status.success());
     let chat = ["chat", arg(&path), "--temp", "0", "-n", "8"];
-    assert_eq!(answer.stdout, piped(&chat, "Good morning.\n").stdout);
+    assert_eq!(answer.stdout, piped(chat, "Good morning.\n").stdout);
     let first = ["-st", "-p", "Good morning."];
-    let prompted = piped(&[&chat[..], &first].concat(), "never read\n");
+    let prompted = piped([&chat[..], &first].concat(), "never read\n");
     assert_eq!(answer.stdout, prompted.stdout);
     let question = dir.path().join("question.txt");
     std::fs::write(&question, "Good morning.\n").unwrap();
-    let from_file = piped(&[&chat[..], &["-f", arg(&question)]].concat(), "");
+    let from_file = piped([&chat[..], &["-f", arg(&question)]].concat(), "");
     assert_eq!(answer.stdout, from_file.stdout);
     // A stride of 0 is none.
     assert_eq!(ok(ours), ok([&ours[..], &["--ppl-stride", "0"]].concat()));
