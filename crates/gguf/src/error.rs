@@ -38,7 +38,7 @@ impl std::fmt::Display for Place {
 }
 
 /// A name from a file, in quotes, control characters escaped, cut to what fits a message.
-struct Quoted<'a>(&'a str);
+pub struct Quoted<'a>(pub &'a str);
 
 impl std::fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

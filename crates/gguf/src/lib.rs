@@ -77,7 +77,7 @@ mod write;
 pub use array::{Array, Items, MixedArray};
 pub use difference::{Difference, differences};
 pub use encoding::{Endian, Scalar};
-pub use error::{Error, FormatError, FormatErrorKind, LayoutError, Place, SplitError};
+pub use error::{Error, FormatError, FormatErrorKind, LayoutError, Place, Quoted, SplitError};
 pub use file::{GgufFile, TensorPlace};
 pub use limits::Limits;
 pub use metadata::{Metadata, MetadataError};

@@ -54,45 +54,6 @@ pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     }
 }
 
-/// Opens a file for reading and writing, or makes it, and locks it; what is in it stays. With
-/// `wait` it waits for a run that has the lock, without it gives `None` then.
-///
-/// The file is the one that has the name when the lock is held: one that lost it meanwhile, to a
-/// run that finished it under another name, is let go. Neither links nor pipes are opened.
-///
-/// # Errors
-/// [`Error::NotAFile`] for what is no regular file, [`Error::Io`].
-pub fn open_locked(path: &Path, wait: bool) -> Result<Option<File>, Error> {
-    let io = |error| Error::io("write", path)(error);
-    loop {
-        match std::fs::symlink_metadata(path) {
-            Ok(meta) if !meta.is_file() => return Err(Error::NotAFile { path: path.into() }),
-            _ => {}
-        }
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        {
-            use rustix::fs::OFlags;
-            use std::os::unix::fs::OpenOptionsExt;
-            // Neither follow a link nor wait for a pipe that appeared just now.
-            options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-        }
-        let file = options.open(path).map_err(io)?;
-        if wait {
-            // File systems without locks: go on, as most programs do.
-            let _ = file.lock();
-        } else if let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
-            return Ok(None);
-        }
-        let opened = file.metadata().map_err(io)?;
-        match std::fs::symlink_metadata(path) {
-            Ok(there) if FileId::of(&there) == FileId::of(&opened) => return Ok(Some(file)),
-            _ => {}
-        }
-    }
-}
-
 /// Which file a path or a handle means, whatever names it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {

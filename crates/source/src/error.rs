@@ -34,25 +34,6 @@ pub enum Error {
         /// The most, in bytes.
         limit: u64,
     },
-    /// A file that is read whole would have too many bytes with what is to be added to it.
-    #[error(
-        "{}: would have {bytes} bytes with what is to be added, the most that is read is {limit}",
-        path.display()
-    )]
-    NoRoom {
-        /// The file.
-        path: PathBuf,
-        /// What it would have, in bytes.
-        bytes: u64,
-        /// The most, in bytes.
-        limit: u64,
-    },
-    /// A file that should be text holds other bytes.
-    #[error("{}: is not a text file", path.display())]
-    NotText {
-        /// The file.
-        path: PathBuf,
-    },
     /// The file is something else than it should be.
     #[error("{}: {}", path.display(), found.instead_of(expected))]
     OtherKind {

@@ -29,6 +29,8 @@ pub enum Class {
     Safetensors,
     /// A SentencePiece model: a tokenizer.
     SentencePiece,
+    /// An importance matrix in the format that has no magic.
+    Imatrix,
     /// Text that begins as JSON does.
     Json,
     /// Other UTF-8 text.
@@ -200,10 +202,8 @@ pub fn what_is(start: &[u8], len: Option<u64>) -> Option<Kind> {
         return Some(Kind::new(Class::Safetensors, "a safetensors file", way_out));
     }
     if is_old_imatrix(start) {
-        return other(
-            "an importance matrix (the older format of llama.cpp)",
-            "give the model itself",
-        );
+        let what = "an importance matrix (the older format of llama.cpp)";
+        return Some(Kind::new(Class::Imatrix, what, "give the model itself"));
     }
     text(start)
 }

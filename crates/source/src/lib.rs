@@ -6,10 +6,9 @@
 //! use `unsafe`.
 //!
 //! - [`Map`]: a whole file, read-only, with advice to the kernel about what comes next.
-//! - [`write_at`], [`read_at`], [`available_bytes`], [`open_locked`]: positioned writes, the room
-//!   left on a disk, files that one run at a time may write.
-//! - [`read_small`]: a file that is read whole, within a bound.
-//! - [`Sums`]: the `SHA256SUMS` of a folder.
+//! - [`write_at`], [`read_at`], [`available_bytes`]: positioned writes, the space left on a disk.
+//! - [`read_small`]: a file that is read whole, within a bound; [`read_pieces`]: one that is read from
+//!   its beginning to its end. [`hex`]: a digest of it as text.
 //! - [`count_json_values`]: what a JSON text would take, before it is read; [`standard_json`]: the
 //!   same text without what only Python takes for JSON.
 //! - [`what_is`]: what a file is that is not what its name promises.
@@ -36,23 +35,17 @@
 
 mod disk;
 mod error;
-/// The bodies of the fuzz targets; see docs/security.md.
-#[cfg(any(test, feature = "fuzzing"))]
-#[doc(hidden)]
-pub mod fuzzing;
 mod json;
 mod kind;
 mod lost;
 mod map;
 mod small;
-mod sums;
 
-pub use disk::{FileId, available_bytes, open_locked, read_at, write_at};
+pub use disk::{FileId, available_bytes, read_at, write_at};
 pub use error::Error;
 pub use json::{PYTHON_NUMBERS, count_json_values, standard_json};
 pub use kind::{Class, Kind, refuse_other_kinds, what_is};
 #[cfg(unix)]
 pub use lost::report_lost_pages;
 pub use map::Map;
-pub use small::read_small;
-pub use sums::{SUMS, Sum, Sums};
+pub use small::{hex, read_pieces, read_small};

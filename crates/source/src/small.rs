@@ -1,7 +1,8 @@
-//! Small files, read whole within a bound.
+//! Files that are read: small ones whole and within a bound, others from end to end in pieces.
 
 use crate::Error;
-use std::fs::{File, Metadata};
+use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -11,11 +12,6 @@ use std::path::Path;
 /// [`Error::Io`], which [`is_not_found`](Error::is_not_found) if there is no such file;
 /// [`Error::NotAFile`]; [`Error::TooLarge`] for one of more than `limit` bytes.
 pub fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
-    read_with_metadata(path, limit).map(|(bytes, _)| bytes)
-}
-
-/// As [`read_small`], and what the system said of the file before it was read.
-pub(crate) fn read_with_metadata(path: &Path, limit: u64) -> Result<(Vec<u8>, Metadata), Error> {
     let within_limit = |found| match found <= limit {
         true => Ok(()),
         false => Err(Error::TooLarge {
@@ -31,7 +27,6 @@ pub(crate) fn read_with_metadata(path: &Path, limit: u64) -> Result<(Vec<u8>, Me
     }
     within_limit(named.len())?;
     let file = File::open(path).map_err(Error::io("open", path))?;
-    let meta = file.metadata().map_err(Error::io("read", path))?;
     let mut bytes = Vec::new();
     // It may have grown meanwhile, and some files have more bytes than they say: one byte more
     // than allowed tells.
@@ -39,7 +34,36 @@ pub(crate) fn read_with_metadata(path: &Path, limit: u64) -> Result<(Vec<u8>, Me
         .read_to_end(&mut bytes)
         .map_err(Error::io("read", path))?;
     within_limit(bytes.len() as u64)?;
-    Ok((bytes, meta))
+    Ok(bytes)
+}
+
+/// Bytes that are read at a time.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Reads a file from its beginning to its end: `each` gets pieces of at most 1 MiB, in order.
+///
+/// # Errors
+/// [`Error::Io`], and those of `each`, which end the reading.
+pub fn read_pieces<E: From<Error>>(
+    path: &Path,
+    mut each: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece).map_err(Error::io("read", path))? {
+            0 => return Ok(()),
+            n => each(&piece[..n])?,
+        }
+    }
+}
+
+/// Bytes as hex digits: a digest as text.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -64,6 +88,33 @@ mod tests {
             }
         ));
         assert!(!error.is_not_found());
+    }
+
+    #[test]
+    fn pieces_are_the_whole_file_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("large");
+        let bytes: Vec<u8> = (0..PIECE_BYTES + 5).map(|i| (i / 7) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let mut found = Vec::new();
+        let mut take = |piece: &[u8]| {
+            found.extend_from_slice(piece);
+            Ok::<(), Error>(())
+        };
+        read_pieces(&path, &mut take).unwrap();
+        assert!(found == bytes);
+        assert_eq!(
+            hex(&found[PIECE_BYTES - 1..]),
+            hex(&bytes[PIECE_BYTES - 1..])
+        );
+        assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
+        let stop = |_: &[u8]| Err(Error::NotAFile { path: path.clone() });
+        assert!(matches!(
+            read_pieces(&path, stop),
+            Err(Error::NotAFile { .. })
+        ));
+        let missing = read_pieces(&dir.path().join("none"), |_| Ok::<(), Error>(()));
+        assert!(missing.unwrap_err().is_not_found());
     }
 
     #[test]
