@@ -1,11 +1,12 @@
-//! Encoders and decoders, one type and one set of kernels at a time: `encode/Q4_K avx512`.
+//! Encoders, with a guide and without, and decoders, one type and one set of kernels at a time:
+//! `encode/Q4_K avx512`.
 //!
 //! Run with `cargo bench -p aeolus-quant`, or `-- 'encode/.*Q4_K'` for some. The data are 16 rows
 //! of 4096 weights, which stay in the second-level cache as the blocks of a conversion do.
 //! Throughput is given in weights (items) and in bytes of weights as `f32`.
 
 use aeolus_gguf::TensorType;
-use aeolus_quant::{Cpu, is_encodable};
+use aeolus_quant::{Cpu, is_encodable, is_guided, needs_guide};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use std::fmt;
@@ -62,7 +63,7 @@ fn bytes_for(ty: TensorType) -> Vec<u8> {
     vec![0; WEIGHTS / ty.block_elems() * ty.block_bytes()]
 }
 
-#[divan::bench(args = cases(), max_time = 0.5)]
+#[divan::bench(args = cases().filter(|case| !needs_guide(case.ty)), max_time = 0.5)]
 fn encode(bencher: Bencher, case: &Case) {
     let (x, mut out) = (weights(), bytes_for(case.ty));
     bencher
@@ -71,10 +72,27 @@ fn encode(bencher: Bencher, case: &Case) {
         .bench_local(|| case.cpu.encode_rows(case.ty, &x, COLS, None, &mut out));
 }
 
+#[divan::bench(args = cases().filter(|case| is_guided(case.ty)), max_time = 0.5)]
+fn encode_guided(bencher: Bencher, case: &Case) {
+    let (x, mut out) = (weights(), bytes_for(case.ty));
+    // Mean squares of activations: most columns alike, some far above.
+    let guide: Vec<f32> = x[..COLS].iter().map(|v| v * v + 1e-4).collect();
+    bencher
+        .counter(ItemsCount::new(WEIGHTS))
+        .counter(BytesCount::of_slice(&x))
+        .bench_local(|| {
+            case.cpu
+                .encode_rows(case.ty, &x, COLS, Some(&guide), &mut out)
+        });
+}
+
 #[divan::bench(args = cases(), max_time = 0.5)]
 fn decode(bencher: Bencher, case: &Case) {
     let (mut x, mut out) = (weights(), bytes_for(case.ty));
-    let encoded = case.cpu.encode_rows(case.ty, &x, COLS, None, &mut out);
+    let guide = needs_guide(case.ty).then(|| vec![1.0; COLS]);
+    let encoded = case
+        .cpu
+        .encode_rows(case.ty, &x, COLS, guide.as_deref(), &mut out);
     assert_eq!(encoded, Ok(()));
     bencher
         .counter(ItemsCount::new(WEIGHTS))

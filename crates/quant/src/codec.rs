@@ -2,6 +2,7 @@
 
 use crate::error::{DecodeError, EncodeError, Overflow, ShapeError};
 use crate::kernels::Cpu;
+use crate::registry::{Format, with_format};
 use aeolus_gguf::TensorType;
 
 /// The smallest magnitude that F16 rounds to infinity.
@@ -20,15 +21,28 @@ pub fn is_decodable(ty: TensorType) -> bool {
     ty == TensorType::F64 || Cpu::scalar().decodes(ty)
 }
 
+/// Whether a guide changes what [`encode_rows`] writes for this type.
+pub fn is_guided(ty: TensorType) -> bool {
+    with_format!(ty, F => F::GUIDED, false)
+}
+
+/// Whether [`encode_rows`] refuses this type without a guide.
+pub fn needs_guide(ty: TensorType) -> bool {
+    with_format!(ty, F => F::NEEDS_GUIDE, false)
+}
+
 /// Encodes rows of `cols` weights as type `ty` into little-endian bytes.
 ///
-/// `x` holds whole rows one after the other, `out` exactly the bytes of their blocks. `weights`,
-/// one importance per column, is for searches that minimise a weighted error.
+/// `x` holds whole rows one after the other, `out` exactly the bytes of their blocks. `guide` is
+/// the importance of each column, finite and not negative: the search for scales then weighs
+/// errors by it. As in ggml, some types ignore it ([`is_guided`] tells).
 ///
 /// # Errors
 ///
 /// [`EncodeError::NotEncodable`] for a type without an encoder, [`EncodeError::Shape`] for lengths
-/// that do not fit together, [`EncodeError::WeightsNotSupported`] whenever `weights` are given,
+/// that do not fit together, [`EncodeError::GuideLength`] and [`EncodeError::Importance`] for a
+/// guide that is not one importance for each column, whether or not the type ignores it,
+/// [`EncodeError::NoGuide`] for a type that [needs one](needs_guide),
 /// [`EncodeError::NonFinite`] for the first weight that is NaN or infinite, and for F16 and BF16
 /// [`EncodeError::Overflow`] for the first weight that would become infinite;
 /// [`EncodeError::Cpu`] if `AEOLUS_CPU` asks for what this machine lacks. After an error the
@@ -37,10 +51,10 @@ pub fn encode_rows(
     ty: TensorType,
     x: &[f32],
     cols: usize,
-    weights: Option<&[f32]>,
+    guide: Option<&[f32]>,
     out: &mut [u8],
 ) -> Result<(), EncodeError> {
-    Cpu::select()?.encode_rows(ty, x, cols, weights, out)
+    Cpu::select()?.encode_rows(ty, x, cols, guide, out)
 }
 
 /// Decodes rows of `cols` weights of type `ty`.
@@ -89,7 +103,7 @@ fn selected_or_scalar() -> Cpu {
 }
 
 impl Cpu {
-    /// [`encode_rows`] with this set.
+    /// [`encode_rows`] with this level.
     ///
     /// # Errors
     ///
@@ -99,15 +113,17 @@ impl Cpu {
         ty: TensorType,
         x: &[f32],
         cols: usize,
-        weights: Option<&[f32]>,
+        guide: Option<&[f32]>,
         out: &mut [u8],
     ) -> Result<(), EncodeError> {
         if !self.encodes(ty) {
             return Err(EncodeError::NotEncodable { ty });
         }
         check_lengths(ty, cols, x.len(), out.len())?;
-        if weights.is_some() {
-            return Err(EncodeError::WeightsNotSupported { ty });
+        match guide {
+            Some(guide) => check_guide(guide, cols)?,
+            None if needs_guide(ty) => return Err(EncodeError::NoGuide { ty }),
+            None => {}
         }
         let limit = match ty {
             TensorType::F16 => F16_LIMIT,
@@ -122,11 +138,11 @@ impl Cpu {
                 EncodeError::NonFinite { index, value }
             });
         }
-        self.encode(ty, x, out);
+        self.encode(ty, x, guide, out);
         Ok(())
     }
 
-    /// [`decode_rows`] with this set.
+    /// [`decode_rows`] with this level.
     ///
     /// # Errors
     ///
@@ -150,7 +166,7 @@ impl Cpu {
         Ok(())
     }
 
-    /// [`round_through_f16`] with this set.
+    /// [`round_through_f16`] with this level.
     ///
     /// # Errors
     ///
@@ -173,6 +189,22 @@ impl Cpu {
 fn decode_f64(bytes: &[u8], out: &mut [f32]) {
     for (y, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
         *y = f64::from_le_bytes(*bytes) as f32;
+    }
+}
+
+/// Checks that a guide is one importance for each column.
+fn check_guide(guide: &[f32], cols: usize) -> Result<(), EncodeError> {
+    let found = guide.len();
+    if found != cols {
+        return Err(EncodeError::GuideLength { found, cols });
+    }
+    let wrong = |value: &f32| !(value.is_finite() && *value >= 0.0);
+    match guide.iter().position(wrong) {
+        Some(column) => Err(EncodeError::Importance {
+            column,
+            value: guide[column],
+        }),
+        None => Ok(()),
     }
 }
 

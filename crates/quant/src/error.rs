@@ -1,6 +1,6 @@
 //! What can be wrong with a call or with the weights.
 
-use crate::kernels::dot::CpuError;
+use crate::kernels::CpuError;
 use aeolus_gguf::TensorType;
 
 /// Why rows could not be encoded. The output is unspecified after an error.
@@ -13,11 +13,27 @@ pub enum EncodeError {
         /// The wanted type.
         ty: TensorType,
     },
-    /// Importance weights were given for a type whose weighted search does not exist yet.
-    #[error("importance weights are not supported yet for type {ty}")]
-    WeightsNotSupported {
+    /// The type is too coarse to be encoded without a guide.
+    #[error("type {ty} cannot be encoded without an importance matrix")]
+    NoGuide {
         /// The wanted type.
         ty: TensorType,
+    },
+    /// The guide has not one importance for each column.
+    #[error("{found} importances for rows of {cols} weights")]
+    GuideLength {
+        /// Importances handed over.
+        found: usize,
+        /// The row length, in elements.
+        cols: usize,
+    },
+    /// An importance is negative, NaN or infinite.
+    #[error("importance of column {column} is {value}, expected a finite number of at least 0")]
+    Importance {
+        /// The first such column.
+        column: usize,
+        /// The importance itself.
+        value: f32,
     },
     /// The lengths handed over do not fit together.
     #[error(transparent)]

@@ -5,18 +5,19 @@
 //! tensors and no files.
 //!
 //! * [`encode_rows`] and [`decode_rows`] work on whole rows of one type; [`is_encodable`] and
-//!   [`is_decodable`] say which types have them.
+//!   [`is_decodable`] say which types have them, [`is_guided`] which encoders take the importance
+//!   of columns into account, [`needs_guide`] which do not work without it.
 //! * [`round_through_f16`] rounds weights the way a detour over an F16 file does.
 //! * [`first_nonfinite`] finds what no format can hold, [`first_beyond_f16`] what F16 cannot.
-//! * [`Cpu`] is the choice among kernels for several instruction sets, made once per process or
-//!   forced by the environment variable `AEOLUS_CPU`; programs call [`Cpu::select`] at their start
-//!   to report a wrong value.
+//! * [`Cpu`] is a level of instruction sets, for encoding, decoding and products alike, chosen
+//!   once per process or forced by the environment variable `AEOLUS_CPU`; programs call
+//!   [`Cpu::select`] at their start to report a wrong value.
 //! * [`dot`] multiplies encoded weights with activations.
 //!
-//! The bytes of an encoder depend on the weights and the type only, never on the CPU or on how
-//! rows are grouped; they equal those of ggml's C reference. `formats` holds one file for each
-//! format with its scalar code, `search` the scale searches that several of them share, `kernels`
-//! the same for vectors, one sub-block in each lane.
+//! The bytes of an encoder depend on the weights, the type and the guide only, never on the CPU or
+//! on how rows are grouped; they equal those of ggml's C reference. `formats` holds one file for
+//! each format with its scalar code, `registry` one line for each, `search` the scale searches
+//! that several of them share, `kernels` the same for vectors, one sub-block in each lane.
 //!
 //! ```
 //! use aeolus_gguf::TensorType;
@@ -29,8 +30,6 @@
 //! assert!(x.iter().zip(&y).all(|(x, y)| (x - y).abs() < 0.1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
-//! Limits: importance weights are part of the signature, but no type takes them yet.
 
 #![deny(unsafe_code)]
 
@@ -39,13 +38,13 @@ mod error;
 mod float16;
 mod formats;
 mod kernels;
+mod registry;
 mod search;
 
 pub use codec::{
     decode_rows, encode_rows, first_beyond_f16, first_nonfinite, is_decodable, is_encodable,
-    round_through_f16,
+    is_guided, needs_guide, round_through_f16,
 };
 pub use error::{DecodeError, EncodeError, Overflow, ShapeError};
 pub use float16::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
-pub use kernels::dot::CpuError;
-pub use kernels::{Cpu, dot};
+pub use kernels::{Cpu, CpuError, dot};

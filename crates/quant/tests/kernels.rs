@@ -2,7 +2,7 @@
 //! values. `AEOLUS_TEST_CPUS=avx2,avx512` makes the absence of a set a failure.
 
 use aeolus_gguf::TensorType;
-use aeolus_quant::{Cpu, CpuError, Overflow, is_decodable, is_encodable};
+use aeolus_quant::{Cpu, CpuError, Overflow, is_decodable, is_encodable, is_guided, needs_guide};
 
 /// xorshift64*: the same data on every machine.
 struct Random(u64);
@@ -76,9 +76,51 @@ impl Random {
         })
     }
 
+    /// Importances of 32 columns of one of many kinds, among them none that matters, a single one,
+    /// and such that squares and sums of them leave the range of floats.
+    fn importance(&mut self) -> [f32; 32] {
+        let kind = self.below(9);
+        let single = self.below(32) as usize;
+        let scale = match self.below(6) {
+            0 => 1e-38,
+            1 => 1e30,
+            2 => (self.unit() * 160.0 - 80.0).exp(),
+            _ => 1.0,
+        };
+        std::array::from_fn(|i| {
+            let square = self.heavy().powi(2);
+            let value = match kind {
+                0..=2 => square,
+                3 => 0.0,
+                4 => [0.0, square][self.below(2) as usize],
+                5 => [0.0, square][usize::from(i == single)],
+                6 => (self.unit() * 80.0 - 40.0).exp(),
+                7 => f32::from_bits(self.bits()).abs(),
+                _ => 1.0,
+            } * scale;
+            if value.is_finite() { value } else { 1.0 }
+        })
+    }
+
+    fn guide(&mut self, super_blocks: usize) -> Vec<f32> {
+        (0..8 * super_blocks)
+            .flat_map(|_| self.importance())
+            .collect()
+    }
+
     fn weights(&mut self, super_blocks: usize) -> Vec<f32> {
         (0..super_blocks).flat_map(|_| self.super_block()).collect()
     }
+}
+
+/// The types that are encoded without a guide.
+fn unguided() -> impl Iterator<Item = TensorType> {
+    TensorType::all().filter(|ty| is_encodable(*ty) && !needs_guide(*ty))
+}
+
+/// Whether the type is encoded by a slow search in a codebook, which is the same code on every level.
+fn has_codebook(ty: TensorType) -> bool {
+    ty.name().starts_with("IQ") && !ty.name().starts_with("IQ4")
 }
 
 /// The sets to compare with the scalar one, whose name comes first in the list.
@@ -101,6 +143,13 @@ fn others() -> Vec<Cpu> {
 fn encode(cpu: Cpu, ty: TensorType, x: &[f32]) -> Vec<u8> {
     let mut out = vec![0xa5; x.len() / ty.block_elems() * ty.block_bytes()];
     cpu.encode_rows(ty, x, x.len(), None, &mut out).unwrap();
+    out
+}
+
+fn encode_guided(cpu: Cpu, ty: TensorType, x: &[f32], guide: &[f32]) -> Vec<u8> {
+    let mut out = vec![0xa5; x.len() / ty.block_elems() * ty.block_bytes()];
+    cpu.encode_rows(ty, x, guide.len(), Some(guide), &mut out)
+        .unwrap();
     out
 }
 
@@ -131,7 +180,7 @@ fn more_sub_blocks_that_go_on_than_wait_together_are_encoded_alike() {
         }
     }
     let scalar = Cpu::named("scalar").unwrap();
-    for ty in TensorType::all().filter(|ty| is_encodable(*ty)) {
+    for ty in unguided().filter(|ty| !has_codebook(*ty)) {
         let expected = encode(scalar, ty, &x);
         for cpu in others() {
             assert!(encode(cpu, ty, &x) == expected, "{ty} {}", cpu.name());
@@ -149,7 +198,7 @@ fn all_kernels_encode_the_same_bytes() {
         // or 72 blocks of 32.
         let mut x = random.weights(1 + round % 9);
         let drop = random.below(8) as usize * 32;
-        for ty in TensorType::all().filter(|ty| is_encodable(*ty)) {
+        for ty in unguided().filter(|ty| !has_codebook(*ty) || round % 25 == 1) {
             match ty {
                 TensorType::F16 => x.iter_mut().for_each(|v| *v = v.clamp(-6e4, 6e4)),
                 TensorType::BF16 => x.iter_mut().for_each(|v| *v = v.clamp(-3e38, 3e38)),
@@ -157,7 +206,7 @@ fn all_kernels_encode_the_same_bytes() {
             }
             let x = match ty.block_elems() {
                 1 => &x[1..x.len() - drop / 32],
-                32 => &x[drop..],
+                block @ (32 | 64 | 128) => &x[drop.next_multiple_of(block) % 256..],
                 _ => &x,
             };
             let expected = encode(scalar, ty, x);
@@ -174,6 +223,46 @@ fn all_kernels_encode_the_same_bytes() {
     }
 }
 
+#[test]
+fn all_kernels_heed_a_guide_alike() {
+    let scalar = Cpu::named("scalar").unwrap();
+    let others = others();
+    let mut random = Random(6);
+    for round in 0..50 {
+        // Rows shorter and longer than the lanes of every set are wide, fewer and more of them.
+        let cols = 1 + round % 5;
+        let rows = [1, 2, 3, 17, 40][round / 5 % 5];
+        let x = random.weights(cols * rows);
+        let guide = random.guide(cols);
+        let guided = TensorType::all().filter(|ty| is_guided(*ty));
+        for ty in guided.filter(|ty| !has_codebook(*ty) || round % 25 == 1) {
+            // Blocks of 32 fit rows that super-blocks do not.
+            let cols = match ty.block_elems() {
+                32 => guide.len() - random.below(8) as usize * 32,
+                _ => guide.len(),
+            };
+            let (x, guide) = (&x[..rows * cols], &guide[..cols]);
+            let expected = encode_guided(scalar, ty, x, guide);
+            for cpu in &others {
+                let found = encode_guided(*cpu, ty, x, guide);
+                let differs = found.iter().zip(&expected).position(|(a, b)| a != b);
+                if let Some(byte) = differs {
+                    let first = byte / ty.block_bytes() * ty.block_elems();
+                    let elems = ty.block_elems();
+                    panic!(
+                        "{ty} {} round {round} row {} column {}: {:?} under {:?}",
+                        cpu.name(),
+                        first / cols,
+                        first % cols,
+                        &x[first..][..elems],
+                        &guide[first % cols..][..elems],
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// Long rows: searches sort out sub-blocks among many, so the count of those matters.
 #[test]
 fn all_kernels_encode_long_rows_alike() {
@@ -181,7 +270,7 @@ fn all_kernels_encode_long_rows_alike() {
     let mut random = Random(4);
     for super_blocks in [127, 128, 129, 270] {
         let x = random.weights(super_blocks);
-        for ty in TensorType::all().filter(|ty| is_encodable(*ty) && ty.is_quantized()) {
+        for ty in unguided().filter(|ty| ty.is_quantized() && !has_codebook(*ty)) {
             let expected = encode(scalar, ty, &x);
             for cpu in others() {
                 let same = encode(cpu, ty, &x) == expected;

@@ -3,11 +3,17 @@
 use aeolus_gguf::TensorType;
 use aeolus_quant::{
     DecodeError, EncodeError, Overflow, ShapeError, decode_rows, encode_rows, first_nonfinite,
-    is_decodable, is_encodable, round_through_f16,
+    is_decodable, is_encodable, is_guided, needs_guide, round_through_f16,
 };
 
 fn encodable() -> impl Iterator<Item = TensorType> {
     TensorType::all().filter(|ty| is_encodable(*ty))
+}
+
+/// With a guide if the type needs one.
+fn encode(ty: TensorType, x: &[f32], cols: usize, out: &mut [u8]) -> Result<(), EncodeError> {
+    let guide = needs_guide(ty).then(|| vec![1.0; cols]);
+    encode_rows(ty, x, cols, guide.as_deref(), out)
 }
 
 fn out_for(ty: TensorType, elems: usize) -> Vec<u8> {
@@ -15,18 +21,18 @@ fn out_for(ty: TensorType, elems: usize) -> Vec<u8> {
 }
 
 #[test]
-fn thirteen_types_have_a_codec_and_f64_is_only_read() {
-    assert_eq!(encodable().count(), 13);
+fn twenty_eight_types_have_a_codec_and_f64_is_only_read() {
+    assert_eq!(encodable().count(), 28);
     let decodable: Vec<_> = TensorType::all().filter(|ty| is_decodable(*ty)).collect();
-    assert_eq!(decodable.len(), 14);
+    assert_eq!(decodable.len(), 29);
     assert!(decodable.contains(&TensorType::F64) && !is_encodable(TensorType::F64));
-    let ty = TensorType::IQ2_XS;
+    let ty = TensorType::Q8_K;
     assert_eq!(
-        encode_rows(ty, &[0.0; 256], 256, None, &mut [0; 74]),
+        encode(ty, &[0.0; 256], 256, &mut [0; 292]),
         Err(EncodeError::NotEncodable { ty })
     );
     assert_eq!(
-        decode_rows(ty, &[0; 74], 256, &mut [0.0; 256]),
+        decode_rows(ty, &[0; 292], 256, &mut [0.0; 256]),
         Err(DecodeError::NotDecodable { ty })
     );
 }
@@ -49,7 +55,7 @@ fn lengths_that_do_not_fit_are_errors() {
                 block,
             };
             assert_eq!(
-                encode_rows(ty, &x, bad, None, &mut out),
+                encode(ty, &x, bad, &mut out),
                 Err(EncodeError::Shape(error.clone()))
             );
             let mut y = x.clone();
@@ -61,7 +67,7 @@ fn lengths_that_do_not_fit_are_errors() {
         let elems = x.len() - block;
         let error = ShapeError::Rows { found: elems, cols };
         assert_eq!(
-            encode_rows(ty, &x[block..], cols, None, &mut out),
+            encode(ty, &x[block..], cols, &mut out),
             Err(EncodeError::Shape(error))
         );
         out.push(0);
@@ -72,22 +78,69 @@ fn lengths_that_do_not_fit_are_errors() {
             found: expected + 1,
         };
         assert_eq!(
-            encode_rows(ty, &x, cols, None, &mut out),
+            encode(ty, &x, cols, &mut out),
             Err(EncodeError::Shape(error))
         );
-        encode_rows(ty, &[], cols, None, &mut []).unwrap();
+        encode(ty, &[], cols, &mut []).unwrap();
     }
 }
 
 #[test]
-fn importance_weights_are_refused_by_name() {
+fn a_guide_is_one_importance_for_each_column() {
     for ty in encodable() {
-        let cols = ty.block_elems();
-        let (x, mut out) = (vec![1.0; cols], out_for(ty, cols));
-        assert_eq!(
-            encode_rows(ty, &x, cols, Some(&x), &mut out),
-            Err(EncodeError::WeightsNotSupported { ty })
+        let cols = 2 * ty.block_elems();
+        let (x, mut out) = (vec![1.0; 3 * cols], out_for(ty, 3 * cols));
+        for found in [0, cols - 1, cols + 1, 3 * cols] {
+            assert_eq!(
+                encode_rows(ty, &x, cols, Some(&x[..found.min(x.len())]), &mut out),
+                Err(EncodeError::GuideLength { found, cols })
+            );
+        }
+        for value in [-1.0, f32::INFINITY, -f32::MIN_POSITIVE] {
+            let mut guide = vec![0.0; cols];
+            guide[cols - 1] = value;
+            let column = cols - 1;
+            assert_eq!(
+                encode_rows(ty, &x, cols, Some(&guide), &mut out),
+                Err(EncodeError::Importance { column, value })
+            );
+        }
+        let guide = vec![f32::NAN; cols];
+        let error = encode_rows(ty, &x, cols, Some(&guide), &mut out).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("importance of column 0 is NaN"),
+            "{error}"
         );
+        encode_rows(ty, &x, cols, Some(&vec![0.0; cols]), &mut out).unwrap();
+    }
+}
+
+#[test]
+fn types_that_need_a_guide_are_refused_without() {
+    let needing: Vec<_> = encodable().filter(|ty| needs_guide(*ty)).collect();
+    let expected = [TensorType::IQ2_XXS, TensorType::IQ2_XS, TensorType::IQ1_S];
+    assert_eq!(needing, expected);
+    for ty in needing {
+        assert_eq!(
+            encode_rows(ty, &[1.0; 256], 256, None, &mut out_for(ty, 256)),
+            Err(EncodeError::NoGuide { ty })
+        );
+    }
+}
+
+#[test]
+fn types_that_ignore_a_guide_write_the_same_bytes() {
+    let ignoring: Vec<_> = encodable().filter(|ty| !is_guided(*ty)).collect();
+    assert!(ignoring.contains(&TensorType::Q8_0) && !ignoring.contains(&TensorType::Q4_K));
+    for ty in ignoring {
+        let x: Vec<f32> = (0..512).map(|i| (i as f32 * 0.7).sin()).collect();
+        let guide: Vec<f32> = (0..256).map(|i| (i % 7) as f32).collect();
+        let (mut plain, mut guided) = (out_for(ty, 512), out_for(ty, 512));
+        encode(ty, &x, 256, &mut plain).unwrap();
+        encode_rows(ty, &x, 256, Some(&guide), &mut guided).unwrap();
+        assert!(plain == guided, "{ty}");
     }
 }
 
@@ -113,7 +166,7 @@ fn the_first_nan_or_infinity_is_named() {
             index: cols + 2,
             value: f32::INFINITY,
         };
-        assert_eq!(encode_rows(ty, &x, cols, None, &mut out), Err(error));
+        assert_eq!(encode(ty, &x, cols, &mut out), Err(error));
     }
 }
 
@@ -129,7 +182,7 @@ fn values_too_large_for_sixteen_bits_are_named() {
     ] {
         let mut x = [1.0, -fits, fits, 0.0];
         let mut out = [0; 8];
-        encode_rows(ty, &x, 4, None, &mut out).unwrap();
+        encode(ty, &x, 4, &mut out).unwrap();
         x[2] = -too_large;
         let overflow = Overflow {
             index: 2,
@@ -137,7 +190,7 @@ fn values_too_large_for_sixteen_bits_are_named() {
             ty,
         };
         assert_eq!(
-            encode_rows(ty, &x, 4, None, &mut out),
+            encode(ty, &x, 4, &mut out),
             Err(EncodeError::Overflow(overflow))
         );
     }

@@ -1,11 +1,11 @@
 //! The encoders and decoders against ggml's bytes: `fixtures/vectors`.
 
 use aeolus_gguf::TensorType;
-use aeolus_quant::Cpu;
+use aeolus_quant::{Cpu, is_encodable, needs_guide};
 use safetensors::SafeTensors;
 
-const TYPES: [TensorType; 11] = [
-    TensorType::BF16,
+/// The types with vectors straight from bf16 and through f16.
+const VIA_TYPES: [TensorType; 10] = [
     TensorType::Q4_0,
     TensorType::Q4_1,
     TensorType::Q5_0,
@@ -17,6 +17,12 @@ const TYPES: [TensorType; 11] = [
     TensorType::Q5_K,
     TensorType::Q6_K,
 ];
+
+/// The types with vectors: all that are encoded, but for those of every bit pattern.
+fn types() -> impl Iterator<Item = TensorType> {
+    let plain = [TensorType::F32, TensorType::F16];
+    TensorType::all().filter(move |ty| is_encodable(*ty) && !plain.contains(ty))
+}
 
 fn read(name: &str) -> Vec<u8> {
     let path = format!(
@@ -35,9 +41,9 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
         .collect()
 }
 
-fn encode(cpu: Cpu, ty: TensorType, x: &[f32], cols: usize) -> Vec<u8> {
+fn encode(cpu: Cpu, ty: TensorType, x: &[f32], cols: usize, guide: Option<&[f32]>) -> Vec<u8> {
     let mut out = vec![0xa5; x.len() / ty.block_elems() * ty.block_bytes()];
-    cpu.encode_rows(ty, x, cols, None, &mut out)
+    cpu.encode_rows(ty, x, cols, guide, &mut out)
         .unwrap_or_else(|e| panic!("{ty}: {e}"));
     out
 }
@@ -58,13 +64,21 @@ fn every_row_encodes_to_the_reference_bytes() {
     let input = file.tensor("input").unwrap();
     let (rows, cols) = (input.shape()[0], input.shape()[1]);
     let x = floats(input.data());
+    let importance = floats(file.tensor("imatrix").unwrap().data());
     let mut wrong = vec![];
     for cpu in Cpu::available() {
-        for ty in TYPES {
-            let expected = file.tensor(ty.name()).unwrap();
-            let all = differing_rows(&encode(cpu, ty, &x, cols), expected.data(), rows);
-            if !all.is_empty() {
-                wrong.push((cpu.name(), ty, all));
+        for ty in types() {
+            let guided = format!("{ty}.imatrix");
+            for (name, guide) in [(ty.name(), None), (&guided, Some(&importance[..]))] {
+                if guide.is_none() && needs_guide(ty) {
+                    continue;
+                }
+                let expected = file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+                let found = encode(cpu, ty, &x, cols, guide);
+                let rows = differing_rows(&found, expected.data(), rows);
+                if !rows.is_empty() {
+                    wrong.push((cpu.name(), name.to_owned(), rows));
+                }
             }
         }
     }
@@ -75,9 +89,13 @@ fn every_row_encodes_to_the_reference_bytes() {
 fn every_row_decodes_to_the_reference_values() {
     let file = read("blocks-1.safetensors");
     let file = SafeTensors::deserialize(&file).unwrap();
-    for ty in TYPES {
-        let bytes = file.tensor(ty.name()).unwrap();
-        let expected = file.tensor(&format!("{ty}.dequant")).unwrap();
+    for ty in types() {
+        let name = match needs_guide(ty) {
+            true => format!("{ty}.imatrix"),
+            false => ty.name().to_owned(),
+        };
+        let bytes = file.tensor(&name).unwrap();
+        let expected = file.tensor(&format!("{name}.dequant")).unwrap();
         let cols = expected.shape()[1];
         let mut y = vec![f32::NAN; expected.shape().iter().product()];
         let cpu = Cpu::named("scalar").unwrap();
@@ -106,10 +124,10 @@ fn both_ways_from_bf16_give_the_reference_bytes() {
             .unwrap();
         let mut rounded = source.clone();
         cpu.round_through_f16(&mut rounded).unwrap();
-        for ty in &TYPES[1..] {
+        for ty in &VIA_TYPES {
             for (way, x) in [("source", &source), ("f16", &rounded)] {
                 let expected = file.tensor(&format!("{ty}.{way}")).unwrap();
-                let wrong = differing_rows(&encode(cpu, *ty, x, cols), expected.data(), rows);
+                let wrong = differing_rows(&encode(cpu, *ty, x, cols, None), expected.data(), rows);
                 assert!(wrong.is_empty(), "{} {ty} via {way}: {wrong:?}", cpu.name());
             }
         }

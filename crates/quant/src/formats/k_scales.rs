@@ -8,7 +8,7 @@
 
 use super::QK_K;
 use crate::float16::F16Le;
-use crate::search::{Affine, nearest_int};
+use crate::search::{Affine, fit_positive, nearest_int};
 
 /// Sub-blocks in a super-block of Q4_K and Q5_K.
 pub(super) const SUB_BLOCKS: usize = QK_K / 32;
@@ -39,13 +39,16 @@ pub(super) fn unpack(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
 }
 
 /// Scales and minimums of a super-block, quantized to 6 bits under two f16 factors.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SuperScales {
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SuperScales {
     pub(super) d: F16Le,
     pub(super) dmin: F16Le,
     scales: [u8; SUB_BLOCKS],
     mins: [u8; SUB_BLOCKS],
 }
+
+/// Largest 6-bit scale.
+pub(crate) const LARGEST: i32 = 63;
 
 impl SuperScales {
     /// Quantizes what the search found: the largest scale and minimum go to 63.
@@ -71,6 +74,31 @@ impl SuperScales {
         Self {
             d: F16Le::new(max_scale / 63.0),
             dmin: F16Le::new(max_min / 63.0),
+            scales,
+            mins,
+        }
+    }
+
+    /// Quantizes what the search found under a guide, where the weights of each sub-block add up
+    /// to `sums`. Bytes are limited to `limit`.
+    pub(crate) fn fit(found: &[Affine; SUB_BLOCKS], sums: &[f32; SUB_BLOCKS], limit: u8) -> Self {
+        let (mut scales, mut mins) = ([0; SUB_BLOCKS], [0; SUB_BLOCKS]);
+        let d = fit_positive(LARGEST, &found.map(|f| f.scale), sums, &mut scales);
+        let dmin = fit_positive(LARGEST, &found.map(|f| f.min), sums, &mut mins);
+        let limited = |bytes: [u8; SUB_BLOCKS]| bytes.map(|b| b.min(limit));
+        Self::of_bytes(d, dmin, limited(scales), limited(mins))
+    }
+
+    /// Puts together factors and the bytes for scales and minimums.
+    ///
+    /// Bytes above 63 lose their upper bits or disturb their neighbours in the same way as in
+    /// [`pack`].
+    #[inline(always)]
+    pub(crate) fn of_bytes(d: f32, dmin: f32, scales: [u8; 8], mins: [u8; 8]) -> Self {
+        let (scales, mins) = unpack(&pack(&scales, &mins));
+        Self {
+            d: F16Le::new(d),
+            dmin: F16Le::new(dmin),
             scales,
             mins,
         }

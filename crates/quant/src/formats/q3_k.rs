@@ -11,13 +11,17 @@
 //! byte 108  d       f16          factor of the scales
 //! ```
 //! `x = d * (scale - 32) * (q - 4)`. The search is the iterative one; quants are then rounded
-//! again under the quantized scales. As in ggml's `quantize_row_q3_K_ref`.
+//! again under the quantized scales. As in ggml's `quantize_row_q3_K_ref`. With a guide the search
+//! is the symmetric one, for the scales of the super-block too, as in `quantize_row_q3_K_impl`.
 
 use super::q2_k::pack_pairs;
 use super::{Block, QK_K, round_quotients};
 use crate::float16::F16Le;
-use crate::search::{fit_q3, nearest_int, signed_extreme};
+use crate::search::{
+    fit_q3, fit_signed, guided_weights, nearest_int, signed_extreme, sum_of, sum_of_squares,
+};
 use aeolus_gguf::TensorType;
+use std::array;
 
 /// One super-block, 110 bytes.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -56,6 +60,12 @@ fn unpack_scales(packed: &[u8; 12]) -> [i8; 16] {
     })
 }
 
+/// Half of the quants' range.
+pub(crate) const HALF: i32 = 4;
+
+/// Half of the range of quantized scales.
+pub(crate) const SCALE_HALF: i32 = 32;
+
 impl BlockQ3K {
     /// Scale of a sub-block.
     pub(crate) fn search(x: &[f32; 16]) -> f32 {
@@ -78,17 +88,59 @@ impl BlockQ3K {
             scales = pack_scales(&stored);
             d = F16Le::new(1.0 / inverse);
         }
+        let (subs, _) = x.as_chunks::<16>();
+        Self::round(x, scales, d, |j, q| {
+            fit_q3(&subs[j], q);
+        })
+    }
 
+    /// What errors weigh under a guide.
+    fn guided_weights(x: &[f32; QK_K], importance: &[f32; QK_K]) -> [f32; QK_K] {
+        guided_weights(x, importance, 2.0 * sum_of_squares(x) / QK_K as f32)
+    }
+
+    /// Quantizes the scales found under a guide, where the weights of each sub-block add up to
+    /// `sums`: the factor, and scales of 0 to 63.
+    pub(crate) fn fit_scales(found: &[f32; 16], sums: &[f32; 16]) -> (f32, [u8; 16]) {
+        let factor = fit_signed(SCALE_HALF, found, sums);
+        let mut scales = [0; 16];
+        factor.quants(SCALE_HALF, found, &mut scales);
+        (factor.scale, scales)
+    }
+
+    /// Builds the block from the scales found under a guide.
+    #[inline(always)]
+    pub(crate) fn assemble_guided(
+        x: &[f32; QK_K],
+        importance: &[f32; QK_K],
+        (d, scales): (f32, [u8; 16]),
+    ) -> Self {
+        let (subs, _) = x.as_chunks::<16>();
+        Self::round(x, pack_scales(&scales), F16Le::new(d), |j, q| {
+            let weights = Self::guided_weights(x, importance);
+            fit_signed(HALF, &subs[j], &weights.as_chunks().0[j]).quants(HALF, &subs[j], q);
+        })
+    }
+
+    /// Rounds the weights under quantized scales. Where the scale vanished in 6 bits or f16, the
+    /// reference leaves the search's quants: `searched` writes those of a sub-block.
+    #[inline(always)]
+    fn round(
+        x: &[f32; QK_K],
+        scales: [u8; 12],
+        d: F16Le,
+        searched: impl Fn(usize, &mut [u8; 16]),
+    ) -> Self {
         let mut q = [0u8; QK_K];
         let (subs, _) = x.as_chunks::<16>();
         let (q_subs, _) = q.as_chunks_mut::<16>();
-        for ((x, q), s) in subs.iter().zip(q_subs).zip(unpack_scales(&scales)) {
+        let effective = unpack_scales(&scales);
+        for (j, ((x, q), s)) in subs.iter().zip(q_subs).zip(effective).enumerate() {
             let scale = d.get() * f32::from(s);
             if scale == 0.0 {
-                // The scale vanished in 6 bits or f16: the reference leaves the search's quants.
-                fit_q3(x, q);
+                searched(j, q);
             } else {
-                round_quotients(x, scale, (-4, 3), q);
+                round_quotients(x, scale, (-HALF, HALF - 1), q);
             }
         }
         let mut hmask = [0; 32];
@@ -111,8 +163,16 @@ impl Block<QK_K> for BlockQ3K {
 
     fn encode(x: &[f32; QK_K]) -> Self {
         let (subs, _) = x.as_chunks::<16>();
-        let found = std::array::from_fn(|j| Self::search(&subs[j]));
+        let found = array::from_fn(|j| Self::search(&subs[j]));
         Self::assemble(x, &found)
+    }
+
+    fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
+        let weights = Self::guided_weights(x, importance);
+        let (subs, weights) = (x.as_chunks::<16>().0, weights.as_chunks::<16>().0);
+        let found = array::from_fn(|j| fit_signed(HALF, &subs[j], &weights[j]).scale);
+        let sums = array::from_fn(|j| sum_of(&weights[j]));
+        Self::assemble_guided(x, importance, Self::fit_scales(&found, &sums))
     }
 
     #[inline(always)]

@@ -6,11 +6,11 @@
 //! byte 4   qs  16 bytes      byte j: element j in bits 0-3, element j + 16 in bits 4-7
 //! ```
 //! `x = d * q + m`. The range of the block is cut in 15 steps; there is no search. As in ggml's
-//! `quantize_row_q4_1_ref`.
+//! `quantize_row_q4_1_ref`. With a guide there is the affine one, as in `quantize_row_q4_1_impl`.
 
 use super::{Block, legacy};
 use crate::float16::F16Le;
-use crate::search::truncate_x86;
+use crate::search::{Affine, AffineSearch, guided_weights, truncate_x86};
 use aeolus_gguf::TensorType;
 
 /// One block, 20 bytes.
@@ -23,6 +23,21 @@ pub(crate) struct BlockQ4_1 {
     pub(crate) m: F16Le,
     /// Nibbles.
     pub(crate) qs: [u8; 16],
+}
+
+/// The search with a guide.
+pub(crate) const GUIDED: AffineSearch = AffineSearch::guided(15);
+
+impl BlockQ4_1 {
+    /// Builds the block from what was found for it under a guide.
+    #[inline(always)]
+    pub(crate) fn of_quants(found: Affine, q: &[u8; 32]) -> Self {
+        Self {
+            d: F16Le::new(found.scale),
+            m: F16Le::new(-found.min),
+            qs: legacy::pack_nibbles(q),
+        }
+    }
 }
 
 impl Block<32> for BlockQ4_1 {
@@ -42,6 +57,12 @@ impl Block<32> for BlockQ4_1 {
             m: F16Le::new(min),
             qs: legacy::pack_nibbles(&q),
         }
+    }
+
+    fn encode_guided(x: &[f32; 32], importance: &[f32; 32], row_mean_square: f32) -> Self {
+        let weights = guided_weights(x, importance, row_mean_square);
+        let mut q = [0; 32];
+        Self::of_quants(GUIDED.fit(x, &weights, &mut q), &q)
     }
 
     #[inline(always)]

@@ -10,12 +10,15 @@
 //! ```
 //! `x = d * scale * q - dmin * min`. The search is the affine one with 21 candidates, weights
 //! `rms + |x|` and squared errors; quants are then rounded again under the quantized scales. As
-//! in ggml's `quantize_row_q4_K_ref`.
+//! in ggml's `quantize_row_q4_K_ref`. With a guide it has 37 candidates, and scales and minimums
+//! have a search of their own, as in `quantize_row_q4_K_impl`.
 
-use super::{Block, QK_K, k_scales, round_affine};
+use super::k_scales::{self, SuperScales};
+use super::{Block, QK_K, round_affine};
 use crate::float16::F16Le;
-use crate::search::{Affine, AffineSearch};
+use crate::search::{Affine, AffineSearch, guided_weights, sum_of, sum_of_squares};
 use aeolus_gguf::TensorType;
+use std::array;
 
 /// One super-block, 144 bytes.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -40,6 +43,9 @@ pub(crate) const SEARCH: AffineSearch = AffineSearch {
     absolute: false,
 };
 
+/// The search with a guide.
+pub(crate) const GUIDED: AffineSearch = AffineSearch::guided(15);
+
 /// What an error at each element weighs: root mean square of the sub-block plus magnitude.
 /// Shared with Q5_K.
 #[inline(always)]
@@ -56,6 +62,27 @@ pub(crate) fn error_weights(x: &[f32; 32]) -> [f32; 32] {
     weights
 }
 
+/// What errors weigh under a guide. Shared with Q5_K.
+pub(super) fn guided_weights_of(x: &[f32; QK_K], importance: &[f32; QK_K]) -> [f32; QK_K] {
+    guided_weights(x, importance, 2.0 * sum_of_squares(x) / QK_K as f32)
+}
+
+/// What a search finds under a guide, and the sum of the weights of each sub-block. Shared with
+/// Q5_K.
+pub(super) fn fit_guided(
+    search: &AffineSearch,
+    x: &[f32; QK_K],
+    importance: &[f32; QK_K],
+) -> ([Affine; 8], [f32; 8]) {
+    let weights = guided_weights_of(x, importance);
+    let (subs, weights) = (x.as_chunks::<32>().0, weights.as_chunks::<32>().0);
+    let found = array::from_fn(|j| search.fit(&subs[j], &weights[j], &mut [0; 32]));
+    (found, array::from_fn(|j| sum_of(&weights[j])))
+}
+
+/// Quantized scales are not limited under a guide; it shows where one was negative.
+pub(crate) const SCALE_LIMIT: u8 = u8::MAX;
+
 impl BlockQ4K {
     /// Scale and minimum of a sub-block.
     pub(crate) fn search(x: &[f32; 32]) -> Affine {
@@ -65,14 +92,41 @@ impl BlockQ4K {
     /// Builds the block from the scale and minimum found for each sub-block.
     #[inline(always)]
     pub(crate) fn assemble(x: &[f32; QK_K], found: &[Affine; 8]) -> Self {
-        let scales = k_scales::SuperScales::quantize(found);
+        let (subs, _) = x.as_chunks::<32>();
+        Self::round(x, SuperScales::quantize(found), |j, q| {
+            SEARCH.fit(&subs[j], &error_weights(&subs[j]), q);
+        })
+    }
+
+    /// Builds the block from the scales and minimums found under a guide.
+    #[inline(always)]
+    pub(crate) fn assemble_guided(
+        x: &[f32; QK_K],
+        importance: &[f32; QK_K],
+        scales: SuperScales,
+    ) -> Self {
+        let (subs, _) = x.as_chunks::<32>();
+        Self::round(x, scales, |j, q| {
+            let weights = guided_weights_of(x, importance);
+            GUIDED.fit(&subs[j], &weights.as_chunks().0[j], q);
+        })
+    }
+
+    /// Rounds the weights under quantized scales. Where the scale vanished in 6 bits or f16, the
+    /// reference leaves the search's quants: `searched` writes those of a sub-block.
+    #[inline(always)]
+    fn round(
+        x: &[f32; QK_K],
+        scales: SuperScales,
+        searched: impl Fn(usize, &mut [u8; 32]),
+    ) -> Self {
         let mut q = [0u8; QK_K];
         let (subs, _) = x.as_chunks::<32>();
         let (q_subs, _) = q.as_chunks_mut::<32>();
-        for ((x, q), s) in subs.iter().zip(q_subs).zip(scales.effective()) {
+        let effective = scales.effective();
+        for (j, ((x, q), s)) in subs.iter().zip(q_subs).zip(effective).enumerate() {
             if s.scale == 0.0 {
-                // The scale vanished in 6 bits or f16: the reference leaves the search's quants.
-                SEARCH.fit(x, &error_weights(x), q);
+                searched(j, q);
             } else {
                 round_affine(x, s, 15, q);
             }
@@ -97,8 +151,13 @@ impl Block<QK_K> for BlockQ4K {
 
     fn encode(x: &[f32; QK_K]) -> Self {
         let (subs, _) = x.as_chunks::<32>();
-        let found = std::array::from_fn(|j| Self::search(&subs[j]));
+        let found = array::from_fn(|j| Self::search(&subs[j]));
         Self::assemble(x, &found)
+    }
+
+    fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
+        let (found, sums) = fit_guided(&GUIDED, x, importance);
+        Self::assemble_guided(x, importance, SuperScales::fit(&found, &sums, SCALE_LIMIT))
     }
 
     #[inline(always)]

@@ -6,11 +6,12 @@
 //! byte 6   qs  16 bytes      byte j: element j in bits 0-3, element j + 16 in bits 4-7
 //! ```
 //! `x = d * (q - 16)`. The scale maps the value of largest magnitude, sign included, to -16;
-//! there is no search. As in ggml's `quantize_row_q5_0_ref`.
+//! there is no search. As in ggml's `quantize_row_q5_0_ref`. With a guide there is the symmetric one,
+//! as in `quantize_row_q5_0_impl`.
 
 use super::{Block, legacy};
 use crate::float16::F16Le;
-use crate::search::{signed_extreme, truncate_x86};
+use crate::search::{Symmetric, fit_signed, guided_weights, signed_extreme, truncate_x86};
 use aeolus_gguf::TensorType;
 
 /// One block, 22 bytes.
@@ -23,6 +24,23 @@ pub(crate) struct BlockQ5_0 {
     pub(crate) qh: [u8; 4],
     /// Lower four bits.
     pub(crate) qs: [u8; 16],
+}
+
+/// Half of the quants' range.
+pub(crate) const HALF: i32 = 16;
+
+impl BlockQ5_0 {
+    /// Builds the block from what was found for it under a guide.
+    #[inline(always)]
+    pub(crate) fn assemble_guided(x: &[f32; 32], found: Symmetric) -> Self {
+        let mut q = [0; 32];
+        found.quants(HALF, x, &mut q);
+        Self {
+            d: F16Le::new(found.scale),
+            qh: legacy::pack_fifth_bits(&q),
+            qs: legacy::pack_nibbles(&q),
+        }
+    }
 }
 
 impl Block<32> for BlockQ5_0 {
@@ -42,6 +60,11 @@ impl Block<32> for BlockQ5_0 {
             qh: legacy::pack_fifth_bits(&q),
             qs: legacy::pack_nibbles(&q),
         }
+    }
+
+    fn encode_guided(x: &[f32; 32], importance: &[f32; 32], row_mean_square: f32) -> Self {
+        let weights = guided_weights(x, importance, row_mean_square);
+        Self::assemble_guided(x, fit_signed(HALF, x, &weights))
     }
 
     #[inline(always)]

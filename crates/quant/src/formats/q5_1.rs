@@ -7,11 +7,11 @@
 //! byte 8   qs  16 bytes      byte j: element j in bits 0-3, element j + 16 in bits 4-7
 //! ```
 //! `x = d * q + m`. The range of the block is cut in 31 steps; there is no search. As in ggml's
-//! `quantize_row_q5_1_ref`.
+//! `quantize_row_q5_1_ref`. With a guide there is the affine one, as in `quantize_row_q5_1_impl`.
 
 use super::{Block, legacy};
 use crate::float16::F16Le;
-use crate::search::truncate_x86;
+use crate::search::{Affine, AffineSearch, guided_weights, truncate_x86};
 use aeolus_gguf::TensorType;
 
 /// One block, 24 bytes.
@@ -26,6 +26,22 @@ pub(crate) struct BlockQ5_1 {
     pub(crate) qh: [u8; 4],
     /// Lower four bits.
     pub(crate) qs: [u8; 16],
+}
+
+/// The search with a guide.
+pub(crate) const GUIDED: AffineSearch = AffineSearch::guided(31);
+
+impl BlockQ5_1 {
+    /// Builds the block from what was found for it under a guide.
+    #[inline(always)]
+    pub(crate) fn of_quants(found: Affine, q: &[u8; 32]) -> Self {
+        Self {
+            d: F16Le::new(found.scale),
+            m: F16Le::new(-found.min),
+            qh: legacy::pack_fifth_bits(q),
+            qs: legacy::pack_nibbles(q),
+        }
+    }
 }
 
 impl Block<32> for BlockQ5_1 {
@@ -47,6 +63,12 @@ impl Block<32> for BlockQ5_1 {
             qh: legacy::pack_fifth_bits(&q),
             qs: legacy::pack_nibbles(&q),
         }
+    }
+
+    fn encode_guided(x: &[f32; 32], importance: &[f32; 32], row_mean_square: f32) -> Self {
+        let weights = guided_weights(x, importance, row_mean_square);
+        let mut q = [0; 32];
+        Self::of_quants(GUIDED.fit(x, &weights, &mut q), &q)
     }
 
     #[inline(always)]

@@ -11,10 +11,12 @@
 //! ```
 //! `x = d * scale * q - dmin * min`. The search is the affine one with 16 candidates, weights
 //! `rms + |x|` and squared errors; quants are then rounded again under the quantized scales. As
-//! in ggml's `quantize_row_q5_K_ref`.
+//! in ggml's `quantize_row_q5_K_ref`. With a guide it has 37 candidates, and scales and minimums
+//! have a search of their own, as in `quantize_row_q5_K_impl`.
 
-use super::q4_k::error_weights;
-use super::{Block, QK_K, k_scales, round_affine};
+use super::k_scales::{self, SuperScales};
+use super::q4_k::{error_weights, fit_guided, guided_weights_of};
+use super::{Block, QK_K, round_affine};
 use crate::float16::F16Le;
 use crate::search::{Affine, AffineSearch};
 use aeolus_gguf::TensorType;
@@ -44,6 +46,12 @@ pub(crate) const SEARCH: AffineSearch = AffineSearch {
     absolute: false,
 };
 
+/// The search with a guide.
+pub(crate) const GUIDED: AffineSearch = AffineSearch::guided(31);
+
+/// The limit of quantized scales under a guide.
+pub(crate) const SCALE_LIMIT: u8 = 63;
+
 impl BlockQ5K {
     /// Scale and minimum of a sub-block.
     pub(crate) fn search(x: &[f32; 32]) -> Affine {
@@ -53,14 +61,41 @@ impl BlockQ5K {
     /// Builds the block from the scale and minimum found for each sub-block.
     #[inline(always)]
     pub(crate) fn assemble(x: &[f32; QK_K], found: &[Affine; 8]) -> Self {
-        let scales = k_scales::SuperScales::quantize(found);
+        let (subs, _) = x.as_chunks::<32>();
+        Self::round(x, SuperScales::quantize(found), |j, q| {
+            SEARCH.fit(&subs[j], &error_weights(&subs[j]), q);
+        })
+    }
+
+    /// Builds the block from the scales and minimums found under a guide.
+    #[inline(always)]
+    pub(crate) fn assemble_guided(
+        x: &[f32; QK_K],
+        importance: &[f32; QK_K],
+        scales: SuperScales,
+    ) -> Self {
+        let (subs, _) = x.as_chunks::<32>();
+        Self::round(x, scales, |j, q| {
+            let weights = guided_weights_of(x, importance);
+            GUIDED.fit(&subs[j], &weights.as_chunks().0[j], q);
+        })
+    }
+
+    /// Rounds the weights under quantized scales. Where the scale vanished in 6 bits or f16, the
+    /// reference leaves the search's quants: `searched` writes those of a sub-block.
+    #[inline(always)]
+    fn round(
+        x: &[f32; QK_K],
+        scales: SuperScales,
+        searched: impl Fn(usize, &mut [u8; 32]),
+    ) -> Self {
         let mut q = [0u8; QK_K];
         let (subs, _) = x.as_chunks::<32>();
         let (q_subs, _) = q.as_chunks_mut::<32>();
-        for ((x, q), s) in subs.iter().zip(q_subs).zip(scales.effective()) {
+        let effective = scales.effective();
+        for (j, ((x, q), s)) in subs.iter().zip(q_subs).zip(effective).enumerate() {
             if s.scale == 0.0 {
-                // The scale vanished in 6 bits or f16: the reference leaves the search's quants.
-                SEARCH.fit(x, &error_weights(x), q);
+                searched(j, q);
             } else {
                 round_affine(x, s, 31, q);
             }
@@ -94,6 +129,11 @@ impl Block<QK_K> for BlockQ5K {
         let (subs, _) = x.as_chunks::<32>();
         let found = std::array::from_fn(|j| Self::search(&subs[j]));
         Self::assemble(x, &found)
+    }
+
+    fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
+        let (found, sums) = fit_guided(&GUIDED, x, importance);
+        Self::assemble_guided(x, importance, SuperScales::fit(&found, &sums, SCALE_LIMIT))
     }
 
     #[inline(always)]

@@ -11,7 +11,8 @@
 //! byte 208  d       f16          factor of the scales
 //! ```
 //! `x = d * scale * (q - 32)`. The search is the symmetric one; quants are then rounded again
-//! under the quantized scales. As in ggml's `quantize_row_q6_K_ref`.
+//! under the quantized scales. As in ggml's `quantize_row_q6_K_ref`. Errors weigh the square of the
+//! value, or with a guide its importance, as in `quantize_row_q6_K_impl`.
 
 use super::{Block, QK_K, round_quotients};
 use crate::float16::F16Le;
@@ -38,12 +39,35 @@ pub(crate) const HALF: i32 = 32;
 impl BlockQ6K {
     /// Scale of a sub-block.
     pub(crate) fn search(x: &[f32; 16]) -> f32 {
-        fit_signed(HALF, x, &mut [0; 16])
+        fit_signed(HALF, x, &x.map(|v| v * v)).scale
     }
 
     /// Builds the block from the scale found for each sub-block.
     #[inline(always)]
     pub(crate) fn assemble(x: &[f32; QK_K], found: &[f32; 16]) -> Self {
+        let (subs, _) = x.as_chunks::<16>();
+        Self::round(x, found, |j, q| {
+            fit_signed(HALF, &subs[j], &subs[j].map(|v| v * v)).quants(HALF, &subs[j], q);
+        })
+    }
+
+    /// Builds the block from the scale found for each sub-block under a guide.
+    #[inline(always)]
+    pub(crate) fn assemble_guided(
+        x: &[f32; QK_K],
+        importance: &[f32; QK_K],
+        found: &[f32; 16],
+    ) -> Self {
+        let (subs, weights) = (x.as_chunks::<16>().0, importance.as_chunks::<16>().0);
+        Self::round(x, found, |j, q| {
+            fit_signed(HALF, &subs[j], &weights[j]).quants(HALF, &subs[j], q);
+        })
+    }
+
+    /// Quantizes the scales and rounds the weights under them. Where a scale vanished in 8 bits or
+    /// f16, the reference leaves the search's quants: `searched` writes those of a sub-block.
+    #[inline(always)]
+    fn round(x: &[f32; QK_K], found: &[f32; 16], searched: impl Fn(usize, &mut [u8; 16])) -> Self {
         let (extreme, magnitude) = signed_extreme(found);
         if magnitude < GROUP_MAX_EPS {
             return bytemuck::Zeroable::zeroed();
@@ -58,11 +82,10 @@ impl BlockQ6K {
         let mut q = [0u8; QK_K];
         let (subs, _) = x.as_chunks::<16>();
         let (q_subs, _) = q.as_chunks_mut::<16>();
-        for ((x, q), s) in subs.iter().zip(q_subs).zip(scales) {
+        for (j, ((x, q), s)) in subs.iter().zip(q_subs).zip(scales).enumerate() {
             let scale = d.get() * f32::from(s);
             if scale == 0.0 {
-                // The scale vanished in 8 bits or f16: the reference leaves the search's quants.
-                fit_signed(HALF, x, q);
+                searched(j, q);
             } else {
                 round_quotients(x, scale, (-HALF, HALF - 1), q);
             }
@@ -87,6 +110,12 @@ impl Block<QK_K> for BlockQ6K {
         let (subs, _) = x.as_chunks::<16>();
         let found = std::array::from_fn(|j| Self::search(&subs[j]));
         Self::assemble(x, &found)
+    }
+
+    fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
+        let (subs, weights) = (x.as_chunks::<16>().0, importance.as_chunks::<16>().0);
+        let found = std::array::from_fn(|j| fit_signed(HALF, &subs[j], &weights[j]).scale);
+        Self::assemble_guided(x, importance, &found)
     }
 
     #[inline(always)]

@@ -1,39 +1,57 @@
-//! Which encoders and decoders run: chosen once per process, or forced.
+//! Which kernels run: chosen once per process, or forced.
 #![allow(
     unsafe_code,
     reason = "calls of functions compiled for an instruction set"
 )]
 
-use super::codec::Codec;
-use super::dot::CpuError;
+use super::dot::Kernels;
+use super::level::Level;
 use aeolus_gguf::TensorType;
 use std::sync::OnceLock;
 
-/// All sets, slowest first.
-static SETS: &[&Codec] = &[
-    &super::scalar::CODEC,
-    &super::portable::CODEC,
+/// All levels, slowest first.
+static LEVELS: &[&Level] = &[
+    &super::scalar::LEVEL,
+    &super::portable::LEVEL,
     #[cfg(target_arch = "x86_64")]
-    &super::x86_64::avx2::CODEC,
+    &super::x86_64::avx2::LEVEL,
     #[cfg(target_arch = "x86_64")]
-    &super::x86_64::avx512::CODEC,
+    &super::x86_64::avx512::LEVEL,
 ];
 
-/// The encoders and decoders of an instruction set that this machine has.
+/// `AEOLUS_CPU` asks for a level that does not exist or that this machine cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("AEOLUS_CPU is {asked:?}, but this machine runs only: {available}")]
+pub struct CpuError {
+    /// What the variable says.
+    pub asked: String,
+    /// What it may say here.
+    pub available: String,
+}
+
+/// A CPU level that this machine has: its encoders, decoders and [products](Cpu::kernels).
 ///
-/// [`encode_rows`](crate::encode_rows) and its neighbours use [`Cpu::select`]; the methods here
-/// do the same with a given set. The bytes do not depend on it.
+/// | level | what the processor has |
+/// |---|---|
+/// | `scalar` | anything; block after block, the code that defines the bytes |
+/// | `portable` | anything; encoders in lanes of arrays, the products of `scalar` |
+/// | `avx2` | AVX2, FMA, F16C (Haswell, Zen and later) |
+/// | `avx512` | AVX-512 F, BW, DQ, VL and VNNI besides those (Ice Lake, Zen 4 and later) |
+///
+/// A level is a whole set of features: a processor with AVX-512 but without VNNI runs `avx2`, for
+/// encoding as well. [`encode_rows`](crate::encode_rows) and its neighbours use [`Cpu::select`];
+/// the methods here do the same with a given level. The bytes do not depend on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Cpu(&'static Codec);
+pub struct Cpu(&'static Level);
 
 impl Cpu {
-    /// The fastest set of this machine, or the one that the environment variable `AEOLUS_CPU`
+    /// The fastest level of this machine, or the one that the environment variable `AEOLUS_CPU`
     /// (`scalar`, `portable`, `avx2`, `avx512`) names. Decided once per process, for encoding and
-    /// for [dot products](super::dot) alike.
+    /// products alike.
     ///
     /// # Errors
     ///
-    /// [`CpuError`] if the variable names a set that does not exist or cannot run here.
+    /// [`CpuError`] if the variable names a level that does not exist or cannot run here.
     pub fn select() -> Result<Self, CpuError> {
         static CHOICE: OnceLock<Result<Cpu, CpuError>> = OnceLock::new();
         CHOICE
@@ -44,7 +62,7 @@ impl Cpu {
             .clone()
     }
 
-    /// The set of this name.
+    /// The level of this name.
     ///
     /// # Errors
     ///
@@ -61,16 +79,17 @@ impl Cpu {
             })
     }
 
-    /// Every set that this machine has, slowest first.
+    /// Every level that this machine has, slowest first.
     pub fn available() -> impl Iterator<Item = Self> {
-        SETS.iter()
-            .filter(|codec| (codec.runs_here)())
-            .map(|codec| Self(codec))
+        LEVELS
+            .iter()
+            .filter(|level| (level.runs_here)())
+            .map(|level| Self(level))
     }
 
     /// The scalar code, which every machine has.
     pub(crate) fn scalar() -> Self {
-        Self(&super::scalar::CODEC)
+        Self(&super::scalar::LEVEL)
     }
 
     /// `scalar`, `portable`, `avx2` or `avx512`.
@@ -78,9 +97,9 @@ impl Cpu {
         self.0.name
     }
 
-    /// Its place among all sets, slowest first.
-    pub(crate) fn rank(name: &str) -> Option<usize> {
-        SETS.iter().position(|codec| codec.name == name)
+    /// The products of this level.
+    pub fn kernels(self) -> &'static Kernels {
+        &self.0.kernels
     }
 
     /// Whether there is an encoder for the type.
@@ -93,31 +112,32 @@ impl Cpu {
         (self.0.decode)(ty).is_some()
     }
 
-    /// Encodes checked weights; does nothing for a type without an encoder.
-    pub(crate) fn encode(self, ty: TensorType, x: &[f32], out: &mut [u8]) {
+    /// Encodes checked weights, with a checked guide if there is one; does nothing for a type
+    /// without an encoder.
+    pub(crate) fn encode(self, ty: TensorType, x: &[f32], guide: Option<&[f32]>, out: &mut [u8]) {
         if let Some(encode) = (self.0.encode)(ty) {
-            // SAFETY: a `Cpu` exists only for a set that runs here.
-            unsafe { encode(x, out) }
+            // SAFETY: a `Cpu` exists only for a level that runs here.
+            unsafe { encode(x, guide, out) }
         }
     }
 
     /// Decodes bytes of checked length; does nothing for a type without a decoder.
     pub(crate) fn decode(self, ty: TensorType, bytes: &[u8], out: &mut [f32]) {
         if let Some(decode) = (self.0.decode)(ty) {
-            // SAFETY: a `Cpu` exists only for a set that runs here.
+            // SAFETY: a `Cpu` exists only for a level that runs here.
             unsafe { decode(bytes, out) }
         }
     }
 
     /// Rounds every value to the nearest F16.
     pub(crate) fn round_to_f16(self, x: &mut [f32]) {
-        // SAFETY: a `Cpu` exists only for a set that runs here.
+        // SAFETY: a `Cpu` exists only for a level that runs here.
         unsafe { (self.0.round_through_f16)(x) }
     }
 
     /// Index of the first value that is NaN or of at least this magnitude.
     pub(crate) fn first_at_least(self, x: &[f32], limit: f32) -> Option<usize> {
-        // SAFETY: a `Cpu` exists only for a set that runs here.
+        // SAFETY: a `Cpu` exists only for a level that runs here.
         unsafe { (self.0.first_at_least)(x, limit) }
     }
 }

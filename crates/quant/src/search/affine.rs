@@ -1,5 +1,6 @@
 //! Scale and minimum of a sub-block whose values are `scale * q - min`, `q` unsigned.
-//! Used by Q2_K, Q4_K and Q5_K; in ggml the search is called `make_qkx2_quants`.
+//! Used by Q2_K, Q4_K and Q5_K, and with a guide by Q4_1 and Q5_1; in ggml the search is called
+//! `make_qkx2_quants`, with a guide `make_qkx3_quants`.
 //!
 //! Start from the plain choice (smallest value to 0, largest to `q_max`). Then try a row of
 //! rounding steps around it; for each, the quants give a weighted least squares problem for scale
@@ -31,6 +32,17 @@ pub(crate) struct Affine {
 }
 
 impl AffineSearch {
+    /// The search when there is a guide: more candidates, closer to each other.
+    pub(crate) const fn guided(q_max: u8) -> Self {
+        Self {
+            q_max,
+            first: -0.9,
+            delta: 0.05,
+            candidates: 37,
+            absolute: false,
+        }
+    }
+
     /// Steps in the range of the values for a candidate.
     #[inline(always)]
     pub(crate) fn steps(&self, candidate: u8) -> f32 {

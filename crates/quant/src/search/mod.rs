@@ -4,12 +4,18 @@
 //! fused with a sum. The lanes of `kernels` do the same operations in the same order.
 
 mod affine;
+mod grid;
 mod iterative;
+mod levels;
+mod positive;
 mod symmetric;
 
 pub(crate) use affine::{Affine, AffineSearch};
+pub(crate) use grid::{Again, Grid, GridFit, GridSearch};
 pub(crate) use iterative::{Q3_ROUNDS, fit_q3};
-pub(crate) use symmetric::fit_signed;
+pub(crate) use levels::{LEVELS, LEVELS_F32, MIDDLES, TRIALS, fit_levels, nearest_level};
+pub(crate) use positive::{POSITIVE_ROUNDS, fit_positive};
+pub(crate) use symmetric::{Symmetric, fit_signed};
 
 /// Sub-blocks whose largest magnitude is below this count as all zero.
 pub(crate) const GROUP_MAX_EPS: f32 = 1e-15;
@@ -51,6 +57,41 @@ pub(crate) fn signed_extreme(x: &[f32]) -> (f32, f32) {
         }
     }
     (extreme, magnitude)
+}
+
+/// The sum of the squares, in the order of the elements.
+#[inline(always)]
+pub(crate) fn sum_of_squares(x: &[f32]) -> f32 {
+    let mut sum = 0.0f32;
+    for v in x {
+        sum += v * v;
+    }
+    sum
+}
+
+/// The sum in the order of the elements.
+#[inline(always)]
+pub(crate) fn sum_of(x: &[f32]) -> f32 {
+    let mut sum = 0.0f32;
+    for v in x {
+        sum += v;
+    }
+    sum
+}
+
+/// What an error at each element weighs under a guide: its importance, times a magnitude that
+/// `level` (a mean of squares) keeps from vanishing for small values.
+#[inline(always)]
+pub(crate) fn guided_weights<const N: usize>(
+    x: &[f32; N],
+    importance: &[f32; N],
+    level: f32,
+) -> [f32; N] {
+    let mut weights = *importance;
+    for (w, v) in weights.iter_mut().zip(x) {
+        *w *= (level + v * v).sqrt();
+    }
+    weights
 }
 
 #[cfg(test)]

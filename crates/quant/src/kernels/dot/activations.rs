@@ -14,6 +14,10 @@ pub(super) struct ActivationUnit {
     pub(super) minus_sum32: [f32; 8],
     /// `-d * sum(q)` over 16 activations.
     pub(super) minus_sum16: [f32; 16],
+    /// `sum(q)` over 16 activations.
+    pub(super) sum16: [i16; 16],
+    /// `sum(q)` over 32 activations.
+    pub(super) sum32: [i16; 8],
 }
 
 impl ActivationUnit {
@@ -22,6 +26,8 @@ impl ActivationUnit {
         d: [0.0; 8],
         minus_sum32: [0.0; 8],
         minus_sum16: [0.0; 16],
+        sum16: [0; 16],
+        sum32: [0; 8],
     };
 }
 
@@ -140,11 +146,14 @@ fn quantize_unit(x: &[f32], unit: &mut ActivationUnit, paired: &mut PairedUnit) 
             *q = round_to_i8(x * inverse);
         }
         let q = &unit.q[32 * block..32 * block + 32];
-        let sum = |q: &[i8]| q.iter().map(|&q| i32::from(q)).sum::<i32>() as f32;
+        let sum = |q: &[i8]| q.iter().map(|&q| i16::from(q)).sum::<i16>();
+        let (first, second) = (sum(&q[..16]), sum(&q[16..]));
+        (unit.sum16[2 * block], unit.sum16[2 * block + 1]) = (first, second);
+        unit.sum32[block] = first + second; // at most 32 * 127
         unit.d[block] = d;
-        unit.minus_sum16[2 * block] = -d * sum(&q[..16]);
-        unit.minus_sum16[2 * block + 1] = -d * sum(&q[16..]);
-        unit.minus_sum32[block] = -d * sum(q);
+        unit.minus_sum16[2 * block] = -d * f32::from(first);
+        unit.minus_sum16[2 * block + 1] = -d * f32::from(second);
+        unit.minus_sum32[block] = -d * f32::from(unit.sum32[block]);
         paired.q[32 * PAIRS[block]..][..32].copy_from_slice(q);
         paired.d_nibbles[block] = if block % 2 == 0 { d } else { d / 16.0 };
         paired.minus_sum32[block] = unit.minus_sum32[block];

@@ -1,6 +1,7 @@
 //! Products of weights with activations: what a running model spends its time in.
 //!
-//! Three families, all behind the table [`Kernels`], which is chosen once per process:
+//! Three families, all behind the table [`Kernels`], the half of a [CPU level](crate::Cpu) that
+//! multiplies:
 //!
 //! - **Integer.** Activations are rounded to 8 bits in blocks of 32 ([`Activations`]); weights
 //!   stay in their block format. [`Kernels::matvec`] multiplies rows with one token straight from
@@ -24,18 +25,20 @@
 //!
 //! where `sum(u * x)` is an integer (at most 32 * 255 * 127 = 1,036,320 for a group, exact in
 //! f32) and `dx * sum(x)` is known before any weight is read. Each format is one function that
-//! gives the bytes and one that gives scales and minima (`unpack.rs`, `avx512/unpack.rs`).
+//! gives the bytes and one that gives scales and minima (`unpack.rs`, `avx512/unpack.rs`). With
+//! many tokens an offset is taken off in integers, `sum(u * x) - offset * sum(x)`, and needs no
+//! minimum.
 //!
 //! # Files
 //!
-//! `formats.rs` says which formats there are; `activations.rs` and `panel.rs` hold the two
+//! `formats.rs` says what there is to know of a format; `activations.rs` and `panel.rs` hold the two
 //! operands; `scalar.rs` is the portable twin of everything in `avx2/` and `avx512/`.
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(crate) mod avx512;
 mod formats;
 mod panel;
 mod scalar;
@@ -45,9 +48,11 @@ mod tests;
 mod unpack;
 
 pub use activations::Activations;
+pub(crate) use formats::Product;
 pub use formats::{has_float_kernel, has_integer_kernel};
 pub use panel::{Panel, QuantPanel};
-pub use table::{CpuError, Kernels, Matmul};
+pub(crate) use scalar::kernels as scalar_kernels;
+pub use table::{Kernels, Matmul};
 
 /// Rows of weights in a panel: the columns of an output tile.
 pub const PANEL: usize = 32;

@@ -1,12 +1,13 @@
 //! Thirty-two rows of weights, unpacked and turned so that one vector holds one column.
 
-use super::formats::Format;
-use super::unpack::{Unpack, Unpacked};
+use super::unpack::{Form, Unpack, Unpacked};
 use super::{PANEL, UNIT};
+use crate::kernels::lanes::{Float, Isa};
+use bytemuck::{cast_slice, cast_slice_mut};
 
 /// 64 bytes at an address that is a multiple of 64: four columns of sixteen rows, row-major.
 #[repr(C, align(64))]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, bytemuck::Zeroable, bytemuck::Pod)]
 pub(super) struct Quads(pub(super) [[u8; 4]; 16]);
 
 /// 64 bytes of floats at an aligned address: one number for each of sixteen rows.
@@ -23,12 +24,10 @@ pub struct QuantPanel {
     pub(super) quads: Vec<Quads>,
     /// `[unit][group][16 rows: 2]`
     pub(super) scales: Vec<Sixteen>,
-    /// `[unit][group][16 rows: 2]`
+    /// `[unit][group of a minimum][16 rows: 2]`
     pub(super) mins: Vec<Sixteen>,
-    pub(super) group: usize,
+    pub(super) form: Form,
     pub(super) units: usize,
-    pub(super) wide: bool,
-    pub(super) offset: f32,
     pub(super) cols: usize,
 }
 
@@ -38,56 +37,76 @@ impl QuantPanel {
         Self::default()
     }
 
-    /// Fills the panel from `rows` of `row_bytes` bytes; `unpack` does one unit. Rows up to the
-    /// 32nd that are not there become zero.
-    pub(super) fn fill<F: Format>(
+    /// Fills the panel from `rows` of `cols` weights; `unpack` does one unit. With `fold`, formats
+    /// that [fold](Unpack::FOLDED) do. Rows up to the 32nd that are not there become zero.
+    #[inline(always)]
+    pub(super) fn fill<F: Unpack, S: Isa>(
         &mut self,
+        isa: S,
         rows: &[u8],
         cols: usize,
-        mut unpack: impl FnMut(&[u8], &mut Unpacked),
+        fold: bool,
+        mut unpack: impl FnMut(&[F], &mut Unpacked),
     ) {
-        let row_bytes = cols / F::TYPE.block_elems() * F::BYTES;
-        let count = rows.len() / row_bytes;
-        let groups = UNIT / F::GROUP;
-        self.units = cols.div_ceil(UNIT);
-        (self.group, self.wide, self.cols) = (F::GROUP, F::WIDE, cols);
-        self.offset = F::OFFSET;
+        let row_blocks = cols / F::TYPE.block_elems();
+        let blocks: &[F] = cast_slice(rows);
+        self.form = match F::FOLDED {
+            Some(folded) if fold => folded,
+            _ => Form::stored::<F>(),
+        };
+        (self.units, self.cols) = (cols.div_ceil(UNIT), cols);
+        let groups = UNIT / self.form.group;
+        let mins = UNIT.checked_div(self.form.min_group).unwrap_or(0);
         let zeros = Sixteen([0.0; 16]);
-        if count < PANEL {
-            self.quads.clear();
-            self.scales.clear();
-            self.mins.clear();
-        }
         self.quads
-            .resize(self.units * UNIT / 4 * 2, Quads([[0; 4]; 16]));
+            .resize(self.units * UNIT / 2, Quads([[0; 4]; 16]));
         self.scales.resize(self.units * groups * 2, zeros);
-        self.mins.resize(self.units * groups * 2, zeros);
-        let mut unpacked = Unpacked::ZERO;
-        for (row, bytes) in rows.chunks_exact(row_bytes).enumerate() {
-            let (half, lane) = (row / 16, row % 16);
-            for (unit, bytes) in bytes.chunks(F::UNIT_BYTES).enumerate() {
-                unpack(bytes, &mut unpacked);
+        self.mins.resize(self.units * mins * 2, zeros);
+        let mut unpacked = [Unpacked::ZERO; 16];
+        let rows: Vec<&[F]> = blocks.chunks_exact(row_blocks).collect();
+        for half in 0..2 {
+            let rows = rows.get(16 * half..).unwrap_or_default();
+            for unit in 0..self.units {
+                for (lane, out) in unpacked.iter_mut().enumerate() {
+                    let Some(row) = rows.get(lane) else {
+                        *out = Unpacked::ZERO;
+                        continue;
+                    };
+                    let blocks = &row[unit * F::BLOCKS..];
+                    let blocks = &blocks[..blocks.len().min(F::BLOCKS)];
+                    unpack(blocks, out);
+                    if fold && F::FOLDED.is_some() {
+                        blocks[0].fold(out);
+                    }
+                }
                 let quads = &mut self.quads[unit * UNIT / 2..][..UNIT / 2];
-                for (pair, quad) in quads.chunks_exact_mut(2).zip(unpacked.u.chunks_exact(4)) {
-                    pair[half].0[lane].copy_from_slice(quad);
-                }
-                let at = unit * groups * 2..(unit + 1) * groups * 2;
-                for (pair, s) in self.scales[at.clone()]
-                    .chunks_exact_mut(2)
-                    .zip(unpacked.scale)
-                {
-                    pair[half].0[lane] = s;
-                }
-                for (pair, m) in self.mins[at].chunks_exact_mut(2).zip(unpacked.min) {
-                    pair[half].0[lane] = m;
-                }
+                turn(isa, cast_slice_mut(quads), half, |lane| {
+                    cast_slice(&unpacked[lane].u)
+                });
+                let scales = &mut self.scales[2 * unit * groups..][..2 * groups];
+                turn(isa, cast_slice_mut(scales), half, |lane| {
+                    &unpacked[lane].scale
+                });
+                let mins = &mut self.mins[2 * unit * mins..][..2 * mins];
+                turn(isa, cast_slice_mut(mins), half, |lane| &unpacked[lane].min);
             }
         }
     }
+}
 
-    /// [`fill`](Self::fill) with the portable unpacking.
-    pub(super) fn fill_portably<F: Unpack>(&mut self, rows: &[u8], cols: usize) {
-        self.fill::<F>(rows, cols, F::unpack);
+/// Writes sixteen rows of 4-byte elements as columns 16 to 32 elements apart: `out` is
+/// `[columns][half: 2][16]`. A row has whole sixteens of elements, of which the first are taken.
+#[inline(always)]
+fn turn<'a, S: Isa>(isa: S, out: &mut [f32], half: usize, row: impl Fn(usize) -> &'a [f32]) {
+    for (part, out) in out.chunks_mut(16 * PANEL).enumerate() {
+        for first in (0..16).step_by(S::LANES) {
+            let rows: [&[f32; 16]; 16] =
+                std::array::from_fn(|lane| &row((first + lane) % 16).as_chunks::<16>().0[part]);
+            let columns = isa.columns::<16>(&rows[..S::LANES]);
+            for (column, out) in columns.iter().zip(out.chunks_exact_mut(PANEL)) {
+                column.store(&mut out[16 * half + first..][..S::LANES]);
+            }
+        }
     }
 }
 

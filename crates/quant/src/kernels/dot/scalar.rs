@@ -2,17 +2,37 @@
 
 use super::activations::{ActivationUnit, Token};
 use super::panel::QuantPanel;
-use super::table::{FloatPanel, MatmulArgs, QuantArgs};
+use super::table::{FloatPanel, Kernels, MatmulArgs, QuantArgs};
 use super::unpack::{Unpack, Unpacked};
 use super::{PANEL, UNIT};
+use crate::kernels::lanes::portable::Portable;
+use crate::registry::with_product;
 use crate::{bf16_to_f32, f16_to_f32};
+use aeolus_gguf::TensorType;
+
+/// The portable kernels, for the level of this name.
+pub(crate) const fn kernels(name: &'static str) -> Kernels {
+    Kernels {
+        name,
+        dot_rows: |ty| with_product!(ty, F => Some(dot_rows::<F>), None),
+        dot_floats: |ty| match ty {
+            TensorType::F32 => Some(dot_rows_f32),
+            TensorType::F16 => Some(dot_rows_f16),
+            TensorType::BF16 => Some(dot_rows_bf16),
+            _ => None,
+        },
+        pack: |ty| with_product!(ty, F => Some(pack::<F>), None),
+        matmul_quant,
+        matmul_f32,
+    }
+}
 
 /// Dot product of a row of blocks with one token.
-pub(super) fn dot_row<F: Unpack>(row: &[u8], activations: &[ActivationUnit]) -> f32 {
+pub(super) fn dot_row<F: Unpack>(row: &[F], activations: &[ActivationUnit]) -> f32 {
     let mut unpacked = Unpacked::ZERO;
     let mut sum = 0.0;
-    for (bytes, activations) in row.chunks(F::UNIT_BYTES).zip(activations) {
-        F::unpack(bytes, &mut unpacked);
+    for (unit, activations) in row.chunks(F::BLOCKS).zip(activations) {
+        F::unpack(unit, &mut unpacked);
         for (g, (u, q)) in unpacked
             .u
             .chunks_exact(F::GROUP)
@@ -42,32 +62,43 @@ fn minus_sum(activations: &ActivationUnit, g: usize, group: usize) -> f32 {
 
 pub(super) fn dot_rows<F: Unpack>(rows: &[u8], row_bytes: usize, token: Token<'_>, y: &mut [f32]) {
     for (row, y) in rows.chunks_exact(row_bytes).zip(y) {
-        *y = dot_row::<F>(row, token.units);
+        *y = dot_row::<F>(bytemuck::cast_slice(row), token.units);
     }
 }
 
+/// Fills a panel.
+fn pack<F: Unpack>(panel: &mut QuantPanel, rows: &[u8], cols: usize) {
+    panel.fill(Portable, rows, cols, true, F::unpack);
+}
+
 /// Every token of `args` with every row of a panel.
-pub(super) fn matmul_quant(panel: &QuantPanel, args: QuantArgs<'_>) {
-    let groups = UNIT / panel.group;
+fn matmul_quant(panel: &QuantPanel, args: QuantArgs<'_>) {
+    let form = panel.form;
+    let (groups, min_groups) = (UNIT / form.group, panel.mins.len() / panel.units / 2);
     for token in 0..args.activations.tokens() {
         let mut sums = [0.0_f32; PANEL];
         for (unit, activations) in args.activations.token(token).units.iter().enumerate() {
             for g in 0..groups {
                 let at = (unit * groups + g) * 2;
-                let d = activations.d[g * panel.group / 32];
-                let minus_sum = minus_sum(activations, g, panel.group);
+                let d = activations.d[g * form.group / 32];
                 for (row, sum) in sums.iter_mut().enumerate() {
                     let (half, lane) = (row / 16, row % 16);
                     let mut products = 0;
-                    for quad in 0..panel.group / 4 {
-                        let column = g * panel.group / 4 + quad;
+                    for quad in 0..form.group / 4 {
+                        let column = g * form.group / 4 + quad;
                         let u = panel.quads[(unit * UNIT / 4 + column) * 2 + half].0[lane];
                         for (u, q) in u.iter().zip(&activations.q[4 * column..]) {
-                            products += i32::from(*u) * i32::from(*q);
+                            products += (i32::from(*u) - form.offset) * i32::from(*q);
                         }
                     }
                     *sum += panel.scales[at + half].0[lane] * d * products as f32;
-                    *sum += panel.mins[at + half].0[lane] * minus_sum;
+                }
+            }
+            for g in 0..min_groups {
+                let at = (unit * min_groups + g) * 2;
+                let minus_sum = minus_sum(activations, g, form.min_group);
+                for (row, sum) in sums.iter_mut().enumerate() {
+                    *sum += panel.mins[at + row / 16].0[row % 16] * minus_sum;
                 }
             }
         }

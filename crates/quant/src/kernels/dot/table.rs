@@ -1,22 +1,11 @@
-//! Which kernels this machine runs, and the safe methods that check every length first.
+//! The products of one level as a table, and the safe methods that check every length first.
 
 use aeolus_gguf::TensorType;
 
+use super::PANEL;
 use super::activations::{Activations, Token};
-use super::formats::{has_integer_kernel, with_format};
+use super::formats::has_integer_kernel;
 use super::panel::{Panel, QuantPanel};
-use super::{PANEL, scalar};
-use crate::Cpu;
-
-/// `AEOLUS_CPU` asks for kernels that do not exist or that this machine cannot run.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("AEOLUS_CPU is {asked:?}, but this machine runs only: {available}")]
-pub struct CpuError {
-    /// What the variable says.
-    pub asked: String,
-    /// What it may say here.
-    pub available: String,
-}
 
 /// `y[t] = row · activations` for the rows of one token.
 pub(super) type DotRows = unsafe fn(&[u8], usize, Token<'_>, &mut [f32]);
@@ -101,7 +90,7 @@ fn check_rows(what: &str, len: usize, rows: usize, width: usize, stride: usize) 
     );
 }
 
-/// The kernels of one instruction set. Get them from [`Kernels::detect`].
+/// The products of one CPU level. Get them from [`Cpu::kernels`](crate::Cpu::kernels).
 #[derive(Debug)]
 pub struct Kernels {
     pub(super) name: &'static str,
@@ -110,75 +99,10 @@ pub struct Kernels {
     pub(super) pack: fn(TensorType) -> Option<Pack>,
     pub(super) matmul_quant: unsafe fn(&QuantPanel, QuantArgs<'_>),
     pub(super) matmul_f32: unsafe fn(MatmulArgs<'_>),
-    /// Whether this machine has every feature that the functions are compiled for.
-    pub(super) runs_here: fn() -> bool,
 }
 
-/// The portable kernels.
-static SCALAR: Kernels = Kernels {
-    name: "scalar",
-    dot_rows: |ty| with_format!(ty, F => Some(scalar::dot_rows::<F>), None),
-    dot_floats: |ty| match ty {
-        TensorType::F32 => Some(scalar::dot_rows_f32),
-        TensorType::F16 => Some(scalar::dot_rows_f16),
-        TensorType::BF16 => Some(scalar::dot_rows_bf16),
-        _ => None,
-    },
-    pack: |ty| with_format!(ty, F => Some(QuantPanel::fill_portably::<F>), None),
-    matmul_quant: scalar::matmul_quant,
-    matmul_f32: scalar::matmul_f32,
-    runs_here: || true,
-};
-
-/// All sets, slowest first.
-static SETS: &[&Kernels] = &[
-    &SCALAR,
-    #[cfg(target_arch = "x86_64")]
-    &super::avx2::KERNELS,
-    #[cfg(target_arch = "x86_64")]
-    &super::avx512::KERNELS,
-];
-
 impl Kernels {
-    /// The kernels that go with [`Cpu::select`]: the fastest that this machine runs or, where the
-    /// environment variable `AEOLUS_CPU` names a set, the fastest up to that one. Some sets have no
-    /// kernels of their own (`portable` multiplies as `scalar` does), or need more of the processor
-    /// for products than for encoding.
-    ///
-    /// # Errors
-    /// [`CpuError`] if the variable names a set that does not exist or cannot run here.
-    pub fn detect() -> Result<&'static Self, CpuError> {
-        Ok(Self::up_to(Cpu::select()?))
-    }
-
-    /// The fastest kernels that this machine runs and that are no faster than `cpu`.
-    pub fn up_to(cpu: Cpu) -> &'static Self {
-        let within = |kernels: &&Self| Cpu::rank(kernels.name) <= Cpu::rank(cpu.name());
-        Self::available().filter(within).last().unwrap_or(&SCALAR)
-    }
-
-    /// The kernels of this name.
-    ///
-    /// # Errors
-    /// [`CpuError`] if there are none, or they cannot run here.
-    pub fn named(name: &str) -> Result<&'static Self, CpuError> {
-        Self::available()
-            .find(|kernels| kernels.name == name)
-            .ok_or_else(|| CpuError {
-                asked: name.to_owned(),
-                available: Self::available()
-                    .map(Self::name)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            })
-    }
-
-    /// Every set that this machine runs, slowest first.
-    pub fn available() -> impl Iterator<Item = &'static Self> {
-        SETS.iter().copied().filter(|kernels| (kernels.runs_here)())
-    }
-
-    /// `scalar`, `avx2` or `avx512`.
+    /// The name of the level.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -206,7 +130,7 @@ impl Kernels {
         let Some(dot_rows) = (self.dot_rows)(ty) else {
             panic!("{ty} has no integer kernel");
         };
-        // SAFETY: a set is only handed out where the CPU has its features. The rows have
+        // SAFETY: a level is only handed out where the CPU has its features. The rows have
         // `row_bytes` bytes each, and the token one unit for every 256 weights of a row.
         #[allow(unsafe_code, reason = "call of a kernel")]
         unsafe {
@@ -269,7 +193,7 @@ impl Kernels {
         let Some(pack) = (self.pack)(ty) else {
             panic!("{ty} has no integer kernel");
         };
-        // SAFETY: a set is only handed out where the CPU has its features; rows are whole.
+        // SAFETY: a level is only handed out where the CPU has its features; rows are whole.
         #[allow(unsafe_code, reason = "call of a kernel")]
         unsafe {
             pack(panel, rows, cols);
@@ -299,7 +223,7 @@ impl Kernels {
             y,
             y_stride,
         };
-        // SAFETY: a set is only handed out where the CPU has its features; the panel has a unit
+        // SAFETY: a level is only handed out where the CPU has its features; the panel has a unit
         // for every 256 columns, as every token, and `y` has room for 32 columns of each.
         #[allow(unsafe_code, reason = "call of a kernel")]
         unsafe {
@@ -332,7 +256,7 @@ impl Kernels {
     }
 
     fn matmul(&self, args: MatmulArgs<'_>) {
-        // SAFETY: a set is only handed out where the CPU has its features; the lengths of all
+        // SAFETY: a level is only handed out where the CPU has its features; the lengths of all
         // three operands were checked when `args` was made.
         #[allow(unsafe_code, reason = "call of a kernel")]
         unsafe {

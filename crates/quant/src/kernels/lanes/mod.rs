@@ -20,12 +20,19 @@
 
 pub(crate) mod affine;
 pub(crate) mod blocks32;
+pub(crate) mod decode;
+pub(crate) mod guided;
+pub(crate) mod half;
 pub(crate) mod iterative;
+pub(crate) mod levels;
 pub(crate) mod pair;
 pub(crate) mod portable;
+pub(crate) mod positive;
 pub(crate) mod supers;
 pub(crate) mod symmetric;
+pub(crate) mod widths;
 
+use crate::search::{LEVELS_F32, MIDDLES};
 use std::ops::{Add, Div, Mul, Sub};
 
 /// Proof that the CPU can do an instruction set's vectors, and the way to make them.
@@ -49,11 +56,35 @@ pub(crate) trait Isa: Copy {
     /// The integer in every lane.
     fn splat_int(self, value: i32) -> Self::I;
 
+    /// Runs a job in a function of its own, compiled for the instruction set. A search is so large that
+    /// it should be compiled once, and not again for each format that has it.
+    fn apart<J: Job>(self, job: J) -> J::Output;
+
     /// As many elements as there are lanes, the first in the first lane.
     fn load(self, x: &[f32]) -> Self::F;
 
+    /// The value of the level nearest to each lane, as `LEVELS_F32[nearest_level(v)]`, for magnitudes
+    /// of at most 135.
+    #[inline(always)]
+    fn nearest_level(self, v: Self::F) -> Self::F {
+        let mut level = self.splat(LEVELS_F32[0]);
+        for (middle, above) in MIDDLES.iter().zip(&LEVELS_F32[1..]) {
+            level = level.or_else(v.lt(self.splat(*middle)), self.splat(*above));
+        }
+        level
+    }
+
     /// Turns `LANES` rows: vector `i` gets element `i` of every row. `N` is a multiple of 16.
     fn columns<const N: usize>(self, rows: &[&[f32; N]]) -> [Self::F; N];
+}
+
+/// Code to [run apart](Isa::apart).
+pub(crate) trait Job {
+    /// What it gives.
+    type Output;
+
+    /// The code; `#[inline(always)]`, as all that uses vectors.
+    fn run(self) -> Self::Output;
 }
 
 /// The most lanes of an [`Isa`].
@@ -65,10 +96,20 @@ pub(crate) const TAME: f32 = 2_097_152.0;
 /// The first rows of `rows` in lanes, the last one again where there are too few.
 #[inline(always)]
 pub(crate) fn load<S: Isa, const N: usize>(isa: S, rows: &[[f32; N]]) -> [S::F; N] {
-    let last = &rows[rows.len() - 1];
+    load_parts(isa, rows, |row| row)
+}
+
+/// [`load`] of a part of each row.
+#[inline(always)]
+pub(crate) fn load_parts<'a, S: Isa, R, const N: usize>(
+    isa: S,
+    rows: &'a [R],
+    part: impl Fn(&'a R) -> &'a [f32; N],
+) -> [S::F; N] {
+    let last = part(&rows[rows.len() - 1]);
     let mut lanes = [last; MAX_LANES];
     for (lane, row) in lanes[..S::LANES].iter_mut().zip(rows) {
-        *lane = row;
+        *lane = part(row);
     }
     isa.columns(&lanes[..S::LANES])
 }

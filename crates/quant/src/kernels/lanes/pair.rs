@@ -3,7 +3,7 @@
 //! A search adds up its sums one element after the other, and each addition waits for the one
 //! before. With two vectors in turn the units work while one sum waits.
 
-use super::{Float, Int, Isa, Mask};
+use super::{Float, Int, Isa, Job, Mask};
 use std::ops::{Add, Div, Mul, Sub};
 
 /// Twice the lanes of an instruction set. Its vectors are pairs, lower lanes first.
@@ -31,9 +31,19 @@ impl<S: Isa> Isa for Pair<S> {
     }
 
     #[inline(always)]
+    fn apart<J: Job>(self, job: J) -> J::Output {
+        self.0.apart(job)
+    }
+
+    #[inline(always)]
     fn load(self, x: &[f32]) -> Self::F {
         let (low, high) = x.split_at(S::LANES);
         Two(self.0.load(low), self.0.load(high))
+    }
+
+    #[inline(always)]
+    fn nearest_level(self, v: Self::F) -> Self::F {
+        Two(self.0.nearest_level(v.0), self.0.nearest_level(v.1))
     }
 
     #[inline(always)]

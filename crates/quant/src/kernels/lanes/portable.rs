@@ -1,6 +1,9 @@
 //! Lanes as arrays, in plain Rust, for any CPU; the compiler makes of them what it can.
 
-use super::{Float, Int, Isa, Mask};
+use super::pair::Pair;
+use super::widths::{Conversions, widths};
+use super::{Float, Int, Isa, Job, Mask};
+use crate::float16::{f16_to_f32, f32_to_f16};
 use crate::search::ROUND_MAGIC;
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -40,6 +43,15 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    fn apart<J: Job>(self, job: J) -> J::Output {
+        #[inline(never)]
+        fn run<J: Job>(job: J) -> J::Output {
+            job.run()
+        }
+        run(job)
+    }
+
+    #[inline(always)]
     fn load(self, x: &[f32]) -> Floats {
         let mut lanes = [0.0; LANES];
         lanes.copy_from_slice(x);
@@ -57,6 +69,44 @@ impl Isa for Portable {
         }
         columns
     }
+}
+
+impl Conversions for Portable {
+    #[inline(always)]
+    fn load_bytes(self, x: &[u8]) -> Ints {
+        let mut bytes = [0; LANES];
+        bytes.copy_from_slice(x);
+        Ints(bytes.map(i32::from))
+    }
+
+    #[inline(always)]
+    fn shr(v: Ints, count: u32) -> Ints {
+        Ints(v.0.map(|v| (v as u32 >> count) as i32))
+    }
+
+    #[inline(always)]
+    fn load_f16(self, bytes: &[u8]) -> Floats {
+        let mut lanes = [0.0; LANES];
+        for (lane, bytes) in lanes.iter_mut().zip(bytes.as_chunks().0) {
+            *lane = f16_to_f32(u16::from_le_bytes(*bytes));
+        }
+        Floats(lanes)
+    }
+
+    #[inline(always)]
+    fn store_f16(v: Floats, out: &mut [u8]) {
+        for (v, out) in v.0.iter().zip(out.as_chunks_mut().0) {
+            *out = f32_to_f16(*v).to_le_bytes();
+        }
+    }
+}
+
+widths! {
+    Portable,
+    affine Affine Self = |isa| isa;
+    symmetric Symmetric Self = |isa| isa;
+    iterative Iterative Pair<Self> = |isa| Pair(isa);
+    levels Levels Self = |isa| isa;
 }
 
 impl Floats {

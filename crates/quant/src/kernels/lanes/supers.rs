@@ -1,21 +1,24 @@
-//! The K formats: the search with a sub-block in each lane, then one super-block after the other
+//! Formats with a search: first that, with a sub-block in each lane, then one block after the other
 //! from the scales found.
 
 use super::affine::Fit;
-use super::{Float, Isa, MAX_LANES, Mask, affine, iterative, load, symmetric};
+use super::{Float, Isa, MAX_LANES, Mask, affine, iterative, levels, load, symmetric};
 use crate::formats::{
-    Block, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, Q6_K_HALF, QK_K, q2_k, q4_k, q5_k,
+    Block, BlockIQ4NL, BlockIQ4XS, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, Q6_K_HALF,
+    QK_K, q2_k, q4_k, q5_k,
 };
 use crate::search::{Affine, AffineSearch};
 
-/// Super-blocks that are searched before they are assembled: their weights stay in the cache.
-const BATCH: usize = 128;
+/// Weights whose blocks are searched before they are assembled: they stay in the cache.
+const BATCH: usize = 128 * QK_K;
 
 /// Sub-blocks of a batch, at most.
-pub(crate) const BATCH_SUBS: usize = BATCH * 16;
+pub(crate) const BATCH_SUBS: usize = BATCH / 16;
 
-/// A K format with `SUBS` sub-blocks of `N` weights.
-pub(crate) trait LaneSuper<const N: usize, const SUBS: usize>: Block<QK_K> {
+/// A format with blocks of `ALL` weights in `SUBS` sub-blocks of `N`.
+pub(crate) trait LaneSuper<const ALL: usize, const N: usize, const SUBS: usize>:
+    Block<ALL>
+{
     /// What the search finds for a sub-block.
     type Found: Copy + Default;
 
@@ -23,18 +26,22 @@ pub(crate) trait LaneSuper<const N: usize, const SUBS: usize>: Block<QK_K> {
     fn search_all<S: Isa>(isa: S, subs: &[[f32; N]], found: &mut [Self::Found]);
 
     /// Builds the block.
-    fn assemble(x: &[f32; QK_K], found: &[Self::Found; SUBS]) -> Self;
+    fn assemble(x: &[f32; ALL], found: &[Self::Found; SUBS]) -> Self;
 }
 
-/// Encodes all super-blocks of `x` into `out`.
+/// Encodes all blocks of `x` into `out`.
 #[inline(always)]
-pub(crate) fn encode<S: Isa, B: LaneSuper<N, SUBS>, const N: usize, const SUBS: usize>(
+pub(crate) fn encode<S, B, const ALL: usize, const N: usize, const SUBS: usize>(
     isa: S,
     x: &[f32],
     out: &mut [B],
-) {
+) where
+    S: Isa,
+    B: LaneSuper<ALL, N, SUBS>,
+{
+    const { assert!(ALL == N * SUBS && BATCH.is_multiple_of(ALL)) };
     let mut found = [B::Found::default(); BATCH_SUBS];
-    for (x, out) in x.chunks(BATCH * QK_K).zip(out.chunks_mut(BATCH)) {
+    for (x, out) in x.chunks(BATCH).zip(out.chunks_mut(BATCH / ALL)) {
         let subs = x.as_chunks::<N>().0;
         B::search_all(isa, subs, &mut found[..subs.len()]);
         let found = found.as_chunks::<SUBS>().0;
@@ -63,12 +70,14 @@ fn search_affine<S: Isa, W: Weigh<N>, const N: usize>(
 ) {
     for (subs, found) in subs.chunks(S::LANES).zip(found.chunks_mut(S::LANES)) {
         let x = load(isa, subs);
-        let Fit { scale, min, wild } = affine::fit(isa, search, &x, &W::weights(isa, &x));
+        let Fit {
+            scale, min, wild, ..
+        } = affine::fit(isa, search, &x, &W::weights(isa, &x));
         let (mut scales, mut mins) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
         scale.store(&mut scales[..S::LANES]);
         min.store(&mut mins[..S::LANES]);
         for ((found, scale), min) in found.iter_mut().zip(scales).zip(mins) {
-            *found = Affine { scale, min };
+            *found = Affine { scale, min: -min };
         }
         let wild = wild.bits();
         if wild != 0 {
@@ -111,7 +120,7 @@ impl Weigh<16> for BlockQ2K {
     }
 }
 
-impl LaneSuper<16, 16> for BlockQ2K {
+impl LaneSuper<QK_K, 16, 16> for BlockQ2K {
     type Found = Affine;
 
     #[inline(always)]
@@ -136,7 +145,7 @@ impl Weigh<32> for BlockQ4K {
     }
 }
 
-impl LaneSuper<32, 8> for BlockQ4K {
+impl LaneSuper<QK_K, 32, 8> for BlockQ4K {
     type Found = Affine;
 
     #[inline(always)]
@@ -161,7 +170,7 @@ impl Weigh<32> for BlockQ5K {
     }
 }
 
-impl LaneSuper<32, 8> for BlockQ5K {
+impl LaneSuper<QK_K, 32, 8> for BlockQ5K {
     type Found = Affine;
 
     #[inline(always)]
@@ -175,7 +184,7 @@ impl LaneSuper<32, 8> for BlockQ5K {
     }
 }
 
-impl LaneSuper<16, 16> for BlockQ3K {
+impl LaneSuper<QK_K, 16, 16> for BlockQ3K {
     type Found = f32;
 
     #[inline(always)]
@@ -189,14 +198,26 @@ impl LaneSuper<16, 16> for BlockQ3K {
     }
 }
 
-impl LaneSuper<16, 16> for BlockQ6K {
+/// The weights of the formats whose errors weigh the square of the value.
+#[inline(always)]
+fn squares<F: Float, const N: usize>(x: &[F; N]) -> [F; N] {
+    let mut squares = *x;
+    for v in &mut squares {
+        *v = *v * *v;
+    }
+    squares
+}
+
+impl LaneSuper<QK_K, 16, 16> for BlockQ6K {
     type Found = f32;
 
     #[inline(always)]
     fn search_all<S: Isa>(isa: S, subs: &[[f32; 16]], found: &mut [f32]) {
         for (subs, found) in subs.chunks(S::LANES).zip(found.chunks_mut(S::LANES)) {
             let mut scales = [0.0; MAX_LANES];
-            symmetric::fit_signed::<S, 16, Q6_K_HALF>(isa, &load(isa, subs))
+            let x = load(isa, subs);
+            symmetric::fit_signed(isa, Q6_K_HALF, &x, &squares(&x))
+                .scale
                 .store(&mut scales[..S::LANES]);
             found.copy_from_slice(&scales[..found.len()]);
         }
@@ -204,6 +225,45 @@ impl LaneSuper<16, 16> for BlockQ6K {
 
     #[inline(always)]
     fn assemble(x: &[f32; QK_K], found: &[f32; 16]) -> Self {
+        Self::assemble(x, found)
+    }
+}
+
+/// The search for the scales of uneven levels.
+#[inline(always)]
+fn search_levels<S: Isa>(isa: S, subs: &[[f32; 32]], found: &mut [f32]) {
+    for (subs, found) in subs.chunks(S::LANES).zip(found.chunks_mut(S::LANES)) {
+        let x = load(isa, subs);
+        let mut scales = [0.0; MAX_LANES];
+        levels::fit_levels(isa, &x, &squares(&x)).store(&mut scales[..S::LANES]);
+        found.copy_from_slice(&scales[..found.len()]);
+    }
+}
+
+impl LaneSuper<32, 32, 1> for BlockIQ4NL {
+    type Found = f32;
+
+    #[inline(always)]
+    fn search_all<S: Isa>(isa: S, subs: &[[f32; 32]], found: &mut [f32]) {
+        search_levels(isa, subs, found);
+    }
+
+    #[inline(always)]
+    fn assemble(x: &[f32; 32], found: &[f32; 1]) -> Self {
+        Self::assemble(x, found)
+    }
+}
+
+impl LaneSuper<QK_K, 32, 8> for BlockIQ4XS {
+    type Found = f32;
+
+    #[inline(always)]
+    fn search_all<S: Isa>(isa: S, subs: &[[f32; 32]], found: &mut [f32]) {
+        search_levels(isa, subs, found);
+    }
+
+    #[inline(always)]
+    fn assemble(x: &[f32; QK_K], found: &[f32; 8]) -> Self {
         Self::assemble(x, found)
     }
 }

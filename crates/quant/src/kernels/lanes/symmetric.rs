@@ -1,6 +1,6 @@
-//! The search of Q6_K (`fit_signed`) with a sub-block in each lane.
+//! The symmetric search (`fit_signed`) with a sub-block in each lane.
 
-use super::{Float, Isa, Mask};
+use super::{Float, Isa, Job, Mask};
 use crate::search::GROUP_MAX_EPS;
 
 /// The smallest and the largest value in each lane.
@@ -42,33 +42,76 @@ fn first_extreme<S: Isa, const N: usize>(isa: S, x: &[S::F; N]) -> (S::F, S::F) 
     (extreme, magnitude)
 }
 
-/// The scale of each lane's sub-block for quants in `-HALF..HALF`.
+/// What the search finds, as [`Symmetric`](crate::search::Symmetric).
+pub(crate) struct Fit<S: Isa> {
+    pub(crate) scale: S::F,
+    pub(crate) inverse: S::F,
+}
+
+/// The scale of each lane's sub-block for quants in `-half..half`. The values must be finite.
 ///
 /// No lane is wild: a magnitude of [`GROUP_MAX_EPS`] or more has a finite reciprocal, so no
-/// product exceeds `HALF + 0.9` by more than its rounding.
+/// product exceeds `half + 0.9` by more than its rounding.
 #[inline(always)]
-pub(crate) fn fit_signed<S: Isa, const N: usize, const HALF: i32>(isa: S, x: &[S::F; N]) -> S::F {
+pub(crate) fn fit_signed<S: Isa, const N: usize>(
+    isa: S,
+    half: i32,
+    x: &[S::F; N],
+    weights: &[S::F; N],
+) -> Fit<S> {
+    isa.apart(Search {
+        isa,
+        half: half as f32,
+        x,
+        weights,
+    })
+}
+
+struct Search<'a, S: Isa, const N: usize> {
+    isa: S,
+    half: f32,
+    x: &'a [S::F; N],
+    weights: &'a [S::F; N],
+}
+
+impl<S: Isa, const N: usize> Job for Search<'_, S, N> {
+    type Output = Fit<S>;
+
+    #[inline(always)]
+    fn run(self) -> Fit<S> {
+        fit_inline(self.isa, self.half, self.x, self.weights)
+    }
+}
+
+#[inline(always)]
+fn fit_inline<S: Isa, const N: usize>(
+    isa: S,
+    half: f32,
+    x: &[S::F; N],
+    weights: &[S::F; N],
+) -> Fit<S> {
     let zero = isa.splat(0.0);
     let (min, max) = bounds(x);
     let (extreme, magnitude) = signed_extreme(isa, x, (min, max));
     let empty = magnitude.lt(isa.splat(GROUP_MAX_EPS));
-    let (mut weights, mut weighted) = ([zero; N], [zero; N]);
-    for i in 0..N {
-        weights[i] = x[i] * x[i];
-        weighted[i] = weights[i] * x[i];
+    let mut weighted = *x;
+    for (weighted, w) in weighted.iter_mut().zip(weights) {
+        *weighted = *w * *weighted;
     }
     let values = Values {
         x,
-        weights: &weights,
+        weights,
         weighted: &weighted,
+        lowest: isa.splat(-half),
+        highest: isa.splat(half - 1.0),
     };
-    let half = HALF as f32;
     let under_limit = isa.splat((half - 0.5).next_down());
-    let [(sum_lx, sum_l2)] =
-        values.project::<S, HALF, 1, false, true>(isa, [isa.splat(-half) / extreme]);
+    let inverse = isa.splat(-half) / extreme;
+    let [(sum_lx, sum_l2)] = values.project::<S, 1, false, true>(isa, [inverse]);
     let scale = zero.or_else(sum_l2.eq(zero), sum_lx / sum_l2);
     let mut best = Best {
         scale,
+        inverse,
         merit: scale * sum_lx,
     };
     // Several steps share a pass over the elements; their solutions are compared in order.
@@ -78,23 +121,26 @@ pub(crate) fn fit_signed<S: Isa, const N: usize, const HALF: i32>(isa: S, x: &[S
         for (inverse, step) in inverses.iter_mut().zip(steps) {
             *inverse = isa.splat(-(half + 0.1 * step)) / extreme;
         }
-        // Up to step 4 the extreme value stays above `-HALF - 0.5`: no lower limit is needed. An upper
-        // one is where `HALF - 0.5` is reached, which takes a value nearly as large as the extreme
+        // Up to step 4 the extreme value stays above `-half - 0.5`: no lower limit is needed. An upper
+        // one is where `half - 0.5` is reached, which takes a value nearly as large as the extreme
         // one and of the other sign: the more so, the earlier the step.
         let widest = inverses[TOGETHER - 1];
         let highest = (widest * min).max(widest * max);
         let high = under_limit.lt(highest).any();
         let sums = match (i < 4, high) {
-            (true, false) => values.project::<S, HALF, TOGETHER, false, false>(isa, inverses),
-            (true, true) => values.project::<S, HALF, TOGETHER, false, true>(isa, inverses),
-            (false, false) => values.project::<S, HALF, TOGETHER, true, false>(isa, inverses),
-            (false, true) => values.project::<S, HALF, TOGETHER, true, true>(isa, inverses),
+            (true, false) => values.project::<S, TOGETHER, false, false>(isa, inverses),
+            (true, true) => values.project::<S, TOGETHER, false, true>(isa, inverses),
+            (false, false) => values.project::<S, TOGETHER, true, false>(isa, inverses),
+            (false, true) => values.project::<S, TOGETHER, true, true>(isa, inverses),
         };
-        for sums in sums {
-            best.update(isa, sums);
+        for (sums, inverse) in sums.into_iter().zip(inverses) {
+            best.update(isa, inverse, sums);
         }
     }
-    zero.or_else(empty, best.scale)
+    Fit {
+        scale: zero.or_else(empty, best.scale),
+        inverse: zero.or_else(empty, best.inverse),
+    }
 }
 
 /// Rounding steps of the search around the first one.
@@ -109,6 +155,7 @@ const TOGETHER: usize = 3;
 /// The best scale so far.
 struct Best<F> {
     scale: F,
+    inverse: F,
     /// Scale times projection, the larger the better.
     merit: F,
 }
@@ -116,13 +163,14 @@ struct Best<F> {
 impl<F: Float> Best<F> {
     /// Takes the solution of another rounding step where it is better.
     #[inline(always)]
-    fn update<S: Isa<F = F, M = F::Mask>>(&mut self, isa: S, (sum_lx, sum_l2): (F, F)) {
+    fn update<S: Isa<F = F, M = F::Mask>>(&mut self, isa: S, inverse: F, (sum_lx, sum_l2): (F, F)) {
         let grows = (self.merit * sum_l2).lt(sum_lx * sum_lx);
         let better = isa.splat(0.0).lt(sum_l2).and(grows);
         // No branch: whether any lane is better is as good as chance, and the quotient is ready
         // before the comparison is.
         let scale = sum_lx / sum_l2;
         self.scale = scale.or_else(better, self.scale);
+        self.inverse = inverse.or_else(better, self.inverse);
         self.merit = (scale * sum_lx).or_else(better, self.merit);
     }
 }
@@ -132,34 +180,30 @@ struct Values<'a, F, const N: usize> {
     x: &'a [F; N],
     weights: &'a [F; N],
     weighted: &'a [F; N],
+    /// The limits of quants.
+    lowest: F,
+    highest: F,
 }
 
 impl<F: Float, const N: usize> Values<'_, F, N> {
     /// For each of `C` rounding steps: the weighted projection of the values on their quants, and
-    /// the quants' weighted norm. `LOW` says whether a quant may lie below `-HALF`, `HIGH`
-    /// whether one may lie above `HALF - 1`.
+    /// the quants' weighted norm. `LOW` says whether a quant may lie below the range, `HIGH`
+    /// whether one may lie above it.
     #[inline(always)]
-    fn project<
-        S: Isa<F = F, M = F::Mask>,
-        const HALF: i32,
-        const C: usize,
-        const LOW: bool,
-        const HIGH: bool,
-    >(
+    fn project<S: Isa<F = F, M = F::Mask>, const C: usize, const LOW: bool, const HIGH: bool>(
         &self,
         isa: S,
         inverses: [F; C],
     ) -> [(F, F); C] {
-        let (lowest, highest) = (isa.splat(-HALF as f32), isa.splat((HALF - 1) as f32));
         let mut sums = [(isa.splat(0.0), isa.splat(0.0)); C];
         for i in 0..N {
             for (sums, inverse) in sums.iter_mut().zip(inverses) {
                 let mut l = (inverse * self.x[i]).round();
                 if HIGH {
-                    l = l.at_most(highest);
+                    l = l.at_most(self.highest);
                 }
                 if LOW {
-                    l = l.max(lowest);
+                    l = l.max(self.lowest);
                 }
                 sums.0 = sums.0 + self.weighted[i] * l;
                 sums.1 = sums.1 + self.weights[i] * l * l;

@@ -2,12 +2,11 @@
 
 #![allow(unsafe_code, reason = "intrinsics")]
 
-use super::{Conversions, decode, half};
-use crate::formats::*;
-use crate::kernels::codec::{codec, decode_blocks, encode_blocks};
+use crate::kernels::dot;
 use crate::kernels::lanes::pair::Pair;
-use crate::kernels::lanes::{Float, Int, Isa, Mask, blocks32, supers};
-use bytemuck::cast_slice_mut;
+use crate::kernels::lanes::widths::{Conversions, widths};
+use crate::kernels::lanes::{Float, Int, Isa, Job, Mask};
+use crate::kernels::level::level;
 use core::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -60,6 +59,17 @@ impl Isa for Avx2 {
     #[inline(always)]
     fn splat_int(self, value: i32) -> I32x8 {
         I32x8(op!(_mm256_set1_epi32(value)))
+    }
+
+    #[inline(always)]
+    fn apart<J: Job>(self, job: J) -> J::Output {
+        #[inline(never)]
+        #[target_feature(enable = "avx2")]
+        fn run<J: Job>(job: J) -> J::Output {
+            job.run()
+        }
+        // SAFETY: `Avx2` exists only on a CPU with these features.
+        unsafe { run(job) }
     }
 
     #[inline(always)]
@@ -338,42 +348,18 @@ impl Mask for M8 {
     }
 }
 
-codec! {
+widths! {
+    Avx2,
+    affine Affine Pair<Self> = |isa| Pair(isa);
+    symmetric Symmetric Self = |isa| isa;
+    iterative Iterative Pair<Pair<Self>> = |isa| Pair(Pair(isa));
+    levels Levels Self = |isa| isa;
+}
+
+level! {
     name: "avx2",
-    // The features of the attribute below, and no others.
-    runs_here: is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c"),
-    #[target_feature(enable = "avx2,f16c")]
+    features: ["avx2", "fma", "f16c"],
     // SAFETY: the function runs only on a CPU with these features.
-    let isa = unsafe { Avx2::new_unchecked() };
-    encode(x, out) {
-        F32 => encode_blocks::<F32Le, 1>(x, out),
-        F16 => half::encode(isa, x, out),
-        BF16 => encode_blocks::<BF16Le, 1>(x, out),
-        Q4_0 => blocks32::encode::<_, BlockQ4_0>(isa, x, cast_slice_mut(out)),
-        Q4_1 => blocks32::encode::<_, BlockQ4_1>(isa, x, cast_slice_mut(out)),
-        Q5_0 => blocks32::encode::<_, BlockQ5_0>(isa, x, cast_slice_mut(out)),
-        Q5_1 => blocks32::encode::<_, BlockQ5_1>(isa, x, cast_slice_mut(out)),
-        Q8_0 => blocks32::encode::<_, BlockQ8_0>(isa, x, cast_slice_mut(out)),
-        Q2_K => supers::encode::<_, BlockQ2K, 16, 16>(Pair(isa), x, cast_slice_mut(out)),
-        Q3_K => supers::encode::<_, BlockQ3K, 16, 16>(Pair(Pair(isa)), x, cast_slice_mut(out)),
-        Q4_K => supers::encode::<_, BlockQ4K, 32, 8>(Pair(isa), x, cast_slice_mut(out)),
-        Q5_K => supers::encode::<_, BlockQ5K, 32, 8>(Pair(isa), x, cast_slice_mut(out)),
-        Q6_K => supers::encode::<_, BlockQ6K, 16, 16>(isa, x, cast_slice_mut(out)),
-    }
-    decode(bytes, y) {
-        F32 => decode_blocks::<F32Le, 1>(bytes, y),
-        F16 => half::decode(isa, bytes, y),
-        BF16 => decode_blocks::<BF16Le, 1>(bytes, y),
-        Q4_0 => decode::decode::<_, BlockQ4_0, 32>(isa, bytes, y),
-        Q4_1 => decode::decode::<_, BlockQ4_1, 32>(isa, bytes, y),
-        Q5_0 => decode_blocks::<BlockQ5_0, 32>(bytes, y),
-        Q5_1 => decode_blocks::<BlockQ5_1, 32>(bytes, y),
-        Q8_0 => decode_blocks::<BlockQ8_0, 32>(bytes, y),
-        Q2_K => decode::decode::<_, BlockQ2K, QK_K>(isa, bytes, y),
-        Q3_K => decode_blocks::<BlockQ3K, QK_K>(bytes, y),
-        Q4_K => decode_blocks::<BlockQ4K, QK_K>(bytes, y),
-        Q5_K => decode_blocks::<BlockQ5K, QK_K>(bytes, y),
-        Q6_K => decode::decode::<_, BlockQ6K, QK_K>(isa, bytes, y),
-    }
-    round_through_f16(x) { half::round_through(isa, x) }
+    isa: unsafe { Avx2::new_unchecked() },
+    kernels: dot::avx2::KERNELS,
 }

@@ -42,14 +42,14 @@ pub(super) unsafe fn dot_rows<F: Unpack256>(
                 _mm_prefetch(ahead.cast(), _MM_HINT_T0);
             }
             // SAFETY: the unit is whole.
-            unsafe { add_unit::<F>(unit.as_ptr(), activations, &mut sums) };
+            unsafe { add_unit::<F>(unit.as_ptr().cast(), activations, &mut sums) };
         }
         if let (false, Some(activations)) = (tail.is_empty(), token.units.last()) {
             // Blocks that are not there become zero: scale 0.
             let mut unit = [0; MAX_UNIT_BYTES];
             unit[..tail.len()].copy_from_slice(tail);
             // SAFETY: the buffer holds a unit of any format.
-            unsafe { add_unit::<F>(unit.as_ptr(), activations, &mut sums) };
+            unsafe { add_unit::<F>(unit.as_ptr().cast(), activations, &mut sums) };
         }
         // SAFETY: this function has the features.
         let (products, mins) = unsafe {
@@ -72,7 +72,7 @@ pub(super) unsafe fn dot_rows<F: Unpack256>(
 /// # Safety
 /// The caller enables the features of this folder; `unit` points to a whole unit.
 #[inline(always)]
-unsafe fn add_unit<F: Unpack256>(unit: *const u8, activations: &ActivationUnit, sums: &mut Sums) {
+unsafe fn add_unit<F: Unpack256>(unit: *const F, activations: &ActivationUnit, sums: &mut Sums) {
     let mut scale = [0.0_f32; 16];
     // SAFETY: the unit is whole; arrays have 8 or 16 floats and 256 activations.
     unsafe {
@@ -107,16 +107,20 @@ unsafe fn add_unit<F: Unpack256>(unit: *const u8, activations: &ActivationUnit, 
 }
 
 inlined! {
-    /// Sums of four products in each lane. `wide` weights, above 127, are taken with their sign:
-    /// the sums are then those of `u - 128`.
-    pub(super) unsafe fn quad_products(u: __m256i, q: __m256i, wide: bool) -> __m256i {
-        let pairs = if wide {
+    /// Sums of two products in each lane of 16 bits. `wide` weights, above 127, are taken with
+    /// their sign: the sums are then those of `u - 128`.
+    pub(super) unsafe fn pair_products(u: __m256i, q: __m256i, wide: bool) -> __m256i {
+        if wide {
             let w = _mm256_xor_si256(u, _mm256_set1_epi8(-128));
             _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w))
         } else {
             _mm256_maddubs_epi16(u, q)
-        };
-        _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
+        }
+    }
+
+    /// Sums of four products in each lane.
+    unsafe fn quad_products(u: __m256i, q: __m256i, wide: bool) -> __m256i {
+        _mm256_madd_epi16(pair_products(u, q, wide), _mm256_set1_epi16(1))
     }
 
     /// The sum of all lanes.

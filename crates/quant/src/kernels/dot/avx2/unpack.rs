@@ -2,11 +2,14 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::dot::formats::{Format, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
-use crate::kernels::dot::unpack::{Unpack, scales_and_mins_of_8, scales_of_16};
+use crate::float16::F16Le;
+use crate::formats::*;
+use crate::kernels::dot::unpack::{
+    LEVEL_BYTES, MXFP4_BYTES, Unpack, scales_and_mins_of_8, scales_of_16,
+};
 
 /// Scales and minima of a unit; the second vectors are used by groups of 16 only. Formats with
-/// an offset give their scales for minima: the caller multiplies by [`Format::OFFSET`].
+/// an offset give their scales for minima: the caller multiplies by [`Product::OFFSET`](crate::kernels::dot::Product::OFFSET).
 #[derive(Clone, Copy)]
 pub(super) struct Factors {
     pub(super) scales: [__m256; 2],
@@ -18,14 +21,14 @@ pub(super) trait Unpack256: Unpack {
     /// Weights `32 * b` to `32 * b + 31` of a unit as bytes, `b < 8`.
     ///
     /// # Safety
-    /// The CPU has the features of this folder; `unit` points to [`Format::UNIT_BYTES`] bytes.
-    unsafe fn bytes(unit: *const u8, b: usize) -> __m256i;
+    /// The CPU has the features of this folder; `unit` points to a whole unit of blocks.
+    unsafe fn bytes(unit: *const Self, b: usize) -> __m256i;
 
     /// Scales and minima of a unit.
     ///
     /// # Safety
     /// As [`bytes`](Self::bytes).
-    unsafe fn factors(unit: *const u8) -> Factors;
+    unsafe fn factors(unit: *const Self) -> Factors;
 }
 
 /// Helpers of the kernels: always inlined into a function that is compiled with the features of
@@ -61,14 +64,14 @@ inlined! {
         _mm256_and_si256(shifted, _mm256_set1_epi8(mask as i8))
     }
 
-    unsafe fn half_at(from: *const u8) -> __m256 {
+    unsafe fn half(from: *const F16Le) -> __m256 {
         let bits = from.cast::<u16>().read_unaligned();
         _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
     }
 
-    /// Half floats at the same place of eight blocks.
-    unsafe fn eight_halves(from: *const u8, stride: usize) -> __m256 {
-        let at = |i: usize| from.add(i * stride).cast::<i16>().read_unaligned();
+    /// The same half float of eight blocks, `stride` bytes apart.
+    unsafe fn eight_halves(from: *const F16Le, stride: usize) -> __m256 {
+        let at = |i: usize| from.byte_add(i * stride).cast::<i16>().read_unaligned();
         _mm256_cvtph_ps(_mm_set_epi16(at(7), at(6), at(5), at(4), at(3), at(2), at(1), at(0)))
     }
 
@@ -133,33 +136,58 @@ inlined! {
         ]
     }
 
-    /// Scales and minima at the head of Q4_K and Q5_K.
-    unsafe fn factors_of_8(block: *const u8) -> Factors {
-        let (d, dmin, packed) = (half_at(block), half_at(block.add(2)), std::slice::from_raw_parts(block.add(4), 12));
+    /// Scales and minima of Q4_K and Q5_K.
+    unsafe fn factors_of_8(d: *const F16Le, dmin: *const F16Le, packed: &[u8; 12]) -> Factors {
         let (scales, mins) = scales_and_mins_of_8(packed);
-        Factors { scales: [scaled(scales, d); 2], mins: [scaled(mins, dmin); 2] }
+        Factors { scales: [scaled(scales, half(d)); 2], mins: [scaled(mins, half(dmin)); 2] }
     }
 
-    unsafe fn factors_with_offset(unit: *const u8, stride: usize) -> Factors {
-        let d = eight_halves(unit, stride);
+    unsafe fn factors_with_offset(d: *const F16Le, stride: usize) -> Factors {
+        let d = eight_halves(d, stride);
         Factors { scales: [d; 2], mins: [d; 2] }
     }
 
-    unsafe fn factors_with_min(unit: *const u8, stride: usize) -> Factors {
-        let (d, m) = (eight_halves(unit, stride), eight_halves(unit.add(2), stride));
+    /// The scales of IQ4_XS, still 32 too large.
+    unsafe fn scales_of_iq4_xs(low: *const u32, high: *const u16) -> __m256i {
+        let (low, high) = (low.read_unaligned(), high.read_unaligned());
+        let low = _mm256_srlv_epi32(_mm256_set1_epi32(low as i32), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
+        let high = _mm256_srlv_epi32(_mm256_set1_epi32(i32::from(high)), _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14));
+        let high = _mm256_slli_epi32(_mm256_and_si256(high, _mm256_set1_epi32(3)), 4);
+        _mm256_or_si256(_mm256_and_si256(low, _mm256_set1_epi32(15)), high)
+    }
+
+    /// The factors of eight blocks of MXFP4, `stride` bytes apart: `2^(e - 128)`. As the bits of a
+    /// float the exponent is `e - 1`, or it is subnormal.
+    unsafe fn powers(from: *const u8, stride: usize) -> __m256 {
+        let at = |i: usize| i32::from(from.add(i * stride).read());
+        let e = _mm256_setr_epi32(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7));
+        let one = _mm256_set1_epi32(1);
+        let normal = _mm256_slli_epi32(_mm256_sub_epi32(e, one), 23);
+        let subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(0x0020_0000), _mm256_min_epi32(e, one));
+        _mm256_castsi256_ps(_mm256_max_epi32(normal, subnormal))
+    }
+
+    /// Entries of a table whose indices are the nibbles of a block of 32.
+    unsafe fn entries(table: &[u8; 16], from: *const u8) -> __m256i {
+        let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+        _mm256_shuffle_epi8(table, small_nibbles(from))
+    }
+
+    unsafe fn factors_with_min(d: *const F16Le, m: *const F16Le, stride: usize) -> Factors {
+        let (d, m) = (eight_halves(d, stride), eight_halves(m, stride));
         Factors { scales: [d; 2], mins: [minus(m); 2] }
     }
 }
 
-/// Implements [`Unpack256`].
+/// Implements [`Unpack256`]; `unit` points to the blocks of a unit.
 macro_rules! unpack {
-    ($format:ident, |$unit:ident, $b:ident| $bytes:expr, |$head:ident| $factors:expr) => {
-        impl Unpack256 for $format {
+    ($block:ident, |$unit:ident, $b:ident| $bytes:expr, |$head:ident| $factors:expr) => {
+        impl Unpack256 for $block {
             inlined! {
-                unsafe fn bytes($unit: *const u8, $b: usize) -> __m256i {
+                unsafe fn bytes($unit: *const Self, $b: usize) -> __m256i {
                     $bytes
                 }
-                unsafe fn factors($head: *const u8) -> Factors {
+                unsafe fn factors($head: *const Self) -> Factors {
                     $factors
                 }
             }
@@ -167,85 +195,131 @@ macro_rules! unpack {
     };
 }
 
+/// A field of a block behind a pointer, as a pointer.
+macro_rules! field {
+    ($block:expr, $field:ident) => {
+        (&raw const (*$block).$field).cast()
+    };
+}
+
 unpack!(
-    Q4_0,
-    |unit, b| small_nibbles(unit.add(b * Q4_0::BYTES + 2)),
-    |unit| factors_with_offset(unit, Q4_0::BYTES)
+    BlockQ4_0,
+    |unit, b| small_nibbles(field!(unit.add(b), qs)),
+    |unit| factors_with_offset(field!(unit, d), size_of::<Self>())
 );
 unpack!(
-    Q4_1,
-    |unit, b| small_nibbles(unit.add(b * Q4_1::BYTES + 4)),
-    |unit| factors_with_min(unit, Q4_1::BYTES)
+    BlockQ4_1,
+    |unit, b| small_nibbles(field!(unit.add(b), qs)),
+    |unit| factors_with_min(field!(unit, d), field!(unit, m), size_of::<Self>())
 );
 unpack!(
-    Q5_0,
+    BlockQ5_0,
     |unit, b| {
-        let block = unit.add(b * Q5_0::BYTES);
-        add_fifth_bits(small_nibbles(block.add(6)), block.add(2))
+        let block = unit.add(b);
+        add_fifth_bits(small_nibbles(field!(block, qs)), field!(block, qh))
     },
-    |unit| factors_with_offset(unit, Q5_0::BYTES)
+    |unit| factors_with_offset(field!(unit, d), size_of::<Self>())
 );
 unpack!(
-    Q5_1,
+    BlockQ5_1,
     |unit, b| {
-        let block = unit.add(b * Q5_1::BYTES);
-        add_fifth_bits(small_nibbles(block.add(8)), block.add(4))
+        let block = unit.add(b);
+        add_fifth_bits(small_nibbles(field!(block, qs)), field!(block, qh))
     },
-    |unit| factors_with_min(unit, Q5_1::BYTES)
+    |unit| factors_with_min(field!(unit, d), field!(unit, m), size_of::<Self>())
 );
 unpack!(
-    Q8_0,
+    BlockQ8_0,
     |unit, b| {
-        let signed = load_32(unit.add(b * Q8_0::BYTES + 2));
+        let signed = load_32(field!(unit.add(b), qs));
         _mm256_xor_si256(signed, _mm256_set1_epi8(-128))
     },
-    |unit| factors_with_offset(unit, Q8_0::BYTES)
+    |unit| factors_with_offset(field!(unit, d), size_of::<Self>())
 );
-unpack!(Q2K, |unit, b| two_bits(unit.add(16), b), |unit| {
-    let packed = _mm_loadu_si128(unit.cast());
+unpack!(BlockQ2K, |unit, b| two_bits(field!(unit, qs), b), |unit| {
+    let packed = _mm_loadu_si128(field!(unit, scales));
     let nibble = _mm_set1_epi8(15);
     let scales = _mm_and_si128(packed, nibble);
     let mins = _mm_and_si128(_mm_srli_epi16(packed, 4), nibble);
     Factors {
-        scales: scaled_16(scales, half_at(unit.add(80))),
-        mins: scaled_16(mins, half_at(unit.add(82))),
+        scales: scaled_16(scales, half(field!(unit, d))),
+        mins: scaled_16(mins, half(field!(unit, dmin))),
     }
 });
 unpack!(
-    Q3K,
-    |unit, b| _mm256_or_si256(two_bits(unit.add(32), b), bit_plane(unit, b, 4)),
+    BlockQ3K,
+    |unit, b| {
+        let high = bit_plane(field!(unit, hmask), b, 4);
+        _mm256_or_si256(two_bits(field!(unit, qs), b), high)
+    },
     |unit| {
-        let packed = scales_of_16(std::slice::from_raw_parts(unit.add(96), 12));
+        let packed = scales_of_16(&(*unit).scales);
         let packed = _mm_loadu_si128(packed.as_ptr().cast());
         let signed = _mm_sub_epi8(packed, _mm_set1_epi8(32));
-        let scales = scaled_16(signed, half_at(unit.add(108)));
+        let scales = scaled_16(signed, half(field!(unit, d)));
         Factors {
             scales,
             mins: scales,
         }
     }
 );
-unpack!(Q4K, |unit, b| four_bits(unit.add(16), b), |unit| {
-    factors_of_8(unit)
+unpack!(BlockQ4K, |unit, b| four_bits(field!(unit, qs), b), |unit| {
+    factors_of_8(&(*unit).d, &(*unit).dmin, &(*unit).scales)
 });
 unpack!(
-    Q5K,
-    |unit, b| _mm256_or_si256(four_bits(unit.add(48), b), bit_plane(unit.add(16), b, 16)),
-    |unit| factors_of_8(unit)
+    BlockQ5K,
+    |unit, b| {
+        let high = bit_plane(field!(unit, qh), b, 16);
+        _mm256_or_si256(four_bits(field!(unit, qs), b), high)
+    },
+    |unit| factors_of_8(&(*unit).d, &(*unit).dmin, &(*unit).scales)
 );
 unpack!(
-    Q6K,
+    BlockQ6K,
     |unit, b| {
         // 128 weights: 64 bytes of low nibbles, used twice, and 32 of high pairs, used four times.
         let (half, part) = (b / 4, b % 4);
-        let low = load_32(unit.add(64 * half + part % 2 * 32));
+        let (ql, qh): (*const u8, *const u8) = (field!(unit, ql), field!(unit, qh));
+        let low = load_32(ql.add(64 * half + part % 2 * 32));
         let low = shift_bytes(low, part / 2 * 4, 15);
-        let high = shift_bytes(load_32(unit.add(128 + 32 * half)), 2 * part, 3);
+        let high = shift_bytes(load_32(qh.add(32 * half)), 2 * part, 3);
         _mm256_or_si256(low, _mm256_slli_epi16(high, 4))
     },
     |unit| {
-        let scales = _mm_loadu_si128(unit.add(192).cast());
-        let scales = scaled_16(scales, half_at(unit.add(208)));
+        let scales = _mm_loadu_si128(field!(unit, scales));
+        let scales = scaled_16(scales, half(field!(unit, d)));
+        Factors {
+            scales,
+            mins: scales,
+        }
+    }
+);
+unpack!(
+    BlockIQ4NL,
+    |unit, b| entries(&LEVEL_BYTES, field!(unit.add(b), qs)),
+    |unit| factors_with_offset(field!(unit, d), size_of::<Self>())
+);
+unpack!(
+    BlockIQ4XS,
+    |unit, b| {
+        let qs: *const u8 = field!(unit, qs);
+        entries(&LEVEL_BYTES, qs.add(16 * b))
+    },
+    |unit| {
+        let packed = scales_of_iq4_xs(field!(unit, scales_l), field!(unit, scales_h));
+        let scales = _mm256_cvtepi32_ps(_mm256_sub_epi32(packed, _mm256_set1_epi32(32)));
+        let scales = [_mm256_mul_ps(scales, half(field!(unit, d))); 2];
+        Factors {
+            scales,
+            mins: scales,
+        }
+    }
+);
+unpack!(
+    BlockMXFP4,
+    |unit, b| entries(&MXFP4_BYTES, field!(unit.add(b), qs)),
+    |unit| {
+        let scales = [powers(field!(unit, e), size_of::<Self>()); 2];
         Factors {
             scales,
             mins: scales,

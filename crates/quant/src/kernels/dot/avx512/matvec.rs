@@ -44,7 +44,7 @@ pub(super) unsafe fn dot_rows<F: Unpack512>(
                 _mm_prefetch(ahead.cast(), _MM_HINT_T0);
             }
             // SAFETY: the unit is whole.
-            unsafe { add_unit::<F>(unit.as_ptr(), natural, paired, &mut sums) };
+            unsafe { add_unit::<F>(unit.as_ptr().cast(), natural, paired, &mut sums) };
         }
         let last = token.units.last().zip(token.paired.last());
         if let (false, Some((natural, paired))) = (tail.is_empty(), last) {
@@ -52,7 +52,7 @@ pub(super) unsafe fn dot_rows<F: Unpack512>(
             let mut unit = [0; MAX_UNIT_BYTES];
             unit[..tail.len()].copy_from_slice(tail);
             // SAFETY: the buffer holds a unit of any format.
-            unsafe { add_unit::<F>(unit.as_ptr(), natural, paired, &mut sums) };
+            unsafe { add_unit::<F>(unit.as_ptr().cast(), natural, paired, &mut sums) };
         }
         let products = _mm512_reduce_add_ps(_mm512_add_ps(sums.products[0], sums.products[1]));
         let mins = if F::GROUP == 32 {
@@ -76,7 +76,7 @@ pub(super) unsafe fn dot_rows<F: Unpack512>(
 /// The caller enables the features of this folder; `unit` points to a whole unit.
 #[inline(always)]
 unsafe fn add_unit<F: Unpack512>(
-    unit: *const u8,
+    unit: *const F,
     natural: &ActivationUnit,
     paired: &PairedUnit,
     sums: &mut Sums,

@@ -12,30 +12,19 @@ mod unpack;
 
 use aeolus_gguf::TensorType;
 
-use super::formats::with_format;
 use super::table::Kernels;
+use crate::registry::with_product;
 
-pub(super) static KERNELS: Kernels = Kernels {
+pub(crate) const KERNELS: Kernels = Kernels {
     name: "avx512",
-    dot_rows: |ty| with_format!(ty, F => Some(matvec::dot_rows::<F>), None),
+    dot_rows: |ty| with_product!(ty, F => Some(matvec::dot_rows::<F>), None),
     dot_floats: |ty| match ty {
         TensorType::F32 => Some(float::dot_rows_f32),
         TensorType::F16 => Some(float::dot_rows_f16),
         TensorType::BF16 => Some(float::dot_rows_bf16),
         _ => None,
     },
-    pack: |ty| with_format!(ty, F => Some(matmul::pack::<F>), None),
+    pack: |ty| with_product!(ty, F => Some(matmul::pack::<F>), None),
     matmul_quant: matmul::matmul_quant,
     matmul_f32: float::matmul,
-    // The features of every `target_feature` in this folder, and no others.
-    runs_here: || {
-        is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vnni")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c")
-    },
 };

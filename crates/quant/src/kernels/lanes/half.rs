@@ -1,8 +1,8 @@
 //! Rows of F16 through the conversions of the instruction set.
 
-use super::Conversions;
+use super::widths::Conversions;
+use super::{Float, Int};
 use crate::float16::{f16_to_f32, f32_to_f16};
-use crate::kernels::lanes::{Float, Int};
 
 /// Narrows finite values.
 #[inline(always)]

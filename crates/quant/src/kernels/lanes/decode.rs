@@ -5,9 +5,9 @@
 //! Zen 4). For the formats here it takes whole blocks as lanes and collects their bytes one at a
 //! time: 1 to 2 G weights/s.
 
-use super::Conversions;
+use super::widths::Conversions;
+use super::{Float, Int};
 use crate::formats::{Block, BlockQ2K, BlockQ4_0, BlockQ4_1, BlockQ6K, QK_K};
-use crate::kernels::lanes::{Float, Int};
 
 /// A format with a decoder for vectors of at most 16 lanes.
 pub(crate) trait LaneDecode<const N: usize>: Block<N> {

@@ -1,0 +1,100 @@
+//! IQ2_XS: super-blocks of 256 in 16 sub-blocks of 16, each with a 4-bit scale; groups of eight as
+//! points of a codebook of 512, with an even number of signs. 2.3125 bits per weight.
+//!
+//! ```text
+//! byte 0    d       f16        factor of the scales
+//! byte 2    qs      32 x u16   group k: point in bits 0-8, seven signs in bits 9-15
+//! byte 66   scales  8 bytes    byte j: sub-block 2j in bits 0-3, 2j + 1 in bits 4-7
+//! ```
+//! `x = ±d * (scale + 1/2) / 4 * VALUES[digit]`; the eighth sign makes their number even. Errors weigh
+//! importance times `sqrt(mean(x²) + x²)`. It needs a guide. As in ggml's `quantize_row_iq2_xs_impl`.
+
+use super::grids::IQ2_XS;
+use super::iq_signs::{apply, complete, largest, quantize_scale, split_even};
+use super::iq2_xxs::VALUES;
+use super::{Block, QK_K};
+use crate::float16::F16Le;
+use crate::search::{Again, GROUP_MAX_EPS, GridFit, GridSearch, guided_weights, sum_of_squares};
+use aeolus_gguf::TensorType;
+
+/// One super-block, 74 bytes.
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct BlockIQ2XS {
+    /// Factor of the scales.
+    pub(crate) d: F16Le,
+    /// Points and signs, little-endian.
+    pub(crate) qs: [[u8; 2]; 32],
+    /// Scales.
+    pub(crate) scales: [u8; 8],
+}
+
+/// The search for the scale of a sub-block. Shared with IQ2_S.
+pub(super) const SEARCH: GridSearch = GridSearch {
+    trials: 9,
+    delta: 0.1,
+    again: Again::OffGrid,
+};
+
+impl Block<QK_K> for BlockIQ2XS {
+    const TYPE: TensorType = TensorType::IQ2_XS;
+    const NEEDS_GUIDE: bool = true;
+
+    fn encode(x: &[f32; QK_K]) -> Self {
+        Self::encode_guided(x, &[1.0; QK_K], 0.0)
+    }
+
+    fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
+        let weights = guided_weights(x, importance, sum_of_squares(x) / QK_K as f32);
+        let (mut qs, mut found_scales) = ([[0; 2]; 32], [0.0f32; 16]);
+        let subs = x
+            .as_chunks::<16>()
+            .0
+            .iter()
+            .zip(weights.as_chunks::<16>().0);
+        let places = qs.as_chunks_mut::<2>().0.iter_mut().zip(&mut found_scales);
+        for ((x, weights), (qs, scale)) in subs.zip(places) {
+            let (magnitudes, mut signs) = split_even(x, weights);
+            let max = largest(&magnitudes);
+            let found = match max < GROUP_MAX_EPS {
+                true => GridFit::default(),
+                false => SEARCH.fit(&IQ2_XS, &magnitudes, weights, max, max / 5.0),
+            };
+            *scale = found.scale;
+            if max < GROUP_MAX_EPS {
+                continue;
+            }
+            if found.scale < 0.0 {
+                *scale = -found.scale;
+                signs = signs.map(|s| !s);
+            }
+            for ((q, point), sign) in qs.iter_mut().zip(found.points).zip(signs) {
+                *q = (point | (u16::from(sign & 127) << 9)).to_le_bytes();
+            }
+        }
+        let max = largest(&found_scales);
+        if max == 0.0 {
+            return bytemuck::Zeroable::zeroed();
+        }
+        let d = max / 31.0;
+        let scales = found_scales.map(|scale| quantize_scale(scale, 1.0 / d, 15));
+        Self {
+            d: F16Le::new(d),
+            qs,
+            scales: std::array::from_fn(|j| scales[2 * j] | (scales[2 * j + 1] << 4)),
+        }
+    }
+
+    fn decode(&self, y: &mut [f32; QK_K]) {
+        let groups = y.as_chunks_mut::<8>().0.iter_mut().zip(self.qs);
+        for (k, (y, q)) in groups.enumerate() {
+            let q = u16::from_le_bytes(q);
+            let scale = self.scales[k / 4] >> (4 * (k / 2 % 2)) & 0x0f;
+            let scale = self.d.get() * (0.5 + f32::from(scale)) * 0.25;
+            let signs = complete(u32::from(q >> 9));
+            for (i, (y, digit)) in y.iter_mut().zip(IQ2_XS.point(q & 511)).enumerate() {
+                *y = apply(scale * VALUES[usize::from(*digit)], signs, i);
+            }
+        }
+    }
+}

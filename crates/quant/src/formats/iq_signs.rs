@@ -1,0 +1,63 @@
+//! What the IQ2 and IQ3 formats share: signs apart from magnitudes, and scales of sub-blocks.
+
+use crate::search::nearest_int;
+
+/// Magnitudes, and bits for the negative ones, eight to a byte.
+pub(super) fn split<const N: usize>(x: &[f32; N]) -> ([f32; N], [u8; 4]) {
+    let (mut magnitudes, mut signs) = (*x, [0u8; 4]);
+    for (i, v) in magnitudes.iter_mut().enumerate() {
+        // A zero keeps its sign, as in the reference.
+        if *v < 0.0 {
+            *v = -*v;
+            signs[i / 8] |= 1 << (i % 8);
+        }
+    }
+    (magnitudes, signs)
+}
+
+/// The same for formats that store seven of eight signs: their number is even. Where it is odd, the
+/// element whose wrong sign costs least gets it, and a negative magnitude.
+pub(super) fn split_even<const N: usize>(x: &[f32; N], weights: &[f32; N]) -> ([f32; N], [u8; 4]) {
+    let (mut magnitudes, mut signs) = split(x);
+    for (k, sign) in signs[..N / 8].iter_mut().enumerate() {
+        if sign.count_ones() % 2 == 0 {
+            continue;
+        }
+        let cost = |i: usize| weights[i] * x[i] * x[i];
+        let mut least = 8 * k;
+        for i in 8 * k + 1..8 * k + 8 {
+            if cost(i) < cost(least) {
+                least = i;
+            }
+        }
+        magnitudes[least] = -magnitudes[least];
+        *sign ^= 1 << (least % 8);
+    }
+    (magnitudes, signs)
+}
+
+/// All eight signs of the lower seven.
+pub(super) fn complete(signs: u32) -> u8 {
+    let lower = (signs & 127) as u8;
+    lower | ((lower.count_ones() as u8 & 1) << 7)
+}
+
+/// `value` with the sign of bit `i`.
+#[inline(always)]
+pub(super) fn apply(value: f32, signs: u8, i: usize) -> f32 {
+    value * if signs >> i & 1 != 0 { -1.0 } else { 1.0 }
+}
+
+/// The largest value, which may be negative.
+pub(super) fn largest(x: &[f32]) -> f32 {
+    let mut max = x[0];
+    for &v in &x[1..] {
+        max = if max > v { max } else { v };
+    }
+    max
+}
+
+/// The scale of a sub-block as an integer `l` that stands for `2l + 1`, up to `highest`.
+pub(super) fn quantize_scale(scale: f32, inverse: f32, highest: i32) -> u8 {
+    nearest_int(0.5 * (inverse * scale - 1.0)).clamp(0, highest) as u8
+}
