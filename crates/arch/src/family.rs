@@ -9,6 +9,8 @@ pub struct Family {
     pub architecture: &'static str,
     /// What config.json's `architectures` calls its models.
     pub classes: &'static [&'static str],
+    /// What stands in Hugging Face names before what the tensors' lines say.
+    pub names: HfNames,
     /// The hyperparameters, in the order in which their keys are written.
     pub keys: &'static [Line],
     /// The tensors, in the order in which a converted checkpoint has them: those before the layers,
@@ -20,12 +22,40 @@ pub struct Family {
     /// Fields that one class must state, since their absence means another number there than in the
     /// rest of the family: class and field.
     pub explicit: &'static [(&'static str, &'static str)],
+    /// Special tokens that the family has whether or not the tokenizer's files name them: kind (`eot`)
+    /// and text. What the files name counts more.
+    pub special_tokens: &'static [(&'static str, &'static str)],
     /// Whether files say that no space is put before a text, where tokenizer_config.json says so.
     pub writes_space_prefix: bool,
     /// When config.json's window of attention counts.
     pub window: WindowSwitch,
+    /// Whether the embedding serves as the output where config.json does not say.
+    pub tied: bool,
     /// How it is computed; `None` where it is converted and quantized only.
     pub graph: Option<Graph>,
+}
+
+/// What a family's Hugging Face names begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HfNames {
+    /// What the framework's class calls the model without its output: all names begin with it, but
+    /// for the output's.
+    pub backbone: &'static str,
+    /// What stands before a layer's number, after [`backbone`](Self::backbone).
+    pub layers: &'static str,
+}
+
+impl HfNames {
+    /// `model.layers.7.input_layernorm.weight`.
+    pub const USUAL: Self = Self {
+        backbone: "model.",
+        layers: "layers.",
+    };
+    /// `transformer.h.7.ln_1.weight`, as GPT-2 began it.
+    pub const GPT2: Self = Self {
+        backbone: "transformer.",
+        layers: "h.",
+    };
 }
 
 /// One line of a family's keys.
@@ -35,6 +65,8 @@ pub enum Line {
     Key(Key),
     /// The keys of the rotary scaling, where a model has one.
     RopeScaling,
+    /// The same, with a key that says so where it has none.
+    RopeScalingOrNone,
 }
 
 /// One hyperparameter: where it comes from and where it goes.
@@ -42,14 +74,27 @@ pub enum Line {
 pub struct Key {
     /// What it is.
     pub field: Field,
-    /// What config.json calls it, newest spelling first. Empty: config.json never has it.
+    /// What config.json calls it, newest spelling first. What follows `rope.` is looked for within the
+    /// object of the rotary embedding, `rope_parameters` or `rope_scaling`, and what follows `local.`
+    /// within that of layers with a window. Empty: config.json never has it.
     pub config: &'static [&'static str],
-    /// The GGUF key without the architecture's prefix.
+    /// The GGUF key without the architecture's prefix. Empty: GGUF files never have it.
     pub gguf: &'static str,
-    /// Whether conversion writes it. Files of others may have keys that ours have not.
-    pub written: bool,
+    /// When conversion writes it. Files of others may have keys that ours have not.
+    pub written: Written,
     /// What a config.json without it means.
     pub absent: Absent,
+}
+
+/// When conversion writes a key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Written {
+    /// Where the model has it.
+    Always,
+    /// Never.
+    Never,
+    /// Where it is another number than this one, which readers take anyway.
+    Unless(f64),
 }
 
 /// What a config.json without a field means.
@@ -63,9 +108,13 @@ pub enum Absent {
     Is(f64),
     /// The same as another field, which is written.
     Same(Field),
+    /// So many times another field, which is written.
+    Times(u32, Field),
     /// The size of a head, which is written: the hidden size divided by the heads unless the model
     /// states another.
     HeadDim,
+    /// The part of a head that [`Field::RotaryFraction`] says, all of it without one; it is written.
+    PartOfHead,
 }
 
 /// A field of config.json that must have a certain value where it is there.
@@ -84,8 +133,14 @@ pub enum Required {
     Words(&'static [&'static str]),
     /// This whole number.
     Number(u64),
+    /// True, or false.
+    Flag(bool),
     /// A list with 1 for every layer that rotates and 0 for every other, as the graph has them.
     RotaryLayers,
+    /// A list of the layers' kinds of attention, with a window where the graph has one.
+    WindowLayers,
+    /// The number whose root divides scores of attention, as the graph has it.
+    QueryScale,
 }
 
 /// When the sliding window that config.json names is one that the original framework applies.
@@ -95,6 +150,8 @@ pub enum WindowSwitch {
     UnlessOff,
     /// Only if `use_sliding_window` is true.
     IfOn,
+    /// Always, and the file says so: the family has a key that conversion writes.
+    Written,
 }
 
 /// One tensor, or one tensor of every layer.
@@ -102,7 +159,7 @@ pub enum WindowSwitch {
 pub struct TensorLine {
     /// Where it is: this decides what stands before both names.
     pub scope: Scope,
-    /// Hugging Face name; in a layer, after `model.layers.N.`.
+    /// Hugging Face name; in a layer, after `model.layers.N.`, or what the family's [`HfNames`] say.
     pub hf: &'static str,
     /// GGUF name; in a layer, after `blk.N.`.
     pub gguf: &'static str,
@@ -112,6 +169,8 @@ pub struct TensorLine {
     pub presence: Presence,
     /// How the checkpoint's rows become GGUF's. For a vector: its elements.
     pub rows: Rows,
+    /// How the checkpoint's numbers become GGUF's.
+    pub values: Values,
 }
 
 /// Outside the layers, or in each.
@@ -130,6 +189,9 @@ pub enum Presence {
     Required,
     /// Required unless the embedding serves as the output.
     Untied,
+    /// The embedding once more, as the output: readers of the family's files take none, and conversion
+    /// leaves it out.
+    Copy,
     /// A bias. The field of config.json whose truth says that there are any; `None` where every model
     /// of the family has them. One that no layer has counts as zero.
     Bias(Option<&'static str>),
@@ -144,6 +206,8 @@ pub enum Dim {
     FeedForward,
     /// Tokens.
     Vocab,
+    /// Positions that the model was trained for.
+    Context,
     /// Elements of all query heads.
     Query,
     /// Elements of all key heads.
@@ -154,6 +218,19 @@ pub enum Dim {
     AttentionOutput,
     /// Elements of one head's query or key.
     HeadDim,
+    /// Elements of all query heads, all key heads and all value heads.
+    QueryKeyValue,
+    /// Elements between the feed-forward network's two halves, once for the gate and once more.
+    GateUp,
+}
+
+/// How the numbers of a checkpoint's tensor become GGUF's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// As they are.
+    AsStored,
+    /// 1 is added: the weights of a norm are stored as their difference from it. Vectors only.
+    PlusOne,
 }
 
 /// How the rows of a checkpoint's tensor become GGUF's.
@@ -164,6 +241,9 @@ pub enum Rows {
     /// Inside each head, the two halves interleaved, so that the numbers which the rotary embedding
     /// turns together become neighbours.
     RotaryPairs(Heads),
+    /// Queries, keys and values in one matrix, stored by key head: the query heads that it serves, itself,
+    /// its value head. They become all query heads, all key heads, all value heads.
+    ByKeyHead,
 }
 
 /// The heads of a projection.
@@ -188,6 +268,8 @@ pub struct Expected {
     pub presence: Presence,
     /// How its rows come.
     pub rows: Rows,
+    /// How its numbers come.
+    pub values: Values,
 }
 
 /// GGUF tensors of a layer whose rows may be stored as one: the fused name and the parts, in order.
@@ -216,9 +298,18 @@ impl Key {
             field,
             config,
             gguf,
-            written: true,
+            written: Written::Always,
             absent,
         })
+    }
+
+    /// A number of config.json that only says something about others.
+    pub(crate) const fn of_config(
+        field: Field,
+        config: &'static [&'static str],
+        absent: Absent,
+    ) -> Line {
+        Self::unwritten(field, config, "", absent)
     }
 
     /// A key that is read where it is and never written.
@@ -232,7 +323,7 @@ impl Key {
             field,
             config,
             gguf,
-            written: false,
+            written: Written::Never,
             absent,
         })
     }
@@ -252,6 +343,7 @@ impl TensorLine {
             shape,
             presence: Presence::Required,
             rows: Rows::AsStored,
+            values: Values::AsStored,
         }
     }
 
@@ -275,24 +367,42 @@ impl TensorLine {
         self
     }
 
+    pub(crate) const fn copy(mut self) -> Self {
+        self.presence = Presence::Copy;
+        self
+    }
+
     pub(crate) const fn rotary(mut self, heads: Heads) -> Self {
         self.rows = Rows::RotaryPairs(heads);
         self
     }
 
+    pub(crate) const fn by_key_head(mut self) -> Self {
+        self.rows = Rows::ByKeyHead;
+        self
+    }
+
+    pub(crate) const fn plus_one(mut self) -> Self {
+        self.values = Values::PlusOne;
+        self
+    }
+
     fn expected(&self, hyper: &Hyperparameters, layer: Option<u32>) -> Expected {
         Expected {
-            hf: full_name(HF_LAYERS, layer, self.hf),
-            gguf: full_name(GGUF_LAYERS, layer, self.gguf),
+            hf: match layer {
+                Some(n) => hyper.family().names.in_layer(n, self.hf),
+                None => self.hf.to_owned(),
+            },
+            gguf: gguf_full_name(layer, self.gguf),
             shape: self.shape.iter().map(|dim| hyper.dim(*dim)).collect(),
             presence: self.presence,
             rows: self.rows,
+            values: self.values,
         }
     }
 }
 
-/// What stands before a layer's number in Hugging Face names, and in GGUF's.
-const HF_LAYERS: &str = "model.layers.";
+/// What stands before a layer's number in GGUF's names.
 const GGUF_LAYERS: &str = "blk.";
 
 impl Family {
@@ -300,8 +410,18 @@ impl Family {
     pub fn fields(&self) -> impl Iterator<Item = &'static Key> {
         self.keys.iter().filter_map(|line| match line {
             Line::Key(key) => Some(key),
-            Line::RopeScaling => None,
+            Line::RopeScaling | Line::RopeScalingOrNone => None,
         })
+    }
+
+    /// Whether a field of config.json is one of the family's: by its name, or by `rope.` and its name
+    /// for one within the object of the rotary embedding.
+    pub fn reads(&self, config: &str) -> bool {
+        let declares =
+            |line: &TensorLine| matches!(line.presence, Presence::Bias(Some(key)) if key == config);
+        self.fields().any(|key| key.config.contains(&config))
+            || self.requires.iter().any(|require| require.config == config)
+            || self.tensors.iter().any(declares)
     }
 
     /// The line of a hyperparameter.
@@ -326,30 +446,52 @@ impl Family {
 
     /// The line of a Hugging Face tensor; `None` for names that no model of the family has.
     pub fn line_of_hf(&self, hf: &str) -> Option<&'static TensorLine> {
-        self.line(hf, HF_LAYERS, |line| line.hf)
-            .map(|(line, _)| line)
+        self.line_in_hf(hf).map(|(line, _)| line)
     }
 
     /// The GGUF name of a Hugging Face tensor; `None` for names that no model of the family has.
     pub fn gguf_name(&self, hf: &str) -> Option<String> {
-        let (line, layer) = self.line(hf, HF_LAYERS, |line| line.hf)?;
-        Some(full_name(GGUF_LAYERS, layer, line.gguf))
+        let (line, layer) = self.line_in_hf(hf)?;
+        Some(gguf_full_name(layer, line.gguf))
     }
 
     /// The Hugging Face name of a GGUF tensor; `None` for names that no model of the family has.
     pub fn hf_name(&self, gguf: &str) -> Option<String> {
-        let (line, layer) = self.line(gguf, GGUF_LAYERS, |line| line.gguf)?;
-        Some(full_name(HF_LAYERS, layer, line.hf))
+        let numbered = gguf.strip_prefix(GGUF_LAYERS);
+        let (line, layer) = self.line(gguf, numbered, |line| line.gguf)?;
+        Some(match layer {
+            Some(n) => self.names.in_layer(n, line.hf),
+            None => line.hf.to_owned(),
+        })
     }
 
-    /// The line of a name, and the number of its layer.
+    /// The module of the output, whose name no wrapper of the backbone touches: `lm_head.`.
+    pub fn output(&self) -> &'static str {
+        let lines: &'static [TensorLine] = self.tensors;
+        let output = lines.iter().find(|line| line.gguf == "output.weight");
+        let output = output.and_then(|line| line.hf.strip_suffix("weight"));
+        output.unwrap_or("lm_head.")
+    }
+
+    /// A Hugging Face name without what names the layer: `self_attn.q_proj.bias`.
+    pub fn without_layer<'n>(&self, hf: &'n str) -> &'n str {
+        let rest = self.names.numbered(hf).and_then(split_layer);
+        rest.map_or(hf, |(_, module)| module)
+    }
+
+    fn line_in_hf(&self, hf: &str) -> Option<(&'static TensorLine, Option<u32>)> {
+        self.line(hf, self.names.numbered(hf), |line| line.hf)
+    }
+
+    /// The line of a name, and the number of its layer; `numbered` is what follows the beginning of a
+    /// layer's names.
     fn line(
         &self,
         name: &str,
-        layers: &str,
+        numbered: Option<&str>,
         of: impl Fn(&TensorLine) -> &'static str,
     ) -> Option<(&'static TensorLine, Option<u32>)> {
-        let (scope, layer, rest) = match name.strip_prefix(layers) {
+        let (scope, layer, rest) = match numbered {
             Some(rest) => {
                 let (layer, rest) = split_layer(rest)?;
                 (Scope::Layer, Some(layer), rest)
@@ -363,10 +505,23 @@ impl Family {
     }
 }
 
-/// A tensor's name with what stands before it in a layer.
-fn full_name(layers: &str, layer: Option<u32>, name: &str) -> String {
+impl HfNames {
+    /// The name of a tensor of layer `n`.
+    fn in_layer(self, n: u32, name: &str) -> String {
+        let Self { backbone, layers } = self;
+        format!("{backbone}{layers}{n}.{name}")
+    }
+
+    /// What follows the beginning of a layer's names: `7.input_layernorm.weight`.
+    fn numbered(self, hf: &str) -> Option<&str> {
+        hf.strip_prefix(self.backbone)?.strip_prefix(self.layers)
+    }
+}
+
+/// A tensor's GGUF name with what stands before it in a layer.
+fn gguf_full_name(layer: Option<u32>, name: &str) -> String {
     match layer {
-        Some(n) => format!("{layers}{n}.{name}"),
+        Some(n) => format!("{GGUF_LAYERS}{n}.{name}"),
         None => name.to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! The numbers that describe a model: one list of fields, filled from config.json or from a GGUF
 //! file's keys, completed and checked in one place.
 
-use crate::{Absent, Dim, Family, Key, Line};
+use crate::{Absent, Dim, Family, Key, Line, QueryScale, Written};
 use aeolus_gguf::{Metadata, Value as GgufValue};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,12 +29,41 @@ pub enum Field {
     RotaryDims,
     /// Base of the rotary wavelengths.
     RotaryBase,
-    /// Added to the mean square in RMS norms.
+    /// The same in layers with a window of attention, where these have their own.
+    LocalRotaryBase,
+    /// Positions that the model was trained for before its context was extended.
+    OriginalContext,
+    /// Added to the mean square, or the variance, in norms.
     NormEps,
     /// Tokens: rows of the embedding, padding included.
     Vocab,
-    /// Positions that a token sees, itself included.
+    /// Positions that a token sees, itself included; 0 for all.
     SlidingWindow,
+    /// `c` in `c * tanh(x / c)`, which bounds scores of attention.
+    AttentionSoftcap,
+    /// The same for the logits.
+    LogitSoftcap,
+    /// Factor or divisor of the logits: the graph says which.
+    LogitScale,
+    /// The part of a head that is rotated, where config.json says it as a part: it gives
+    /// [`RotaryDims`](Self::RotaryDims).
+    RotaryFraction,
+    /// Factor of the products of queries and keys, in place of one over the square root of a head's
+    /// size.
+    AttentionScale,
+    /// The largest number, and its negative the smallest, in queries, keys and values.
+    AttentionClamp,
+    /// Factor of the embedding.
+    EmbeddingScale,
+    /// Factor of what each half of a layer adds.
+    ResidualScale,
+    /// How queries grow with the position: by 1 plus this times the logarithm of 1 plus the number of
+    /// original contexts that lie before it.
+    TemperatureScale,
+    /// YaRN's magnitude is divided by that of a logarithm of this weight.
+    YarnLogMultiplier,
+    /// Attention and the feed-forward network of a layer both read what comes into it.
+    ParallelResidual,
 }
 
 /// What a field's value is.
@@ -44,6 +73,8 @@ pub enum Kind {
     Size,
     /// A finite number above 0.
     Number,
+    /// True or false.
+    Flag,
 }
 
 /// A field's value.
@@ -53,6 +84,8 @@ pub enum Value {
     Size(u32),
     /// Of [`Kind::Number`].
     Number(f32),
+    /// Of [`Kind::Flag`].
+    Flag(bool),
 }
 
 /// The largest sizes that are accepted: products of two stay far from overflow.
@@ -102,9 +135,30 @@ impl Field {
     /// What its value is.
     pub fn kind(self) -> Kind {
         match self {
-            Self::RotaryBase | Self::NormEps => Kind::Number,
+            Self::RotaryBase
+            | Self::LocalRotaryBase
+            | Self::NormEps
+            | Self::AttentionSoftcap
+            | Self::LogitSoftcap
+            | Self::LogitScale
+            | Self::RotaryFraction
+            | Self::AttentionScale
+            | Self::AttentionClamp
+            | Self::EmbeddingScale
+            | Self::ResidualScale
+            | Self::TemperatureScale
+            | Self::YarnLogMultiplier => Kind::Number,
+            Self::ParallelResidual => Kind::Flag,
             _ => Kind::Size,
         }
+    }
+
+    /// Whether files say 0 where a model has no such thing.
+    pub fn zero_is_none(self) -> bool {
+        matches!(
+            self,
+            Self::SlidingWindow | Self::TemperatureScale | Self::YarnLogMultiplier
+        )
     }
 
     /// The largest size that is accepted.
@@ -112,7 +166,7 @@ impl Field {
         match self {
             Self::Layers => bounds.layers,
             Self::Vocab => bounds.vocab,
-            Self::Context | Self::SlidingWindow => u32::MAX,
+            Self::Context | Self::OriginalContext | Self::SlidingWindow => u32::MAX,
             _ => bounds.dimension,
         }
     }
@@ -123,6 +177,7 @@ impl fmt::Display for Value {
         match self {
             Self::Size(n) => n.fmt(f),
             Self::Number(x) => x.fmt(f),
+            Self::Flag(flag) => flag.fmt(f),
         }
     }
 }
@@ -132,6 +187,7 @@ impl From<Value> for GgufValue<'static> {
         match value {
             Value::Size(n) => n.into(),
             Value::Number(x) => x.into(),
+            Value::Flag(flag) => flag.into(),
         }
     }
 }
@@ -200,11 +256,18 @@ impl Hyperparameters {
     /// `None` marks where those of the rotary scaling belong.
     pub fn written(&self) -> impl Iterator<Item = Option<(&'static str, Value)>> {
         self.family.keys.iter().filter_map(|line| match line {
-            Line::RopeScaling => Some(None),
-            Line::Key(key) if key.written => {
-                self.stated(key.field).map(|value| Some((key.gguf, value)))
+            Line::RopeScaling | Line::RopeScalingOrNone => Some(None),
+            Line::Key(key) => {
+                let value = self.stated(key.field)?;
+                let writes = match (key.written, value) {
+                    (Written::Always, _) => true,
+                    (Written::Never, _) => false,
+                    (Written::Unless(x), Value::Number(number)) => number != x as f32,
+                    (Written::Unless(x), Value::Size(size)) => f64::from(size) != x,
+                    (Written::Unless(x), Value::Flag(flag)) => flag != (x != 0.0),
+                };
+                writes.then_some(Some((key.gguf, value)))
             }
-            Line::Key(_) => None,
         })
     }
 
@@ -219,12 +282,21 @@ impl Hyperparameters {
             Absent::Is(x) => Some(match key.field.kind() {
                 Kind::Size => Value::Size(x as u32),
                 Kind::Number => Value::Number(x as f32),
+                Kind::Flag => Value::Flag(x != 0.0),
             }),
             Absent::Same(field) => self.values.get(&field).copied(),
-            Absent::HeadDim => match self.values.get(&Field::HeadDim) {
-                Some(size) => Some(*size),
-                None => Some(Value::Size(self.divided_head_dim()?)),
+            Absent::Times(n, field) => match self.values.get(&field) {
+                Some(Value::Size(size)) => Some(Value::Size(size.saturating_mul(n))),
+                _ => None,
             },
+            Absent::HeadDim => Some(Value::Size(self.own_head_dim()?)),
+            Absent::PartOfHead => {
+                let head_dim = f64::from(self.own_head_dim()?);
+                let part = self.factor(Field::RotaryFraction).map_or(1.0, f64::from);
+                // The part is a decimal number: its rounding to 32 bits must not cost an element.
+                let dims = head_dim * part * (1.0 + f64::from(f32::EPSILON));
+                Some(Value::Size(dims as u32))
+            }
         };
         if let Some(value) = value {
             self.values.insert(key.field, value);
@@ -254,6 +326,9 @@ impl Hyperparameters {
         self.or_insert(Field::RotaryDims, |this| Ok(this.head_dim()))?;
         let base = Value::Number(10_000.0);
         self.values.entry(Field::RotaryBase).or_insert(base);
+        if self.family.key(Field::LocalRotaryBase).is_some() {
+            self.values.entry(Field::LocalRotaryBase).or_insert(base);
+        }
         Ok(())
     }
 
@@ -267,6 +342,14 @@ impl Hyperparameters {
             self.values.insert(field, Value::Size(value));
         }
         Ok(())
+    }
+
+    /// The size of a head that is stated, or else follows from the hidden size.
+    fn own_head_dim(&self) -> Result<u32, Problem> {
+        match self.values.get(&Field::HeadDim) {
+            Some(Value::Size(size)) => Ok(*size),
+            _ => self.divided_head_dim(),
+        }
     }
 
     fn divided_head_dim(&self) -> Result<u32, Problem> {
@@ -300,7 +383,7 @@ impl Hyperparameters {
                 format!("a head of {head_dim} elements is odd, and rotary embeddings turn pairs");
             return problem(Field::HeadDim, text);
         }
-        if !rotated.is_multiple_of(2) || rotated > head_dim {
+        if rotated == 0 || !rotated.is_multiple_of(2) || rotated > head_dim {
             let text = format!(
                 "expected an even number up to the {head_dim} elements of a head, found {rotated}"
             );
@@ -345,10 +428,7 @@ impl Hyperparameters {
     }
 
     fn number(&self, field: Field) -> f32 {
-        match self.get(field) {
-            Some(Value::Number(x)) => x,
-            _ => 0.0,
-        }
+        self.factor(field).unwrap_or(0.0)
     }
 
     /// [`Field::Layers`].
@@ -411,6 +491,40 @@ impl Hyperparameters {
         self.number(Field::NormEps)
     }
 
+    /// [`Field::SlidingWindow`]; `None` where every position sees all before it.
+    pub fn sliding_window(&self) -> Option<u32> {
+        match self.get(Field::SlidingWindow) {
+            Some(Value::Size(window @ 1..)) => Some(window),
+            _ => None,
+        }
+    }
+
+    /// The value of a field of [`Kind::Number`]; `None` where the model has no such thing.
+    pub fn factor(&self, field: Field) -> Option<f32> {
+        match self.get(field) {
+            Some(Value::Number(x)) => Some(x),
+            _ => None,
+        }
+    }
+
+    /// A field that is true or false; `None` where the model does not say.
+    pub fn flag(&self, field: Field) -> Option<bool> {
+        match self.get(field) {
+            Some(Value::Flag(flag)) => Some(flag),
+            _ => None,
+        }
+    }
+
+    /// The number whose root divides scores of attention, by a graph's [`QueryScale`].
+    pub fn query_divisor(&self, scale: QueryScale) -> f32 {
+        match scale {
+            QueryScale::HiddenPerHeadAt(layers) if layers == self.layers() => {
+                self.hidden() as f32 / self.heads() as f32
+            }
+            _ => self.head_dim() as f32,
+        }
+    }
+
     /// A length of a tensor.
     pub fn dim(&self, dim: Dim) -> u64 {
         let product = |a: u32, b: u32| u64::from(a) * u64::from(b);
@@ -418,11 +532,17 @@ impl Hyperparameters {
             Dim::Hidden => self.hidden().into(),
             Dim::FeedForward => self.feed_forward().into(),
             Dim::Vocab => self.vocab().into(),
+            Dim::Context => self.context().into(),
             Dim::HeadDim => self.head_dim().into(),
             Dim::Query => product(self.heads(), self.head_dim()),
             Dim::KeyHeads => product(self.kv_heads(), self.head_dim()),
             Dim::ValueHeads => product(self.kv_heads(), self.value_dim()),
             Dim::AttentionOutput => product(self.heads(), self.value_dim()),
+            Dim::QueryKeyValue => [Dim::Query, Dim::KeyHeads, Dim::ValueHeads]
+                .into_iter()
+                .map(|dim| self.dim(dim))
+                .sum(),
+            Dim::GateUp => 2 * u64::from(self.feed_forward()),
         }
     }
 }
@@ -454,10 +574,15 @@ fn read_key(
         field: key.field,
         problem,
     };
+    if key.gguf.is_empty() {
+        return Ok(None);
+    }
     let name = format!("{}.{}", family.architecture, key.gguf);
     let text = |error: aeolus_gguf::MetadataError| problem(error.to_string());
     match key.field.kind() {
+        Kind::Flag => Ok(metadata.bool(&name).map_err(text)?.map(Value::Flag)),
         Kind::Number => match metadata.f32(&name).map_err(text)? {
+            Some(0.0) if key.field.zero_is_none() => Ok(None),
             Some(x) if !(x.is_finite() && x > 0.0) => {
                 Err(problem(format!("expected a number above 0, found {x}")))
             }
@@ -481,8 +606,7 @@ fn read_key(
                 }
                 _ => metadata.u32(&name).map_err(text)?,
             };
-            // A window of 0 is how some files say that there is none.
-            let size = size.filter(|size| key.field != Field::SlidingWindow || *size != 0);
+            let size = size.filter(|size| *size != 0 || !key.field.zero_is_none());
             let max = key.field.max(bounds);
             match size {
                 Some(size) if !(1..=max).contains(&size) => Err(problem(format!(

@@ -34,8 +34,11 @@ pub mod pre_tokenizer;
 
 pub use families::{FAMILIES, family_of_architecture, family_of_class};
 pub use family::{
-    Absent, Dim, Expected, Family, Heads, Key, Line, Presence, Require, Required, Rows, Scope,
-    TensorLine, WindowSwitch, fused_name,
+    Absent, Dim, Expected, Family, Heads, HfNames, Key, Line, Presence, Require, Required, Rows,
+    Scope, TensorLine, Values, WindowSwitch, Written, fused_name,
 };
-pub use graph::{Graph, RotaryLayers, RotaryPairs};
+pub use graph::{
+    Activation, Block, EmbeddingScale, FfnNorm, Graph, LayerPattern, LogitScale, NormKind,
+    QueryScale, RotaryPairs,
+};
 pub use hyper::{Bounds, Field, Hyperparameters, Kind, Problem, Value};

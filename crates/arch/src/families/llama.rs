@@ -5,11 +5,12 @@
 //! divisors, which conversion computes. Biases are rare and computed where they are.
 
 use super::shared::*;
-use crate::{Absent, Family, Graph, Heads, Line, WindowSwitch};
+use crate::{Absent, Family, Graph, Heads, HfNames, Line, WindowSwitch};
 
 pub(super) const FAMILY: Family = Family {
     architecture: "llama",
     classes: &["LlamaForCausalLM", "MistralForCausalLM", "LLaMAForCausalLM"],
+    names: HfNames::USUAL,
     keys: &[
         LAYERS,
         CONTEXT,
@@ -49,7 +50,9 @@ pub(super) const FAMILY: Family = Family {
     ],
     requires: &[SILU],
     explicit: &[("MistralForCausalLM", "num_key_value_heads")],
+    special_tokens: &[],
     writes_space_prefix: true,
     window: WindowSwitch::UnlessOff,
+    tied: false,
     graph: Some(Graph::PLAIN),
 };

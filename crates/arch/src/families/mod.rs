@@ -1,19 +1,58 @@
 //! The families: a file each.
 
+mod arcee;
+mod cohere2;
+mod command_r;
+mod ernie4_5;
+mod exaone;
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod glm4;
+mod gptneox;
+mod granite;
 mod llama;
+mod ministral3;
+mod olmo;
+mod olmo2;
+mod phi2;
+mod phi3;
 mod qwen2;
 mod qwen3;
+mod seed_oss;
 mod shared;
 mod smollm3;
+mod stablelm;
+mod starcoder;
+mod starcoder2;
 
 use crate::Family;
 
 /// Every family.
-pub const FAMILIES: [&Family; 4] = [
+pub const FAMILIES: [&Family; 23] = [
+    &arcee::FAMILY,
+    &cohere2::FAMILY,
+    &command_r::FAMILY,
+    &ernie4_5::FAMILY,
+    &exaone::FAMILY,
+    &gemma2::FAMILY,
+    &gemma3::FAMILY,
+    &glm4::FAMILY,
+    &gptneox::FAMILY,
+    &granite::FAMILY,
     &llama::FAMILY,
+    &ministral3::FAMILY,
+    &olmo::FAMILY,
+    &olmo2::FAMILY,
+    &phi2::FAMILY,
+    &phi3::FAMILY,
     &qwen2::FAMILY,
     &qwen3::FAMILY,
+    &seed_oss::FAMILY,
     &smollm3::FAMILY,
+    &stablelm::FAMILY,
+    &starcoder::FAMILY,
+    &starcoder2::FAMILY,
 ];
 
 /// The family of a Hugging Face class: `MistralForCausalLM`.

@@ -4,11 +4,12 @@
 //! halves of a head, so no row is permuted.
 
 use super::shared::*;
-use crate::{Absent, Family, Graph, Line, RotaryPairs, WindowSwitch};
+use crate::{Absent, Family, Graph, HfNames, Line, RotaryPairs, WindowSwitch};
 
 pub(super) const FAMILY: Family = Family {
     architecture: "qwen2",
     classes: &["Qwen2ForCausalLM"],
+    names: HfNames::USUAL,
     keys: &[
         LAYERS,
         CONTEXT,
@@ -44,8 +45,10 @@ pub(super) const FAMILY: Family = Family {
     ],
     requires: &[SILU],
     explicit: &[],
+    special_tokens: &[],
     writes_space_prefix: false,
     window: WindowSwitch::IfOn,
+    tied: false,
     graph: Some(Graph {
         rotary_pairs: RotaryPairs::Halves,
         ..Graph::PLAIN

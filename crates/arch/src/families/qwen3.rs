@@ -5,11 +5,12 @@
 //! together may be wider than a token.
 
 use super::shared::*;
-use crate::{Absent, Family, Graph, Line, RotaryPairs, WindowSwitch};
+use crate::{Absent, Family, Graph, HfNames, Line, RotaryPairs, WindowSwitch};
 
 pub(super) const FAMILY: Family = Family {
     architecture: "qwen3",
     classes: &["Qwen3ForCausalLM"],
+    names: HfNames::USUAL,
     keys: &[
         LAYERS,
         CONTEXT,
@@ -48,8 +49,10 @@ pub(super) const FAMILY: Family = Family {
     ],
     requires: &[SILU],
     explicit: &[],
+    special_tokens: &[],
     writes_space_prefix: false,
     window: WindowSwitch::IfOn,
+    tied: false,
     graph: Some(Graph {
         rotary_pairs: RotaryPairs::Halves,
         ..Graph::PLAIN

@@ -3,11 +3,12 @@
 //! Llama's block, rows permuted alike, but every fourth layer does not rotate: it sees no positions.
 
 use super::shared::*;
-use crate::{Absent, Family, Graph, Line, Require, Required, RotaryLayers, WindowSwitch};
+use crate::{Absent, Family, Graph, HfNames, LayerPattern, Line, Require, Required, WindowSwitch};
 
 pub(super) const FAMILY: Family = Family {
     architecture: "smollm3",
     classes: &["SmolLM3ForCausalLM"],
+    names: HfNames::USUAL,
     keys: &[
         LAYERS,
         CONTEXT,
@@ -37,10 +38,12 @@ pub(super) const FAMILY: Family = Family {
         },
     ],
     explicit: &[],
+    special_tokens: &[],
     writes_space_prefix: true,
     window: WindowSwitch::IfOn,
+    tied: true,
     graph: Some(Graph {
-        rotary_layers: RotaryLayers::AllButEvery(4),
+        rotary_layers: LayerPattern::AllButEvery(4),
         ..Graph::PLAIN
     }),
 };

@@ -2,8 +2,8 @@ use super::*;
 use crate::{Absent, Bounds, Field, Hyperparameters, Presence, Rows, Scope, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-fn hyper(family: &'static Family, changes: &[(Field, u32)]) -> Hyperparameters {
-    let mut stated = BTreeMap::from([
+fn hyper_values() -> BTreeMap<Field, Value> {
+    BTreeMap::from([
         (Field::Layers, Value::Size(2)),
         (Field::Context, Value::Size(128)),
         (Field::Hidden, Value::Size(64)),
@@ -12,7 +12,11 @@ fn hyper(family: &'static Family, changes: &[(Field, u32)]) -> Hyperparameters {
         (Field::KvHeads, Value::Size(2)),
         (Field::Vocab, Value::Size(40)),
         (Field::NormEps, Value::Number(1e-5)),
-    ]);
+    ])
+}
+
+fn hyper(family: &'static Family, changes: &[(Field, u32)]) -> Hyperparameters {
+    let mut stated = hyper_values();
     stated.extend(changes.iter().map(|(field, n)| (*field, Value::Size(*n))));
     Hyperparameters::complete(family, stated, &Bounds::default()).unwrap()
 }
@@ -143,6 +147,57 @@ fn keys_are_written_as_each_family_has_them() {
         smollm3.key(Field::HeadDim).unwrap().absent,
         Absent::Default
     ));
+}
+
+#[test]
+fn numbers_that_follow_from_others_are_written() {
+    let family = |name| family_of_architecture(name).unwrap();
+    let of = |name, changes: &[(Field, Value)]| {
+        let family = family(name);
+        let mut stated = hyper_values();
+        stated.extend(changes.iter().copied());
+        Hyperparameters::complete(family, stated, &Bounds::default()).unwrap()
+    };
+    // A head of 128 by default, half of it rotated; a part in decimals is not cut short.
+    assert_eq!(of("glm4", &[]).rotary_dims(), 64);
+    let part = (Field::RotaryFraction, Value::Number(0.7));
+    let head = (Field::HeadDim, Value::Size(20));
+    assert_eq!(of("glm4", &[part, head]).rotary_dims(), 14);
+    let written =
+        |hyper: &Hyperparameters| -> Vec<(&str, Value)> { hyper.written().flatten().collect() };
+    let glm4 = of("glm4", &[]);
+    assert!(written(&glm4).contains(&("rope.dimension_count", Value::Size(64))));
+    assert!(written(&glm4).iter().all(|(key, _)| !key.is_empty()));
+    let mut starcoder = hyper_values();
+    starcoder.remove(&Field::FeedForward);
+    starcoder.remove(&Field::KvHeads);
+    let starcoder = Hyperparameters::complete(family("starcoder"), starcoder, &Bounds::default());
+    let starcoder = starcoder.unwrap();
+    assert_eq!((starcoder.feed_forward(), starcoder.kv_heads()), (256, 1));
+    assert_eq!(starcoder.dim(crate::Dim::QueryKeyValue), 64 + 2 * 16);
+    assert_eq!(starcoder.dim(crate::Dim::Context), 128);
+    let neox = of("gptneox", &[]);
+    assert_eq!(neox.flag(Field::ParallelResidual), Some(true));
+    assert!(written(&neox).contains(&("use_parallel_residual", Value::Flag(true))));
+    // What readers assume anyway is not written.
+    assert!(
+        written(&neox)
+            .iter()
+            .all(|(key, _)| *key != "rope.freq_base")
+    );
+    let base = (Field::RotaryBase, Value::Number(5e5));
+    assert!(written(&of("gptneox", &[base])).contains(&("rope.freq_base", Value::Number(5e5))));
+}
+
+#[test]
+fn names_may_begin_otherwise() {
+    let neox = family_of_architecture("gptneox").unwrap();
+    let hf = "gpt_neox.layers.3.attention.query_key_value.bias";
+    assert_eq!(neox.gguf_name(hf).as_deref(), Some("blk.3.attn_qkv.bias"));
+    assert_eq!(neox.hf_name("blk.3.attn_qkv.bias").as_deref(), Some(hf));
+    assert_eq!(neox.without_layer(hf), "attention.query_key_value.bias");
+    assert_eq!(neox.output(), "embed_out.");
+    assert_eq!(neox.gguf_name("model.layers.3.attention.dense.bias"), None);
 }
 
 #[test]
