@@ -1,6 +1,6 @@
 //! What can be wrong with a request for a plan.
 
-use crate::{FileType, TENSOR_TYPES, Vintage};
+use crate::{FileType, Vintage, tensor_types};
 use aeolus_gguf::TensorType;
 
 /// A request that no plan can be made for. Every kind is the caller's: nothing is read here.
@@ -15,8 +15,20 @@ pub enum Error {
         /// Names near to it, nearest first.
         near: Vec<&'static str>,
     },
+    /// A file type that exists, but whose files cannot be written.
+    #[error(
+        "{file_type} files cannot be written, since there is no encoder for {ty}, expected one \
+         of {}",
+        list(FileType::all().map(FileType::name))
+    )]
+    FileTypeNotWritable {
+        /// What was given.
+        file_type: FileType,
+        /// A block type that its tensors may have.
+        ty: TensorType,
+    },
     /// No block type of that name.
-    #[error("unknown tensor type {found:?}, {}", hint(near, TENSOR_TYPES.iter().map(|ty| ty.name())))]
+    #[error("unknown tensor type {found:?}, {}", hint(near, tensor_types().map(TensorType::name)))]
     UnknownTensorType {
         /// What was given.
         found: String,
@@ -37,7 +49,7 @@ pub enum Error {
     /// A block type that exists, but that a plan cannot have.
     #[error(
         "tensors cannot be written as {ty}, expected one of {}",
-        list(TENSOR_TYPES.iter().map(|ty| ty.name()))
+        list(tensor_types().map(TensorType::name))
     )]
     NotWritable {
         /// What was given.
@@ -52,19 +64,33 @@ pub enum Error {
         /// What was given.
         found: String,
     },
-    /// A model that the tools of a vintage could not convert.
+    /// What the tools of a vintage could not make.
     #[error(
-        "recipe {vintage} has no files of such a model ({architecture}): the tools of that time did \
-         not know {what}; --recipe {} makes them",
+        "recipe {vintage} has no such files: the tools of that time did not know {what}; \
+         --recipe {} makes them",
         Vintage::Current
     )]
     VintageLacks {
         /// The vintage.
         vintage: Vintage,
         /// What its tools did not know.
-        what: &'static str,
-        /// The model's architecture.
-        architecture: String,
+        what: String,
+    },
+    /// Tensors whose types need an importance matrix, without one.
+    #[error(
+        "{file_type} needs an importance matrix: {} cannot be encoded without one, such as \
+         {first} as {ty}; give one with --imatrix",
+        count(*tensors)
+    )]
+    ImportanceNeeded {
+        /// The file type whose plan it is.
+        file_type: FileType,
+        /// How many they are.
+        tensors: usize,
+        /// The name of the first.
+        first: String,
+        /// Its type.
+        ty: TensorType,
     },
     /// A tensor rule that is no pattern and type.
     #[error("tensor rule {found:?} is not of the form REGEX=TYPE, as in ffn_down=Q6_K")]
@@ -96,19 +122,19 @@ pub enum Error {
         /// Names the pattern may have been meant for, layers folded together.
         near: Vec<String>,
     },
-    /// A tensor rule that matches only tensors that are not quantized.
+    /// A tensor rule that matches only tensors that are never quantized.
     #[error(
-        "tensor rule {pattern}={ty} matches only tensors that stay F32 under every rule, \
+        "tensor rule {pattern}={ty} matches only tensors that keep their type under every rule, \
          such as {example} ({why})"
     )]
-    RuleMatchesF32 {
+    RuleMatchesKept {
         /// The rule's pattern.
         pattern: String,
         /// The rule's type.
         ty: TensorType,
         /// One of the tensors.
         example: String,
-        /// Why it stays F32.
+        /// Why it keeps its type.
         why: &'static str,
     },
     /// A tensor rule whose tensors all match an earlier one.

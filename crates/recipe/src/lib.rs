@@ -18,20 +18,31 @@
 //! For each tensor, the first of these that applies:
 //!
 //! 1. What is not a weight matrix stays F32: tensors of one dimension, norms, names that do not
-//!    end in `.weight`, expert routers. Nothing overrides this: engines expect them in F32, and
-//!    they take 1 MB of a 7B model.
+//!    end in `.weight`, expert routers, small convolutions. Nothing overrides this: engines expect
+//!    them in F32, and they take 1 MB of a 7B model. A few small matrices stay what they are in
+//!    the source.
 //! 2. The first of [`Options::tensor_types`] whose pattern is found in the GGUF name.
 //! 3. [`Options::output_type`] and [`Options::embedding_type`].
 //! 4. An unquantized file type (F32, F16, BF16), or [`Options::pure`]: the file's base type.
 //! 5. The first rule of the vintage's table that fits; if none does, the file's base type.
 //!
 //! Then, whoever decided, a type whose blocks do not divide the tensor's row is replaced by the
-//! vintage's fallback and the plan records it. An option or rule that decides nothing is an
+//! vintage's fallback and the plan records it. A tensor whose type needs an importance matrix is
+//! an error where there is none ([`Importance`]). An option or rule that decides nothing is an
 //! error.
+//!
+//! # What can be written
+//!
+//! The tables know every file type of llama.cpp, and [`plan`] makes a plan of each. What a user
+//! names is another matter: [`FileType::parse`] and [`parse_tensor_type`] refuse a type without an
+//! encoder by name, and [`FileType::all`] lists the file types of which every block type has one.
+//! No list of these is kept: `aeolus-quant` is asked.
 //!
 //! # Limits
 //!
-//! The tables hold what the reference does for dense models.
+//! The rules that llama.cpp has for Falcon and Ling 3 (`bailingmoe3`) alone are left out. It counts
+//! tensors of a role where a layer has several, and those that the user's rules take are not
+//! counted there; here they are, so that a rule changes only the tensors that it matches.
 //!
 //! # Example
 //!
@@ -61,6 +72,7 @@
 
 mod error;
 mod file_type;
+mod importance;
 mod mix;
 mod near;
 mod parse;
@@ -70,8 +82,9 @@ mod vintage;
 
 pub use error::{Error, Misfit};
 pub use file_type::FileType;
-pub use mix::{Layers, Mix, Models, Rule};
-pub use parse::{TENSOR_TYPES, parse_tensor_rule, parse_tensor_type};
+pub use importance::Importance;
+pub use mix::{Layers, Mix, Models, Place, Rule, Tensors};
+pub use parse::{parse_tensor_rule, parse_tensor_type, tensor_types};
 pub use plan::{Fallback, ModelShape, Options, Plan, PlannedTensor, plan};
 pub use role::Role;
 pub use vintage::{Vintage, VintageFacts};

@@ -4,24 +4,12 @@ use crate::{Error, FileType, near};
 use aeolus_gguf::TensorType;
 use regex::Regex;
 
-/// The types that a tensor of a plan can have.
-pub const TENSOR_TYPES: [TensorType; 13] = [
-    TensorType::F32,
-    TensorType::F16,
-    TensorType::BF16,
-    TensorType::Q4_0,
-    TensorType::Q4_1,
-    TensorType::Q5_0,
-    TensorType::Q5_1,
-    TensorType::Q8_0,
-    TensorType::Q2_K,
-    TensorType::Q3_K,
-    TensorType::Q4_K,
-    TensorType::Q5_K,
-    TensorType::Q6_K,
-];
+/// The types that a tensor of a plan can have: those that there is an encoder for.
+pub fn tensor_types() -> impl Iterator<Item = TensorType> {
+    TensorType::all().filter(|ty| aeolus_quant::is_encodable(*ty))
+}
 
-/// The type of one tensor by its name, in any letter case: one of [`TENSOR_TYPES`]. Here `Q4_K`
+/// The type of one tensor by its name, in any letter case: one of [`tensor_types`]. Here `Q4_K`
 /// is the block format; [`FileType::parse`] takes the same word for the mix Q4_K_M.
 ///
 /// # Errors
@@ -39,7 +27,7 @@ pub fn parse_tensor_type(name: &str) -> Result<TensorType, Error> {
             base: file_type.base(),
         });
     }
-    let names = TENSOR_TYPES.iter().map(|ty| ty.name());
+    let names = tensor_types().map(TensorType::name);
     Err(Error::UnknownTensorType {
         found: name.to_owned(),
         near: near::nearest(given, names),
@@ -48,7 +36,7 @@ pub fn parse_tensor_type(name: &str) -> Result<TensorType, Error> {
 
 /// `ty`, if a plan can have it.
 pub(crate) fn writable(ty: TensorType) -> Result<TensorType, Error> {
-    if TENSOR_TYPES.contains(&ty) {
+    if aeolus_quant::is_encodable(ty) {
         Ok(ty)
     } else {
         Err(Error::NotWritable { ty })
@@ -127,15 +115,15 @@ mod tests {
             ),
             (
                 "ffn=what",
-                r#"unknown tensor type "what", expected one of F32, F16, BF16, Q4_0,"#,
+                r#"unknown tensor type "what", expected one of F32, F16, Q4_0,"#,
             ),
             (
                 "ffn=Q4_K_M",
                 "Q4_K_M is a file type, a mix of block types, and no type of one tensor; its main block type is Q4_K",
             ),
             (
-                "ffn=IQ4_XS",
-                "tensors cannot be written as IQ4_XS, expected one of F32, F16,",
+                "ffn=Q8_K",
+                "tensors cannot be written as Q8_K, expected one of F32, F16,",
             ),
         ] {
             let message = parse_tensor_rule(rule).unwrap_err().to_string();

@@ -2,8 +2,9 @@
 
 mod overrides;
 
-use crate::role::{Role, kept_f32};
-use crate::{Error, FileType, Misfit, Vintage, parse};
+use crate::mix::{Case, Place, Tensors};
+use crate::role::{self, Kept, Named, Role};
+use crate::{Error, FileType, Importance, Misfit, Vintage, importance, parse};
 use aeolus_gguf::{Shape, TensorType};
 use overrides::Overrides;
 use regex::Regex;
@@ -13,12 +14,14 @@ use regex::Regex;
 pub struct ModelShape {
     /// GGUF's name of the architecture, `llama`.
     pub architecture: String,
-    /// Layers.
+    /// Layers, those that predict further tokens included.
     pub layers: u32,
-    /// Attention heads.
+    /// Attention heads of the first layer.
     pub heads: u32,
-    /// Key-value heads.
+    /// Key-value heads of the first layer, 0 if it has no attention.
     pub kv_heads: u32,
+    /// Experts of a layer that has some; 0 in a dense model.
+    pub experts: u32,
     /// GGUF's name of the tokenizer's kind: `llama` for SentencePiece, `gpt2` for byte-level BPE,
     /// `none`.
     pub tokenizer: String,
@@ -26,16 +29,21 @@ pub struct ModelShape {
     pub has_biases: bool,
     /// A tensor has factors of the rotary frequencies.
     pub has_rotary_factors: bool,
+    /// F32, F16 or BF16, whichever its weights have in the source: small matrices that are not
+    /// quantized keep it. F16 if it is not known.
+    pub float: Option<TensorType>,
 }
 
 /// How a plan may differ from the default mix.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Which year's mix; `None` for the model's [default](Vintage::default_for).
+    /// Which year's mix; `None` for the [default](Vintage::default_for).
     pub vintage: Option<Vintage>,
+    /// Whether tensors are encoded with an importance matrix.
+    pub importance: Importance,
     /// Rules of the user's own, in order: a tensor whose GGUF name the pattern is found in
     /// (anywhere in it) gets the type; the first match wins, over the options below too.
-    /// Tensors that are no weight matrices stay F32 whatever a rule says.
+    /// Tensors that are no weight matrices keep their type whatever a rule says.
     pub tensor_types: Vec<(Regex, TensorType)>,
     /// The type of `output.weight`; in a model without one, of `token_embd.weight`, which then
     /// serves as the output, unless [`embedding_type`](Self::embedding_type) names its type.
@@ -80,6 +88,9 @@ pub struct PlannedTensor {
     pub fallback: Option<Fallback>,
     /// Its weights are encoded in blocks: `ty` is no plain float type.
     pub quantized: bool,
+    /// Its type does not go without importance for this very tensor, though the matrix may lack
+    /// it.
+    pub needs_importance: bool,
 }
 
 /// A type that did not fit.
@@ -123,9 +134,10 @@ impl Plan {
 /// as output too. Order does not matter for the result, and is kept.
 ///
 /// # Errors
-/// [`Error::VintageLacks`] for a model that the vintage's tools could not convert, [`Error::Layer`]
-/// for a tensor of a layer that the model has not;
-/// [`Error::NotWritable`], [`Error::RuleMatchesNothing`], [`Error::RuleMatchesF32`],
+/// [`Error::VintageLacks`] for what the vintage's tools did not know, [`Error::Layer`] for a
+/// tensor of a layer that the model has not; [`Error::ImportanceNeeded`] without an importance
+/// matrix where a type needs one;
+/// [`Error::NotWritable`], [`Error::RuleMatchesNothing`], [`Error::RuleMatchesKept`],
 /// [`Error::RuleShadowed`] and [`Error::OptionDecidesNothing`] for options that name an
 /// impossible type or have no effect; [`Error::Fallbacks`] under
 /// [`no_fallback`](Options::no_fallback), counting the tensors whose type does not fit;
@@ -137,8 +149,11 @@ pub fn plan(
     options: &Options,
 ) -> Result<Plan, Error> {
     let vintage = match options.vintage {
-        Some(vintage) => vintage.check(model).map(|()| vintage)?,
-        None => Vintage::default_for(model),
+        Some(vintage) => {
+            vintage.check(model, file_type, options.importance)?;
+            vintage
+        }
+        None => Vintage::default_for(model, file_type, options.importance),
     };
     let named = options.tensor_types.iter().map(|rule| rule.1);
     for ty in named
@@ -148,9 +163,16 @@ pub fn plan(
         parse::writable(ty)?;
     }
 
-    let tied = !tensors
+    let subjects: Vec<Subject<'_>> = tensors
         .iter()
-        .any(|t| Role::of(t.0.as_ref()).0 == Role::Output);
+        .map(|(name, shape)| Subject {
+            name: name.as_ref(),
+            shape: *shape,
+            named: role::named(name.as_ref()),
+            kept: role::kept(name.as_ref(), shape),
+        })
+        .collect();
+    let tied = !subjects.iter().any(|s| s.named.role == Role::Output);
     let mut decider = Decider {
         model,
         file_type,
@@ -166,14 +188,17 @@ pub fn plan(
         bytes: 0,
         weights: 0,
     };
-    for (name, shape) in tensors {
-        plan.push(decider.tensor(name.as_ref(), *shape)?)?;
+    for (subject, place) in subjects.iter().zip(decider.places(&subjects)) {
+        plan.push(decider.tensor(subject, place)?)?;
     }
     decider
         .overrides
-        .check_effect(tensors.iter().map(|tensor| tensor.0.as_ref()))?;
+        .check_effect(subjects.iter().map(|subject| subject.name))?;
     if options.no_fallback {
         plan.check_no_fallback()?;
+    }
+    if options.importance == Importance::None {
+        plan.check_importance()?;
     }
     Ok(plan)
 }
@@ -190,6 +215,20 @@ impl Plan {
         (self.bytes, self.weights) = (bytes, weights);
         self.tensors.push(tensor);
         Ok(())
+    }
+
+    /// For a file without an importance matrix.
+    fn check_importance(&self) -> Result<(), Error> {
+        let mut needing = self.tensors.iter().filter(|t| t.needs_importance);
+        let Some(first) = needing.next() else {
+            return Ok(());
+        };
+        Err(Error::ImportanceNeeded {
+            file_type: self.file_type,
+            tensors: 1 + needing.count(),
+            first: first.name.clone(),
+            ty: first.ty,
+        })
     }
 
     fn check_no_fallback(&self) -> Result<(), Error> {
@@ -217,6 +256,14 @@ impl Plan {
     }
 }
 
+/// A tensor to decide about.
+struct Subject<'a> {
+    name: &'a str,
+    shape: Shape,
+    named: Named<'a>,
+    kept: Option<Kept>,
+}
+
 /// Who decides, in the order of the crate's documentation.
 struct Decider<'a> {
     model: &'a ModelShape,
@@ -229,24 +276,33 @@ struct Decider<'a> {
 }
 
 impl Decider<'_> {
-    fn tensor(&mut self, name: &str, shape: Shape) -> Result<PlannedTensor, Error> {
-        let (role, layer) = Role::of(name);
-        if let Some(layer) = layer.filter(|&layer| layer >= u64::from(self.model.layers)) {
+    fn tensor(&mut self, subject: &Subject<'_>, place: Place) -> Result<PlannedTensor, Error> {
+        let &Subject {
+            name, shape, named, ..
+        } = subject;
+        if let Some(layer) = named.layer.filter(|&l| l >= u64::from(self.model.layers)) {
             return Err(Error::Layer {
                 tensor: name.to_owned(),
                 layer,
                 layers: self.model.layers,
             });
         }
-        let (wanted, rule) = if let Some(why) = kept_f32(name, shape.dims().len()) {
-            self.overrides.pass_over(name, why);
-            (TensorType::F32, format!("stays F32: {why}"))
-        } else if let Some(decided) = self.overrides.decide(name, role) {
+        let mut output = false;
+        let (wanted, rule) = if let Some(kept) = subject.kept {
+            let ty = self.kept_type(kept);
+            self.overrides.pass_over(name, ty, kept.why);
+            (ty, format!("stays {ty}: {}", kept.why))
+        } else if let Some(decided) = self.overrides.decide(name, named.role) {
             decided
         } else {
-            self.mix(role, layer)
+            output = !self.options.pure && self.part(named.role) == Role::Output;
+            self.mix(subject, place)
         };
-        let ty = self.vintage.facts().mix.fitting(wanted, shape.cols());
+        let ty = self
+            .vintage
+            .facts()
+            .mix
+            .fitting(wanted, shape.cols(), output);
         let bytes = ty
             .row_bytes(shape.cols())
             .and_then(|row| row.checked_mul(shape.rows()))
@@ -268,11 +324,32 @@ impl Decider<'_> {
                 ),
             }),
             quantized: ty.is_quantized(),
+            needs_importance: importance::is_needed(ty, named.role, self.file_type),
         })
     }
 
+    fn kept_type(&self, kept: Kept) -> TensorType {
+        if kept.f32 {
+            TensorType::F32
+        } else if self.file_type.is_quantized() {
+            self.model.float.unwrap_or(TensorType::F16)
+        } else {
+            self.file_type.base()
+        }
+    }
+
+    /// The role that the mix's rules see.
+    fn part(&self, role: Role) -> Role {
+        let mix = self.vintage.facts().mix;
+        match role {
+            Role::TokenEmbd if self.tied => mix.tied_embedding,
+            Role::AttnQkv => mix.fused_attention,
+            role => role,
+        }
+    }
+
     /// The file type's own choice for a weight matrix.
-    fn mix(&self, role: Role, layer: Option<u64>) -> (TensorType, String) {
+    fn mix(&self, subject: &Subject<'_>, place: Place) -> (TensorType, String) {
         let (file_type, vintage) = (self.file_type, self.vintage);
         let base = file_type.base();
         if !file_type.is_quantized() {
@@ -281,22 +358,63 @@ impl Decider<'_> {
         if self.options.pure {
             return (base, format!("pure {file_type}: {base}"));
         }
-        let mix = vintage.facts().mix;
-        let (role, note) = match role {
-            Role::TokenEmbd if self.tied && mix.tied_embedding != role => {
-                (mix.tied_embedding, " (the embedding is the output too)")
-            }
-            role => (role, ""),
+        let &Subject { shape, named, .. } = subject;
+        let role = self.part(named.role);
+        let rule = vintage.facts().mix.rule(Case {
+            role,
+            stacked: shape.dims().get(2).is_some_and(|&matrices| matrices > 1),
+            place,
+            file_type,
+            importance: self.options.importance,
+            model: self.model,
+        });
+        let Some(rule) = rule else {
+            let text = format!("recipe {vintage}: anything else of {file_type}: {base}");
+            return (base, text);
         };
-        match mix.rule(role, file_type, layer, self.model) {
-            Some(rule) => (
-                rule.ty,
-                format!("recipe {vintage}: {}{note}", rule.within(file_type)),
-            ),
-            None => (
-                base,
-                format!("recipe {vintage}: anything else of {file_type}: {base}"),
-            ),
+        let text = format!("recipe {vintage}: {}", rule.within(file_type));
+        let note = if named.role == Role::TokenEmbd && role != named.role {
+            " (the embedding is the output too)".to_owned()
+        } else if named.word != role.name() && rule.tensors == Tensors::Of(role) {
+            format!(" ({} counts as {})", named.word, role.name())
+        } else {
+            String::new()
+        };
+        (rule.ty, text + &note)
+    }
+
+    /// Where each tensor stands for rules that ask about layers.
+    ///
+    /// The reference counts the tensors of a role as they come, in the order of layers and names. In a
+    /// model with experts, a layer may have several of the feed-forward network; there the layer in
+    /// the name is asked, but by rules for the first tensors. What holds values is counted in any
+    /// model, since not every layer may have attention.
+    fn places(&self, subjects: &[Subject<'_>]) -> Vec<Place> {
+        let mut places = vec![Place::default(); subjects.len()];
+        for role in [Role::AttnV, Role::FfnGate, Role::FfnUp, Role::FfnDown] {
+            let mut those: Vec<(usize, Named<'_>)> = subjects
+                .iter()
+                .map(|subject| (subject.kept, subject.named))
+                .enumerate()
+                .filter_map(|(i, (kept, named))| {
+                    (kept.is_none() && self.part(named.role) == role).then_some((i, named))
+                })
+                .collect();
+            those.sort_by_key(|(_, named)| (named.layer, named.word));
+            let by_layer = self.model.experts > 1 && role != Role::AttnV;
+            let layers = match role {
+                Role::AttnV => those.len() as u64,
+                _ => self.model.layers.into(),
+            };
+            for (tensor, (i, named)) in those.into_iter().enumerate() {
+                let tensor = Some(tensor as u64);
+                places[i] = Place {
+                    layer: if by_layer { named.layer } else { tensor },
+                    layers,
+                    tensor,
+                };
+            }
         }
+        places
     }
 }

@@ -1,7 +1,7 @@
 //! Vintages: the same file type held other block types, and came from other tools, over the years.
 
 use crate::mix::{Mix, current, v2023_11};
-use crate::{Error, ModelShape};
+use crate::{Error, FileType, Importance, ModelShape};
 use std::fmt;
 
 /// The tools of which year are followed.
@@ -14,8 +14,8 @@ pub enum Vintage {
     Current,
 }
 
-/// Whether a model could be converted, or what its tools did not know.
-type Supports = fn(&ModelShape) -> Result<(), &'static str>;
+/// Whether a vintage's tools could make the files of a model, or what they did not know.
+type Supports = fn(&ModelShape, FileType, Importance) -> Result<(), String>;
 
 /// All that a vintage decides.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct VintageFacts {
     pub through_f16: bool,
     /// The merges of a SentencePiece tokenizer are written, though nothing reads them.
     pub sentencepiece_merges: bool,
-    /// The models that its tools could convert; `None` for all that there are.
+    /// What its tools could make; `None` for all that there is.
     supports: Option<Supports>,
 }
 
@@ -61,27 +61,31 @@ impl Vintage {
         }
     }
 
-    /// The vintage that a model's files have unless the user names one: the oldest whose tools could
-    /// convert it. So the models of 2023 get the files of 2023.
-    pub fn default_for(model: &ModelShape) -> Self {
+    /// The vintage that a file has unless the user names one: the oldest whose tools could make
+    /// it. So the models of 2023 get the files of 2023.
+    pub fn default_for(model: &ModelShape, file_type: FileType, importance: Importance) -> Self {
         let mut all = Self::ALL.into_iter();
-        let supports = |vintage: &Self| vintage.check(model).is_ok();
+        let supports = |vintage: &Self| vintage.check(model, file_type, importance).is_ok();
         all.find(supports).unwrap_or(Self::Current)
     }
 
-    /// Whether its tools could convert the model.
+    /// Whether its tools could make such a file of the model.
     ///
     /// # Errors
     /// [`Error::VintageLacks`].
-    pub fn check(self, model: &ModelShape) -> Result<(), Error> {
-        match self.facts().supports {
-            Some(supports) => supports(model).map_err(|what| Error::VintageLacks {
-                vintage: self,
-                what,
-                architecture: model.architecture.clone(),
-            }),
-            None => Ok(()),
-        }
+    pub fn check(
+        self,
+        model: &ModelShape,
+        file_type: FileType,
+        importance: Importance,
+    ) -> Result<(), Error> {
+        let Some(supports) = self.facts().supports else {
+            return Ok(());
+        };
+        supports(model, file_type, importance).map_err(|what| Error::VintageLacks {
+            vintage: self,
+            what,
+        })
     }
 
     /// The vintage of a [`name`](Self::name), in any letter case.
@@ -98,19 +102,38 @@ impl Vintage {
     }
 }
 
-/// Llama 1 and 2, Mistral 7B, and what is like them.
-fn supported_in_2023(model: &ModelShape) -> Result<(), &'static str> {
-    if model.architecture != "llama" {
-        Err("this architecture")
+/// Llama 1 and 2, Mistral 7B, and what is like them, in the file types of that time. Experts and
+/// importance matrices came one and two months later.
+fn supported_in_2023(
+    model: &ModelShape,
+    file_type: FileType,
+    importance: Importance,
+) -> Result<(), String> {
+    let unknown = if model.architecture != "llama" {
+        return Err(format!("the architecture {}", model.architecture));
+    } else if !known_in_2023(file_type) {
+        return Err(format!("the file type {file_type}"));
     } else if !matches!(&*model.tokenizer, "llama" | "none") {
-        Err("a byte-level BPE tokenizer")
+        "byte-level BPE tokenizers of this architecture"
     } else if model.has_rotary_factors {
-        Err("rotary frequencies with factors of their own")
+        "rotary frequencies with factors of their own"
     } else if model.has_biases {
-        Err("biases")
+        "biases in this architecture"
+    } else if model.experts > 0 {
+        "experts"
+    } else if importance == Importance::Given {
+        "importance matrices"
     } else {
-        Ok(())
-    }
+        return Ok(());
+    };
+    Err(unknown.into())
+}
+
+/// Numbers were given as types came: Q6_K had the last of November 2023. BF16 came later, but has
+/// no mix that could differ.
+fn known_in_2023(file_type: FileType) -> bool {
+    let numbered = file_type.ftype_id() <= FileType::Q6_K.ftype_id();
+    file_type == FileType::BF16 || (numbered && file_type.stock() == file_type)
 }
 
 impl fmt::Display for Vintage {
@@ -140,6 +163,8 @@ mod tests {
             tokenizer: tokenizer.into(),
             has_biases: false,
             has_rotary_factors: false,
+            experts: 0,
+            float: None,
         }
     }
 
@@ -159,25 +184,55 @@ mod tests {
 
     #[test]
     fn models_of_2023_get_its_files_and_others_get_todays() {
-        let with = |change: fn(&mut ModelShape)| {
+        let with = |change: fn(&mut ModelShape), file_type, importance| {
             let mut model = model("llama", "llama");
             change(&mut model);
-            Vintage::default_for(&model)
+            Vintage::default_for(&model, file_type, importance)
         };
-        assert_eq!(with(|_| ()), Vintage::V2023_11);
-        assert_eq!(with(|m| m.tokenizer = "none".into()), Vintage::V2023_11);
-        assert_eq!(with(|m| m.tokenizer = "gpt2".into()), Vintage::Current);
-        assert_eq!(with(|m| m.has_biases = true), Vintage::Current);
-        assert_eq!(with(|m| m.has_rotary_factors = true), Vintage::Current);
-        assert_eq!(with(|m| m.architecture = "qwen2".into()), Vintage::Current);
-        let error = Vintage::V2023_11
-            .check(&model("qwen2", "gpt2"))
-            .unwrap_err();
+        let none = Importance::None;
+        let of = |change| with(change, FileType::Q4_K_M, none);
+        assert_eq!(of(|_| ()), Vintage::V2023_11);
+        assert_eq!(of(|m| m.tokenizer = "none".into()), Vintage::V2023_11);
+        assert_eq!(of(|m| m.tokenizer = "gpt2".into()), Vintage::Current);
+        assert_eq!(of(|m| m.has_biases = true), Vintage::Current);
+        assert_eq!(of(|m| m.has_rotary_factors = true), Vintage::Current);
+        assert_eq!(of(|m| m.architecture = "qwen2".into()), Vintage::Current);
+        assert_eq!(of(|m| m.experts = 4), Vintage::Current);
+        let guided = with(|_| (), FileType::Q4_K_M, Importance::Given);
+        assert_eq!(guided, Vintage::Current);
+        for file_type in FileType::known() {
+            let name = file_type.name();
+            let new = name.starts_with(['I', 'T', 'M'])
+                || ["Q1_0", "Q2_0", "Q2_K_S", "Q3_K_XL"].contains(&name)
+                || (name.ends_with("_L") && name != "Q3_K_L");
+            let expected = if new {
+                Vintage::Current
+            } else {
+                Vintage::V2023_11
+            };
+            assert_eq!(with(|_| (), file_type, none), expected, "{file_type}");
+        }
+    }
+
+    #[test]
+    fn a_named_vintage_says_what_its_tools_lacked() {
+        let check = |model: ModelShape, file_type, importance| {
+            Vintage::Current
+                .check(&model, file_type, importance)
+                .unwrap();
+            let error = Vintage::V2023_11.check(&model, file_type, importance);
+            error.unwrap_err().to_string()
+        };
+        let none = Importance::None;
         assert_eq!(
-            error.to_string(),
-            "recipe 2023-11 has no files of such a model (qwen2): the tools of that time did not \
-             know this architecture; --recipe current makes them"
+            check(model("qwen2", "gpt2"), FileType::Q4_K_M, none),
+            "recipe 2023-11 has no such files: the tools of that time did not know the \
+             architecture qwen2; --recipe current makes them"
         );
-        assert!(Vintage::Current.check(&model("qwen2", "gpt2")).is_ok());
+        let llama = || model("llama", "llama");
+        let message = check(llama(), FileType::IQ4_XS, none);
+        assert!(message.contains("did not know the file type IQ4_XS;"));
+        let message = check(llama(), FileType::Q4_0, Importance::Given);
+        assert!(message.contains("did not know importance matrices;"));
     }
 }

@@ -1,10 +1,8 @@
 //! Against what the reference tools chose and wrote (fixtures/golden).
 
 use aeolus_gguf::{Shape, TensorType};
-use aeolus_recipe::{FileType, ModelShape, Options, Plan, Vintage, plan};
+use aeolus_recipe::{Error, FileType, Importance, ModelShape, Options, Plan, Vintage, plan};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
-use std::path::Path;
 
 fn golden(name: &str) -> Value {
     let path = format!(
@@ -19,27 +17,49 @@ fn object(value: &Value) -> &Map<String, Value> {
     value.as_object().unwrap()
 }
 
-fn planned(
-    model: (u32, u32, u32),
-    tensors: &[(String, Shape)],
-    file_type: FileType,
-    vintage: Vintage,
-) -> Plan {
-    let (layers, heads, kv_heads) = model;
-    let model = ModelShape {
+fn llama(layers: u32, heads: u32, kv_heads: u32) -> ModelShape {
+    ModelShape {
         architecture: "llama".into(),
         layers,
         heads,
         kv_heads,
         tokenizer: "llama".into(),
         ..ModelShape::default()
-    };
+    }
+}
+
+fn mistral_7b() -> ModelShape {
+    llama(32, 32, 8)
+}
+
+fn notus_mini() -> ModelShape {
+    llama(8, 8, 2)
+}
+
+/// The tensors of one file of a golden document.
+fn tensors(file: &Value) -> Vec<(String, Shape)> {
+    let tensors = object(file).iter();
+    tensors
+        .map(|(name, tensor)| {
+            let dims = tensor["shape"].as_array().unwrap().iter();
+            let dims: Vec<u64> = dims.map(|dim| dim.as_u64().unwrap()).collect();
+            (name.clone(), Shape::from_gguf(&dims).unwrap())
+        })
+        .collect()
+}
+
+fn planned(
+    model: &ModelShape,
+    tensors: &[(String, Shape)],
+    file_type: FileType,
+    vintage: Vintage,
+) -> Plan {
     let options = Options {
         vintage: Some(vintage),
         no_fallback: true,
         ..Options::default()
     };
-    plan(&model, tensors, file_type, &options).unwrap()
+    plan(model, tensors, file_type, &options).unwrap()
 }
 
 /// The shape that a tensor of Mistral 7B has.
@@ -71,7 +91,7 @@ fn the_291_tensors_of_a_7b_model_in_twelve_files_and_two_recipes() {
                 .map(|name| (name.clone(), shape_7b(name)))
                 .collect();
             let file_type = FileType::parse(file).unwrap();
-            let plan = planned((32, 32, 8), &tensors, file_type, vintage);
+            let plan = planned(&mistral_7b(), &tensors, file_type, vintage);
             for (tensor, (name, ty)) in plan.tensors.iter().zip(types) {
                 assert_eq!(&tensor.name, name);
                 let rule = &tensor.rule;
@@ -94,7 +114,7 @@ fn the_tensors_of_a_7b_model_weigh_what_the_reference_wrote() {
         let names = object(&expected["tensors"]).keys();
         let tensors: Vec<_> = names.map(|name| (name.clone(), shape_7b(name))).collect();
         let file_type = FileType::parse(file).unwrap();
-        let plan = planned((32, 32, 8), &tensors, file_type, Vintage::V2023_11);
+        let plan = planned(&mistral_7b(), &tensors, file_type, Vintage::V2023_11);
         let aligned: u64 = plan
             .tensors
             .iter()
@@ -116,17 +136,8 @@ fn the_tensors_of_a_7b_model_weigh_what_the_reference_wrote() {
 
 /// name -> (type, shape, bytes) of one file of golden/tensors.json.
 fn check_file(label: &str, expected: &Value, file_type: FileType, vintage: Vintage) -> usize {
-    let expected = object(expected);
-    let tensors: Vec<_> = expected
-        .iter()
-        .map(|(name, tensor)| {
-            let dims = tensor["shape"].as_array().unwrap().iter();
-            let dims: Vec<u64> = dims.map(|dim| dim.as_u64().unwrap()).collect();
-            (name.clone(), Shape::from_gguf(&dims).unwrap())
-        })
-        .collect();
-    let plan = planned((8, 8, 2), &tensors, file_type, vintage);
-    for (tensor, (name, expected)) in plan.tensors.iter().zip(expected) {
+    let plan = planned(&notus_mini(), &tensors(expected), file_type, vintage);
+    for (tensor, (name, expected)) in plan.tensors.iter().zip(object(expected)) {
         let rule = &tensor.rule;
         assert_eq!(tensor.ty.name(), expected["type"], "{label} {name}: {rule}");
         assert_eq!(
@@ -163,92 +174,51 @@ fn the_tensors_of_notus_mini_in_every_golden_file() {
     assert_eq!(compared, 3 * 2 * 75 + 3 * 12 * 75);
 }
 
-/// A number of a schema's second line, `n_embd=1024, ...`.
-fn header(schema: &str, key: &str) -> u64 {
-    let line = schema.lines().nth(1).unwrap().trim_start_matches("# ");
-    let mut pairs = line.split(", ").filter_map(|pair| pair.split_once('='));
-    let value = pairs.find(|(name, _)| *name == key).unwrap().1;
-    value.parse().unwrap()
-}
-
-/// The matrices of a dense model with heads of 128.
-fn matrices(schema: &str) -> Vec<(String, Shape)> {
-    let [hidden, ff, vocab, layers, heads, kv_heads] = [
-        "n_embd",
-        "n_ff",
-        "n_vocab",
-        "n_layer",
-        "n_head",
-        "n_head_kv",
-    ]
-    .map(|key| header(schema, key));
-    let shape = |dims: [u64; 2]| Shape::from_gguf(&dims).unwrap();
-    let mut all = vec![
-        ("output.weight".to_owned(), shape([hidden, vocab])),
-        ("token_embd.weight".to_owned(), shape([hidden, vocab])),
-    ];
-    for layer in 0..layers {
-        for (part, dims) in [
-            ("attn_k", [hidden, kv_heads * 128]),
-            ("attn_output", [heads * 128, hidden]),
-            ("attn_q", [hidden, heads * 128]),
-            ("attn_v", [hidden, kv_heads * 128]),
-            ("ffn_down", [ff, hidden]),
-            ("ffn_gate", [hidden, ff]),
-            ("ffn_up", [hidden, ff]),
-        ] {
-            all.push((format!("blk.{layer}.{part}.weight"), shape(dims)));
-        }
-    }
-    all
-}
-
 #[test]
-fn the_types_of_published_models_are_the_references() {
-    let Some(reference) = std::env::var_os("AEOLUS_REFERENCE") else {
-        println!("AEOLUS_REFERENCE is not set: no schema is compared");
-        return;
-    };
-    let folder = Path::new(&reference).join("golden/schema");
-    for (name, architecture, tokenizer) in [
-        ("qwen3-0.6b", "qwen3", "gpt2"),
-        ("qwen3-14b", "qwen3", "gpt2"),
-        ("meta-llama-3.1-70b-instruct", "llama", "gpt2"),
-    ] {
-        let schema = std::fs::read_to_string(folder.join(format!("{name}.schema"))).unwrap();
-        let number = |key| u32::try_from(header(&schema, key)).unwrap();
-        let model = ModelShape {
-            architecture: architecture.into(),
-            layers: number("n_layer"),
-            heads: number("n_head"),
-            kv_heads: number("n_head_kv"),
-            tokenizer: tokenizer.into(),
-            ..ModelShape::default()
+fn every_file_type_with_and_without_an_importance_matrix() {
+    let golden = golden("imatrix.json");
+    let tensors = tensors(&golden["none"]["Q8_0"]);
+    let (mut compared, mut refused) = (0, 0);
+    for (group, files) in object(&golden) {
+        let importance = match group.starts_with("imatrix") {
+            true => Importance::Given,
+            false => Importance::None,
         };
-        let tensors = matrices(&schema);
-        let mut compared = 0;
-        for section in schema.split("\n[").skip(1) {
-            let mut lines = section.lines();
-            let (file, base) = lines.next().unwrap().split_once("] ").unwrap();
-            // Types that are not made yet.
-            let Ok(file_type) = FileType::parse(file) else {
-                continue;
+        let options = Options {
+            vintage: Some(Vintage::Current),
+            importance,
+            ..Options::default()
+        };
+        let publishers = group.ends_with("embedding and output Q8_0");
+        for (name, expected) in object(files) {
+            let stock = FileType::known().find(|ty| ty.name() == name).unwrap();
+            let mut like = FileType::known().filter(|ty| *ty != stock && ty.stock() == stock);
+            let file_type = match publishers {
+                true => like.next().unwrap(),
+                false => stock,
             };
-            let others: HashMap<&str, &str> = lines.filter_map(|l| l.split_once(' ')).collect();
-            let plan = plan(&model, &tensors, file_type, &Options::default()).unwrap();
-            assert_eq!(plan.vintage, Vintage::Current);
+            let plan = plan(&notus_mini(), &tensors, file_type, &options);
+            if expected.get("refused").is_some() {
+                let error = plan.unwrap_err();
+                assert!(
+                    matches!(error, Error::ImportanceNeeded { .. }),
+                    "{name}: {error}"
+                );
+                refused += 1;
+                continue;
+            }
+            let plan = plan.unwrap_or_else(|e| panic!("{group} {name}: {e}"));
             for tensor in &plan.tensors {
-                let expected = others.get(&*tensor.name).unwrap_or(&base).to_uppercase();
-                let rule = &tensor.rule;
+                let expected = &expected[&tensor.name]["type"];
+                let (name, rule) = (&tensor.name, &tensor.rule);
                 assert_eq!(
                     tensor.ty.name(),
                     expected,
-                    "{name} {file} {}: {rule}",
-                    tensor.name
+                    "{group} {file_type} {name}: {rule}"
                 );
+                compared += 1;
             }
-            compared += 1;
         }
-        assert!(compared >= 15, "{name}: {compared} file types");
     }
+    assert_eq!((compared, refused), (60 * 75, 9));
 }

@@ -2,8 +2,8 @@
 
 use aeolus_gguf::{Shape, TensorType as T};
 use aeolus_recipe::{
-    Error, FileType as F, ModelShape, Options, Plan, PlannedTensor, Vintage, parse_tensor_rule,
-    plan,
+    Error, FileType as F, Importance, ModelShape, Options, Plan, PlannedTensor, Vintage,
+    parse_tensor_rule, plan,
 };
 
 /// A model of `layers` layers whose rows are all `cols` long.
@@ -325,7 +325,7 @@ fn rules_without_effect_are_errors() {
         (&["FFN_DOWN=Q6_K"], "tensor rule FFN_DOWN=Q6_K matches none"),
         (
             &["_norm=F16"],
-            "tensor rule _norm=F16 matches only tensors that stay F32 under every rule, \
+            "tensor rule _norm=F16 matches only tensors that keep their type under every rule, \
              such as blk.0.attn_norm.weight (it has one dimension)",
         ),
         (
@@ -426,9 +426,10 @@ fn plan_error(model: &ModelShape, tensors: &[(&str, Shape)], options: &Options) 
 fn pure_files_have_one_block_type() {
     let options = Options {
         pure: true,
+        importance: Importance::Given,
         ..Options::default()
     };
-    for file in F::all() {
+    for file in F::known() {
         let plan = TINY.plan(file, &options);
         for tensor in &plan.tensors {
             let expected = if tensor.shape.dims().len() == 1 {
@@ -595,4 +596,157 @@ fn a_plan_without_tensors_weighs_nothing() {
     let plan = plan(&llama, &none, F::Q4_K_M, &Options::default()).unwrap();
     assert_eq!((plan.bytes(), plan.weights()), (0, 0));
     assert_eq!(plan.bits_per_weight(), 0.0);
+}
+
+/// A plan of one layer's tensors, `(name in the layer, dimensions)`, of eight layers.
+fn layer_3(model: ModelShape, tensors: &[(&str, &[u64])], file: F, options: &Options) -> Plan {
+    let model = ModelShape {
+        architecture: "some".into(),
+        layers: 8,
+        ..model
+    };
+    let named = tensors.iter().map(|(name, dims)| {
+        let name = match *name {
+            outside if outside.contains("embd") || outside.starts_with("per_layer") => {
+                format!("{outside}.weight")
+            }
+            inside => format!("blk.3.{inside}.weight"),
+        };
+        (name, Shape::from_gguf(dims).unwrap())
+    });
+    plan(&model, &Vec::from_iter(named), file, options).unwrap()
+}
+
+#[test]
+fn experts_have_rules_of_their_own() {
+    let of = |experts, file| {
+        let model = ModelShape {
+            experts,
+            ..ModelShape::default()
+        };
+        let tensors: [(&str, &[u64]); 5] = [
+            ("attn_v", &[256, 8]),
+            ("attn_output", &[256, 8]),
+            ("ffn_down_exps", &[256, 8, experts.max(2).into()]),
+            ("ffn_gate_inp", &[256, 8]),
+            ("ffn_down_shexp", &[256, 8]),
+        ];
+        layer_3(model, &tensors, file, &of(Vintage::Current))
+    };
+    let types = |plan: Plan| Vec::from_iter(plan.tensors.iter().map(|t| t.ty));
+    assert_eq!(
+        types(of(0, F::Q2_K)),
+        [T::Q3_K, T::Q3_K, T::Q3_K, T::F32, T::Q3_K]
+    );
+    assert_eq!(
+        types(of(8, F::Q2_K)),
+        [T::Q8_0, T::Q5_K, T::Q3_K, T::F32, T::Q3_K]
+    );
+    assert_eq!(
+        types(of(8, F::Q3_K_L)),
+        [T::Q8_0, T::Q3_K, T::Q5_K, T::F32, T::Q5_K]
+    );
+    assert_eq!(
+        types(of(8, F::MXFP4_MOE)),
+        [T::Q8_0, T::Q8_0, T::MXFP4, T::F32, T::Q8_0]
+    );
+    let plan = of(8, F::MXFP4_MOE);
+    assert_eq!(
+        plan.tensors[2].rule,
+        "recipe current: anything else of MXFP4_MOE: MXFP4"
+    );
+    let plan = of(8, F::Q3_K_L);
+    assert_eq!(
+        plan.tensors[2].rule,
+        "recipe current: ffn_down of Q3_K_L: Q5_K (ffn_down_exps counts as ffn_down)"
+    );
+}
+
+#[test]
+fn layers_without_attention_are_not_counted_for_values() {
+    let tensors: Vec<(String, Shape)> = [1, 3, 5, 7]
+        .map(|layer| format!("blk.{layer}.attn_v.weight"))
+        .map(|name| (name, Shape::from_gguf(&[256, 8]).unwrap()))
+        .into();
+    let model = ModelShape {
+        architecture: "some".into(),
+        layers: 8,
+        ..ModelShape::default()
+    };
+    let plan = plan(&model, &tensors, F::Q3_K_M, &Options::default()).unwrap();
+    let types: Vec<T> = plan.tensors.iter().map(|t| t.ty).collect();
+    assert_eq!(types, [T::Q5_K, T::Q5_K, T::Q4_K, T::Q4_K], "the first two");
+}
+
+#[test]
+fn what_holds_values_counts_as_attn_v_and_small_matrices_stay() {
+    let model = ModelShape {
+        float: Some(T::BF16),
+        ..ModelShape::default()
+    };
+    let tensors: [(&str, &[u64]); 4] = [
+        ("attn_qkv", &[256, 8]),
+        ("attn_kv_b", &[256, 8]),
+        ("ssm_conv1d", &[4, 256]),
+        ("per_layer_model_proj", &[256, 8]),
+    ];
+    let plan = layer_3(model, &tensors, F::Q3_K_L, &Options::default());
+    let types: Vec<T> = plan.tensors.iter().map(|t| t.ty).collect();
+    assert_eq!(types, [T::Q5_K, T::Q5_K, T::F32, T::BF16]);
+    assert_eq!(
+        plan.tensors[0].rule,
+        "recipe current: attn_v of Q3_K_L: Q5_K (attn_qkv counts as attn_v)"
+    );
+    assert_eq!(plan.tensors[3].rule, "stays BF16: it is small");
+    let plan = layer_3(ModelShape::default(), &tensors, F::F32, &Options::default());
+    assert!(plan.tensors.iter().all(|t| t.ty == T::F32));
+}
+
+#[test]
+fn types_that_need_importance_are_refused_without_it() {
+    let none = of(Vintage::Current);
+    assert_eq!(
+        TINY.error(F::IQ2_M, &none),
+        "IQ2_M needs an importance matrix: 10 tensors cannot be encoded without one, such as \
+         blk.0.attn_q.weight as IQ2_S; give one with --imatrix"
+    );
+    assert!(
+        TINY.error(F::Q2_K_S, &none)
+            .starts_with("Q2_K_S needs an importance matrix: ")
+    );
+    for file in [F::Q2_K, F::IQ3_S, F::IQ4_XS, F::TQ1_0] {
+        let plan = TINY.plan(file, &none);
+        assert!(plan.tensors.iter().all(|t| !t.needs_importance), "{file}");
+    }
+    let given = Options {
+        importance: Importance::Given,
+        ..none
+    };
+    let plan = TINY.plan(F::IQ2_M, &given);
+    for tensor in &plan.tensors {
+        let needs = tensor.ty == T::IQ2_S;
+        assert_eq!(tensor.needs_importance, needs, "{}", tensor.name);
+    }
+    // The encoder itself does not go without, wherever the tensor is.
+    let pure = Options {
+        pure: true,
+        ..given
+    };
+    let plan = TINY.plan(F::IQ2_XS, &pure);
+    assert!(tensor(&plan, "token_embd.weight").needs_importance);
+    let plan = TINY.plan(F::IQ3_XXS, &pure);
+    assert!(!tensor(&plan, "token_embd.weight").needs_importance);
+}
+
+#[test]
+fn the_output_of_odd_rows_is_q8_0_in_every_mix() {
+    let odd = Tiny { cols: 320, ..TINY };
+    let given = Options {
+        importance: Importance::Given,
+        ..Options::default()
+    };
+    for file in F::known().filter(|file| file.is_quantized() && file.bits() < 8) {
+        let plan = odd.plan(file, &given);
+        assert_eq!(ty(&plan, "output.weight"), T::Q8_0, "{file}");
+    }
 }

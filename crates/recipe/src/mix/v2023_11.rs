@@ -12,19 +12,14 @@ use super::{Layers, Mix, Models, Rule, rule};
 use crate::{FileType as F, Role};
 use Layers::{All, First, MoreBits};
 use Models::{Any, Llama70B};
-use Role::{AttnOutput, AttnV, FfnDown, FfnGate, FfnUp, Output};
+use Role::{AttnOutput, AttnQkv, AttnV, FfnDown, FfnGate, FfnUp, Output};
 use aeolus_gguf::TensorType as T;
 
 pub(crate) const MIX: Mix = Mix {
-    rules: RULES,
-    fallbacks: &[
-        (T::Q2_K, T::Q4_0),
-        (T::Q3_K, T::Q4_1),
-        (T::Q4_K, T::Q5_0),
-        (T::Q5_K, T::Q5_1),
-        (T::Q6_K, T::Q8_0),
-    ],
+    rules: &[RULES],
+    fallbacks: &[(T::Q3_K, T::Q4_1)],
     tied_embedding: Role::TokenEmbd,
+    fused_attention: Role::AttnQkv,
 };
 
 #[rustfmt::skip]
@@ -43,6 +38,10 @@ const RULES: &[Rule] = &[
     rule(AttnV,      &[F::Q3_K_M],                   All,      Any,      T::Q4_K),
     rule(AttnV,      &[F::Q3_K_L],                   All,      Any,      T::Q5_K),
     rule(AttnV,      &[F::Q4_K_S],                   First(4), Any,      T::Q5_K),
+
+    rule(AttnQkv,    &[F::Q3_K_M, F::Q3_K_L],        All,      Any,      T::Q4_K),
+    rule(AttnQkv,    &[F::Q4_K_M],                   All,      Any,      T::Q5_K),
+    rule(AttnQkv,    &[F::Q5_K_M],                   All,      Any,      T::Q6_K),
 
     rule(AttnOutput, &[F::Q2_K],                     All,      Any,      T::Q3_K),
     rule(AttnOutput, &[F::Q3_K_M],                   All,      Any,      T::Q4_K),

@@ -20,7 +20,7 @@ struct RuleUse<'a> {
     matched: usize,
     /// Those of them that no earlier rule took.
     decided: usize,
-    /// One of the tensors that stay F32 all the same, and why.
+    /// One of the tensors that keep their type all the same, and why.
     passed_over: Option<(String, &'static str)>,
 }
 
@@ -61,14 +61,14 @@ impl<'a> Overrides<'a> {
         }
     }
 
-    /// Notes the rules that would have a say in a tensor that stays F32. One that asks for F32
-    /// has what it wants.
-    pub(super) fn pass_over(&mut self, name: &str, why: &'static str) {
+    /// Notes the rules that would have a say in a tensor that stays `ty`. One that asks for this
+    /// type has what it wants.
+    pub(super) fn pass_over(&mut self, name: &str, ty: TensorType, why: &'static str) {
         for rule in &mut self.rules {
             if !rule.pattern.is_match(name) {
                 continue;
             }
-            if rule.ty == TensorType::F32 {
+            if rule.ty == ty {
                 rule.matched += 1;
                 rule.decided += 1;
             } else {
@@ -149,7 +149,7 @@ impl RuleUse<'_> {
             };
         }
         match &self.passed_over {
-            Some((example, why)) => Error::RuleMatchesF32 {
+            Some((example, why)) => Error::RuleMatchesKept {
                 pattern,
                 ty,
                 example: example.clone(),
