@@ -1,14 +1,11 @@
 //! The checkpoint: what every later step reads, whatever it came from.
 
 use crate::metadata::{FILE_TYPE_KEY, MERGES_KEY, QUANTIZATION_VERSION_KEY};
-use crate::{
-    Error, Hyperparameters, Limits, RowMap, TokenizerFacts, folder, gguf_source, output_name,
-};
+use crate::{Error, Hyperparameters, Limits, RowMap, TokenizerFacts, output_name};
 use aeolus_gguf::{Array, Endian, Metadata, Shape, TensorType};
 use aeolus_source::Map;
 use std::borrow::Cow;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The version of the block formats, which `general.quantization_version` names.
@@ -34,7 +31,7 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    fn check_name(&self) -> Result<(), Error> {
+    pub(crate) fn check_name(&self) -> Result<(), Error> {
         match &self.name {
             Some(name) => output_name::check_name(name),
             None => Ok(()),
@@ -191,20 +188,6 @@ impl Checkpoint {
 }
 
 impl Forecastable {
-    /// The facts of config.json (its path, or its folder's) and the tokenizer files beside it,
-    /// or of a GGUF file. Where weights are there, their headers are read, and the tensors are those
-    /// of [`open`]; without, or with shards missing, they are what config.json claims.
-    ///
-    /// # Errors
-    /// As [`open`], but for weights that are missing.
-    pub fn from_config(path: &Path, options: &OpenOptions) -> Result<Self, Error> {
-        options.check_name()?;
-        match locate(path)? {
-            Located::Folder(folder) => folder::forecast(folder, options),
-            Located::File => gguf_source::open(path, options).map(|c| Self::from(&c)),
-        }
-    }
-
     /// As [`Checkpoint::output_metadata`].
     pub fn output_metadata(&self, file_type: u32, merges: bool) -> Metadata<'static> {
         let merges = self.merges.as_ref().filter(|_| merges);
@@ -224,46 +207,6 @@ impl From<&Checkpoint> for Forecastable {
             notes: checkpoint.notes.clone(),
         }
     }
-}
-
-/// Opens a checkpoint: a folder with config.json, safetensors and tokenizer files, or a GGUF
-/// file.
-///
-/// Only headers are read; every tensor's name, type and shape is checked against the
-/// hyperparameters.
-///
-/// # Errors
-/// [`Error`], each kind with its file: see there.
-pub fn open(path: &Path, options: &OpenOptions) -> Result<Checkpoint, Error> {
-    options.check_name()?;
-    match locate(path)? {
-        Located::Folder(folder) => folder::open(folder, options),
-        Located::File => gguf_source::open(path, options),
-    }
-}
-
-/// What a path names.
-enum Located<'a> {
-    Folder(&'a Path),
-    File,
-}
-
-fn locate(path: &Path) -> Result<Located<'_>, Error> {
-    let meta = std::fs::metadata(path).map_err(Error::io("read", path))?;
-    if meta.is_dir() {
-        return Ok(Located::Folder(path));
-    }
-    if path.file_name().is_some_and(|name| name == "config.json") {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-        return Ok(Located::Folder(folder.unwrap_or(Path::new("."))));
-    }
-    if path.extension().is_some_and(|ext| ext == "safetensors") {
-        return Err(Error::NotACheckpoint {
-            path: path.into(),
-            problem: "weights alone are no checkpoint: give the folder with config.json".into(),
-        });
-    }
-    Ok(Located::File)
 }
 
 /// Puts the keys of one output where the reference converter has them.

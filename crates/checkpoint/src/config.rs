@@ -1,9 +1,10 @@
 //! config.json of a Hugging Face checkpoint, read and checked.
 
 mod fields;
+mod multimodal;
 mod rope;
 
-pub(crate) use rope::RopeScaling;
+pub(crate) use rope::{DIVISORS, RopeScaling};
 
 use crate::error::Brief;
 use crate::json::{Object, describe};
@@ -23,6 +24,8 @@ use std::path::Path;
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) hyper: Hyperparameters,
+    /// The class of the model of images or sound around this one.
+    pub(crate) multimodal: Option<String>,
     pub(crate) rope_scaling: RopeScaling,
     /// The output projection is the embedding, and no tensor of its own.
     pub(crate) tied_embeddings: bool,
@@ -54,7 +57,16 @@ impl Config {
     }
 
     pub(crate) fn parse(o: &Object<'_>, limits: &Limits, notes: &Notes) -> Result<Self, Error> {
-        let class = architecture(o)?;
+        let named = architecture(o)?;
+        let inside = match family_of_class(named) {
+            Some(_) => None,
+            None => multimodal::text_model(o, named)?,
+        };
+        let multimodal = inside.is_some().then(|| named.to_owned());
+        let (o, class) = match &inside {
+            Some((text, class)) => (text, *class),
+            None => (o, named),
+        };
         let Some(family) = family_of_class(class) else {
             return Err(o.error("architectures", why_unknown(class)));
         };
@@ -65,6 +77,7 @@ impl Config {
             let names = family.key(problem.field).map_or(&[][..], |key| key.config);
             o.error(names.first().unwrap_or(&"top level"), problem.problem)
         })?;
+        rope.scaling.check(o, hyper.rotary_dims())?;
         refuse_unsupported(o, &hyper)?;
         fields::tell_window(o, hyper.context(), class, family, notes);
         fields::tell_unused(o, family, notes);
@@ -78,11 +91,9 @@ impl Config {
         }
         Ok(Self {
             hyper,
+            multimodal,
             rope_scaling: rope.scaling,
-            // Without the key the framework ties them, but for Llama, Mistral and Qwen.
-            tied_embeddings: o
-                .bool("tie_word_embeddings")?
-                .unwrap_or(class.starts_with("SmolLM3")),
+            tied_embeddings: o.bool("tie_word_embeddings")?.unwrap_or(family.tied),
             biases,
             dtype: ["dtype", "torch_dtype"]
                 .into_iter()
@@ -182,9 +193,8 @@ fn why_unknown(class: &str) -> String {
 /// Notes a `model_type` that is not that of the class.
 fn tell_model_type(o: &Object<'_>, class: &str, notes: &Notes) {
     const KEY: &str = "model_type";
-    let expected = class.trim_end_matches("ForCausalLM").to_ascii_lowercase();
     let found = o.get(KEY).and_then(Value::as_str);
-    if let Some(found) = found.filter(|found| *found != expected) {
+    if let Some(found) = found.filter(|found| !multimodal::type_is_of_class(found, class)) {
         let message = format!(
             "{} contradicts architectures: the model is read as {class}",
             Brief(found)
@@ -203,11 +213,26 @@ fn hyperparameters(
 ) -> Result<(BTreeMap<Field, arch::Value>, Rope), Error> {
     let bounds = limits.bounds();
     let mut values = BTreeMap::new();
+    let rope_object = rope::object(o, family)?;
+    let local_object = rope::local_object(o, family)?;
     for key in family.fields().filter(|key| key.field != Field::RotaryBase) {
         for name in key.config {
+            let within = [("rope.", &rope_object), ("local.", &local_object)];
+            let mut within = within.into_iter();
+            let within =
+                within.find_map(|(start, object)| Some((name.strip_prefix(start)?, object)));
+            let (o, name) = match within {
+                Some((name, Some(object))) => (object, name),
+                Some((_, None)) => continue,
+                None => (o, *name),
+            };
+            if key.field.zero_is_none() && o.f32(name)? == Some(0.0) {
+                continue;
+            }
             let value = match key.field.kind() {
                 Kind::Size => o.size(name, key.field.max(&bounds))?.map(arch::Value::Size),
                 Kind::Number => o.positive_f32(name)?.map(arch::Value::Number),
+                Kind::Flag => o.bool(name)?.map(arch::Value::Flag),
             };
             if let Some(value) = value {
                 values.entry(key.field).or_insert(value);
@@ -224,11 +249,23 @@ fn hyperparameters(
         Some(Absent::Is(base)) => base as f32,
         _ => 10_000.0,
     };
-    let context = match values.get(&Field::Context) {
-        Some(arch::Value::Size(context)) => *context,
+    let stated = values.get(&Field::Context);
+    let context = match (stated, family.key(Field::Context).map(|key| key.absent)) {
+        (Some(arch::Value::Size(context)), _) => *context,
+        (_, Some(Absent::Is(context))) => context as u32,
         _ => return Err(o.error("max_position_embeddings", "missing")),
     };
-    let rope = Rope::parse(o, context, base, notes)?;
+    let log_multiplier = match values.get(&Field::YarnLogMultiplier) {
+        Some(arch::Value::Number(weight)) => Some(*weight),
+        _ => None,
+    };
+    let about = rope::About {
+        family,
+        context,
+        base,
+        log_multiplier,
+    };
+    let rope = Rope::parse(o, &about, notes)?;
     values.insert(Field::RotaryBase, arch::Value::Number(rope.theta));
     Ok((values, rope))
 }
@@ -245,7 +282,21 @@ fn refuse_unsupported(o: &Object<'_>, hyper: &Hyperparameters) -> Result<(), Err
                 let word = o.str(key)?.unwrap_or_default();
                 (words.contains(&word), format!("only {} is", words[0]))
             }
+            Required::Flag(flag) => (found.as_bool() == Some(flag), format!("only {flag} is")),
             Required::Number(n) => (found.as_u64() == Some(n), format!("only {n} is")),
+            Required::WindowLayers => (
+                window_layers(found, hyper),
+                "only the family's own layers with a window are".to_owned(),
+            ),
+            Required::QueryScale => {
+                let scale = hyper.family().graph.map(|graph| graph.query_scale);
+                let divisor = scale.map_or(1.0, |scale| hyper.query_divisor(scale));
+                let is_right = found.as_f64() == Some(divisor.into());
+                (
+                    is_right,
+                    format!("only {divisor} is for models of such a shape"),
+                )
+            }
             Required::RotaryLayers => (
                 rotary_layers(found, hyper),
                 "only the family's own layers without rotation are".to_owned(),
@@ -281,6 +332,22 @@ fn rotary_layers(list: &Value, hyper: &Hyperparameters) -> bool {
                 let rotates = rotates.as_u64().or(rotates.as_bool().map(u64::from));
                 rotates == Some(graph.rotary_layers.contains(layer).into())
             })
+}
+
+/// Whether a list names the kinds of layers that the family has, as [`rotary_layers`] does.
+fn window_layers(list: &Value, hyper: &Hyperparameters) -> bool {
+    let (Some(list), Some(graph)) = (list.as_array(), hyper.family().graph) else {
+        return false;
+    };
+    let count = hyper.layers() as usize;
+    list.len() >= count
+        && list.iter().take(count).enumerate().all(|(layer, kind)| {
+            kind.as_str()
+                == Some(match graph.window_layers.contains(layer) {
+                    true => "sliding_attention",
+                    false => "full_attention",
+                })
+        })
 }
 
 /// The method that the blocks about quantization name: transformers', and others'. A block in which

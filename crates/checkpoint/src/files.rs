@@ -1,6 +1,6 @@
 //! Small files of a checkpoint folder, read whole within a bound.
 
-use crate::{Error, Limits, foreign};
+use crate::{Error, Limits};
 use aeolus_source::{Class, refuse_other_kinds};
 use serde::de::{self, Deserialize};
 use serde_json::Value;
@@ -12,7 +12,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let bytes = match aeolus_source::read_small(path, limit) {
         Err(error) if error.is_not_found() => {
             return match std::fs::read_link(path) {
-                Ok(target) => Err(foreign::dangling(path, &target)),
+                Ok(target) => Err(dangling(path, &target)),
                 Err(_) => Ok(None),
             };
         }
@@ -32,6 +32,18 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     };
     refuse_other_kinds(path, &bytes, expected, fine)?;
     Ok(Some(bytes))
+}
+
+/// What a link is that leads to no file.
+pub(crate) fn dangling(path: &Path, target: &Path) -> Error {
+    Error::NotACheckpoint {
+        path: path.into(),
+        problem: format!(
+            "is a link to {}, where no file is. A download was interrupted, or the file it led to \
+             was removed: fetch it again",
+            target.display()
+        ),
+    }
 }
 
 /// A JSON file as a tree of values, `None` if there is no such file.

@@ -10,14 +10,11 @@ use crate::{Checkpoint, Error, RowMap, foreign, metadata};
 use aeolus_gguf::{Array, Endian, Metadata, Shape, TensorType};
 use std::path::Path;
 
-/// GGUF's name of the tensor of rotary frequency divisors.
-pub(crate) const ROPE_FREQS: &str = "rope_freqs.weight";
-
 /// Opens the folder.
 pub(crate) fn open(folder: &Path, options: &OpenOptions) -> Result<Checkpoint, Error> {
     let notes = Notes::default();
     let config = read_config(folder, options, &notes)?;
-    let mut tensors = rope_freqs(&config, folder)?;
+    let mut tensors = rope_divisors(&config, folder)?;
     let expected = layout::of_config(&config);
     let wanted = Wanted {
         folder,
@@ -45,7 +42,7 @@ pub(crate) fn open(folder: &Path, options: &OpenOptions) -> Result<Checkpoint, E
 pub(crate) fn forecast(folder: &Path, options: &OpenOptions) -> Result<Forecastable, Error> {
     let notes = Notes::default();
     let config = read_config(folder, options, &notes)?;
-    let computed = rope_freqs(&config, folder)?;
+    let computed = rope_divisors(&config, folder)?;
     let mut tensors: Vec<TensorFacts> = computed.iter().map(Tensor::facts).collect();
     let expected = layout::of_config(&config);
     let wanted = Wanted {
@@ -108,7 +105,7 @@ fn promised(
     let source_type = config.source_type(&path, notes);
     let promised = expected
         .into_iter()
-        .filter(|e| e.presence != Presence::Optional);
+        .filter(|e| !matches!(e.presence, Presence::Optional | Presence::Copy));
     promised
         .map(|expected| {
             let (shape, name) = (expected.shape, expected.hf);
@@ -147,6 +144,7 @@ impl About {
                 let wanted = tokenizer::Wanted {
                     vocab_size: config.hyper.vocab(),
                     config_ids: &config.token_ids,
+                    special_tokens: config.hyper.family().special_tokens,
                     writes_space_prefix: config.hyper.family().writes_space_prefix,
                     pre: options.pre.as_deref(),
                 };
@@ -202,22 +200,21 @@ fn params(shapes: impl Iterator<Item = Shape>) -> u64 {
     shapes.fold(0, |sum, shape| sum.saturating_add(shape.elems()))
 }
 
-/// The tensor of frequency divisors for models whose rope scaling is one.
-fn rope_freqs(config: &Config, folder: &Path) -> Result<Vec<Tensor>, Error> {
+/// The tensors of frequency divisors for models whose rope scaling has such.
+fn rope_divisors(config: &Config, folder: &Path) -> Result<Vec<Tensor>, Error> {
     let hyper = &config.hyper;
-    let divisors = config
-        .rope_scaling
-        .frequency_divisors(hyper.rotary_base(), hyper.head_dim());
-    let Some(divisors) = divisors else {
-        return Ok(Vec::new());
+    let scaling = &config.rope_scaling;
+    let divisors = scaling.divisors(hyper.rotary_base(), hyper.rotary_dims());
+    let tensor = |(name, divisors): (&str, Vec<f32>)| {
+        let bytes: Vec<u8> = divisors.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Ok(Tensor {
+            name: name.into(),
+            source_name: "rope_scaling".into(),
+            shape: Shape::from_hf(&[divisors.len() as u64]).map_err(bad_shape(folder, name))?,
+            ty: TensorType::F32,
+            row_map: RowMap::Identity,
+            data: Data::Owned(bytes.into()),
+        })
     };
-    let bytes: Vec<u8> = divisors.iter().flat_map(|x| x.to_le_bytes()).collect();
-    Ok(vec![Tensor {
-        name: ROPE_FREQS.into(),
-        source_name: "rope_scaling".into(),
-        shape: Shape::from_hf(&[divisors.len() as u64]).map_err(bad_shape(folder, ROPE_FREQS))?,
-        ty: TensorType::F32,
-        row_map: RowMap::Identity,
-        data: Data::Owned(bytes.into()),
-    }])
+    divisors.into_iter().map(tensor).collect()
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn no_config(folder: &Path, limits: &Limits) -> Error {
     let path = folder.join("config.json");
     if let Ok(target) = std::fs::read_link(&path) {
-        return dangling(&path, &target);
+        return files::dangling(&path, &target);
     }
     let contents = Contents::read(folder);
     let is_weights = |name: &&String| name.ends_with(".safetensors");
@@ -45,18 +45,6 @@ pub(crate) fn no_weights(folder: &Path, limits: &Limits) -> Error {
             "{looked_for}. Fetch the safetensors files of the model's repository into the folder"
         ),
     })
-}
-
-/// What a link is that leads to no file.
-pub(crate) fn dangling(path: &Path, target: &Path) -> Error {
-    Error::NotACheckpoint {
-        path: path.into(),
-        problem: format!(
-            "is a link to {}, where no file is. A download was interrupted, or the file it led to \
-             was removed: fetch it again",
-            target.display()
-        ),
-    }
 }
 
 /// Starts of the names of what trainers leave beside weights.
@@ -125,7 +113,7 @@ impl Contents {
             ));
         }
         if let Some((name, target)) = self.dangling.first() {
-            return Some(dangling(&folder.join(name), target));
+            return Some(files::dangling(&folder.join(name), target));
         }
         let ends = |name: &str, ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
         let unfinished = [".incomplete", ".partial", ".aria2", ".crdownload", ".part"];

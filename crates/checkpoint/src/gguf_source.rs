@@ -1,8 +1,8 @@
 //! A GGUF file as a checkpoint.
 
 use crate::checkpoint::{Data, OpenOptions, QUANTIZATION_VERSION, Tensor, TokenizerMode};
+use crate::config::DIVISORS;
 use crate::error::Brief;
-use crate::folder::ROPE_FREQS;
 use crate::layout::{self, Expected, Presence};
 use crate::metadata::{FILE_TYPE_KEY, MERGES_KEY, NAME_KEY, QUANTIZATION_VERSION_KEY};
 use crate::notes::Notes;
@@ -144,12 +144,12 @@ impl Reader<'_> {
 fn tensors(path: &Path, file: &GgufFile, hyper: &Hyperparameters) -> Result<Vec<Tensor>, Error> {
     let mut expected = layout::of_file(hyper);
     fuse(&mut expected, |name| file.tensor(name).is_some());
-    let rope_freqs = vec![u64::from(hyper.head_dim() / 2)];
+    let divisors = vec![u64::from(hyper.rotary_dims() / 2)];
     let mut shapes: HashMap<&str, &[u64]> = expected
         .iter()
         .map(|e| (e.gguf.as_str(), e.shape.as_slice()))
         .collect();
-    shapes.insert(ROPE_FREQS, &rope_freqs);
+    shapes.extend(DIVISORS.map(|name| (name, &*divisors)));
     let mut tensors = Vec::new();
     for info in file.tensors() {
         let place = file.place(info);

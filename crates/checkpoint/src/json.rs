@@ -17,6 +17,8 @@ pub(crate) struct Object<'a> {
     /// The keys that lead here, each followed by a dot.
     prefix: String,
     map: &'a Map<String, Value>,
+    /// The object around this one, where it says what this one does not.
+    around: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> Object<'a> {
@@ -26,6 +28,7 @@ impl<'a> Object<'a> {
                 path,
                 prefix: String::new(),
                 map,
+                around: None,
             }),
             other => Err(Error::key(
                 path,
@@ -36,17 +39,28 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
-        self.map.get(key).filter(|value| !value.is_null())
+        let maps = [Some(self.map), self.around].into_iter().flatten();
+        let mut values = maps.filter_map(|map| map.get(key));
+        values.find(|value| !value.is_null())
+    }
+
+    /// The key with those that lead to it.
+    fn path_of(&self, key: &str) -> String {
+        let is_outside = self.around.is_some_and(|map| map.contains_key(key));
+        match is_outside && !self.map.contains_key(key) {
+            true => key.to_owned(),
+            false => format!("{}{key}", self.prefix),
+        }
     }
 
     /// An error about this key.
     pub(crate) fn error(&self, key: &str, problem: impl Into<String>) -> Error {
-        Error::key(self.path, format!("{}{key}", self.prefix), problem)
+        Error::key(self.path, self.path_of(key), problem)
     }
 
     /// Adds a note about this key.
     pub(crate) fn note(&self, notes: &Notes, key: &str, message: impl fmt::Display) {
-        notes.add(self.path, format_args!("{}{key}: {message}", self.prefix));
+        notes.add(self.path, format_args!("{}: {message}", self.path_of(key)));
     }
 
     /// The value that `read` makes of the key, an error that says `expected` if it makes none.
@@ -99,6 +113,17 @@ impl<'a> Object<'a> {
         })
     }
 
+    /// Numbers that are finite and above zero as f32.
+    pub(crate) fn positive_f32s(&self, key: &str) -> Result<Option<Vec<f32>>, Error> {
+        self.typed(key, "an array of numbers above 0", |value| {
+            let number = |value: &Value| Some(value.as_f64()? as f32);
+            let numbers = value.as_array()?.iter().map(number);
+            numbers
+                .map(|x| x.filter(|x| x.is_finite() && *x > 0.0))
+                .collect()
+        })
+    }
+
     pub(crate) fn bool(&self, key: &str) -> Result<Option<bool>, Error> {
         self.typed(key, "true or false", Value::as_bool)
     }
@@ -111,11 +136,19 @@ impl<'a> Object<'a> {
         let map = self.typed(key, "an object", Value::as_object)?;
         Ok(map.map(|map| Object {
             path: self.path,
-            prefix: format!("{}{key}.", self.prefix),
+            prefix: format!("{}.", self.path_of(key)),
             map,
+            around: None,
         }))
     }
 
+    /// The same in front of this one: what it does not say is looked for here.
+    pub(crate) fn over(&self, key: &str) -> Result<Option<Object<'a>>, Error> {
+        let around = Some(self.map);
+        Ok(self.object(key)?.map(|inner| Object { around, ..inner }))
+    }
+
+    /// Its own keys.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
         self.map.iter().map(|(key, value)| (key.as_str(), value))
     }

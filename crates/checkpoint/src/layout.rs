@@ -2,7 +2,7 @@
 
 use crate::RowMap;
 use crate::config::Config;
-use aeolus_arch::{Heads, Hyperparameters, Rows};
+use aeolus_arch::{Heads, Hyperparameters, Rows, Values};
 
 /// Whether a tensor has to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) enum Presence {
     /// A bias that the configuration declares. Where no layer has it, it counts as zero, as it does
     /// for the framework.
     Declared,
+    /// The embedding once more: left out of what is written.
+    Copy,
     /// May be absent; where it is there, its shape is checked all the same.
     Optional,
 }
@@ -28,6 +30,8 @@ pub(crate) struct Expected {
     /// How a Hugging Face checkpoint's rows become GGUF's. For the bias of a mapped tensor the
     /// map is over its elements.
     pub(crate) row_map: RowMap,
+    /// How its numbers become GGUF's.
+    pub(crate) values: Values,
 }
 
 /// The tensors of a checkpoint folder, in the order in which checkpoints store them.
@@ -38,6 +42,7 @@ pub(crate) fn of_config(config: &Config) -> Vec<Expected> {
         aeolus_arch::Presence::Untied => Some(Presence::Required),
         aeolus_arch::Presence::Bias(key) if config.declares_bias(key) => Some(Presence::Declared),
         aeolus_arch::Presence::Bias(_) => None,
+        aeolus_arch::Presence::Copy => Some(Presence::Copy),
     })
 }
 
@@ -58,6 +63,7 @@ fn tensors(
         Some(Expected {
             presence: presence(e.presence)?,
             row_map: row_map(hyper, e.rows),
+            values: e.values,
             hf: e.hf,
             gguf: e.gguf,
             shape: e.shape,
@@ -74,6 +80,11 @@ fn row_map(hyper: &Hyperparameters, rows: Rows) -> RowMap {
                 Heads::Query => hyper.heads() as usize,
                 Heads::Key => hyper.kv_heads() as usize,
             },
+            head_dim: hyper.head_dim() as usize,
+        },
+        Rows::ByKeyHead => RowMap::ByKeyHead {
+            kv_heads: hyper.kv_heads() as usize,
+            queries: (hyper.heads() / hyper.kv_heads()) as usize,
             head_dim: hyper.head_dim() as usize,
         },
     }

@@ -48,6 +48,7 @@ mod metadata;
 mod model_name;
 mod names;
 mod notes;
+mod open;
 mod output_name;
 mod row_map;
 mod safetensors;
@@ -59,11 +60,11 @@ mod wrapping;
 
 pub use aeolus_arch::Hyperparameters;
 pub use checkpoint::{
-    Checkpoint, Forecastable, OpenOptions, QUANTIZATION_VERSION, Tensor, TensorFacts,
-    TokenizerMode, open,
+    Checkpoint, Forecastable, OpenOptions, QUANTIZATION_VERSION, Tensor, TensorFacts, TokenizerMode,
 };
 pub use error::Error;
 pub use limits::Limits;
+pub use open::open;
 pub use output_name::check_name;
 pub use row_map::RowMap;
 pub use tokenizer::TokenizerFacts;

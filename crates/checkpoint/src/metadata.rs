@@ -8,6 +8,7 @@ use crate::json::Object;
 use crate::model_name::{self, NameParts};
 use crate::notes::Notes;
 use crate::{Error, Limits};
+use aeolus_arch::Line;
 use aeolus_gguf::Metadata;
 use std::path::Path;
 
@@ -61,16 +62,24 @@ fn architecture(config: &Config, metadata: &mut Metadata<'static>) {
     for line in config.hyper.written() {
         match line {
             Some((key, value)) => put(key, value.into()),
-            None => rope_scaling(&config.rope_scaling, &mut put),
+            None => rope_scaling(config, &mut put),
         }
     }
 }
 
 /// The keys of the rotary scaling.
-fn rope_scaling(scaling: &RopeScaling, put: &mut impl FnMut(&str, aeolus_gguf::Value<'static>)) {
-    match scaling {
+fn rope_scaling(config: &Config, put: &mut impl FnMut(&str, aeolus_gguf::Value<'static>)) {
+    let says_none = |line: &Line| matches!(line, Line::RopeScalingOrNone);
+    match &config.rope_scaling {
+        RopeScaling::None if config.hyper.family().keys.iter().any(says_none) => {
+            put("rope.scaling.type", "none".into());
+        }
         // Llama 3's is a tensor and needs no key.
         RopeScaling::None | RopeScaling::Llama3 { .. } => {}
+        // The reference names no type for these tensors.
+        RopeScaling::Long {
+            attention_factor, ..
+        } => put("rope.scaling.attn_factor", (*attention_factor).into()),
         RopeScaling::Linear { factor } => {
             put("rope.scaling.type", "linear".into());
             put("rope.scaling.factor", (*factor).into());

@@ -1,11 +1,8 @@
 //! What is said of Hugging Face tensor names apart from the families' records.
 
-/// What the framework puts before all names but the output's.
-pub(crate) const BACKBONE: &str = "model.";
-pub(crate) const LM_HEAD: &str = "lm_head";
-
 /// Last parts of the names of buffers, which hold no weights: every reader computes them itself.
-const BUFFERS: [&str; 8] = [
+const BUFFERS: [&str; 9] = [
+    "attention.bias",
     "rotary_emb.inv_freq",
     "rotary_emb.original_inv_freq",
     "rotary_emb.cos_cached",
@@ -23,20 +20,6 @@ pub(crate) fn is_skipped(hf: &str) -> bool {
         hf.strip_suffix(buffer)
             .is_some_and(|before| before.is_empty() || before.ends_with('.'))
     })
-}
-
-/// A name of a layer's tensor without what names the layer: `self_attn.q_proj.bias`.
-pub(crate) fn without_layer(hf: &str) -> &str {
-    let rest = hf.strip_prefix("model.layers.").and_then(split_layer);
-    rest.map_or(hf, |(_, module)| module)
-}
-
-/// `12.x` as (12, `x`). Only the usual spelling of a number counts: `012` and `+12` are not
-/// layer 12, or two names would mean one tensor.
-fn split_layer(rest: &str) -> Option<(u32, &str)> {
-    let (digits, module) = rest.split_once('.')?;
-    let layer: u32 = digits.parse().ok()?;
-    (layer.to_string() == digits).then_some((layer, module))
 }
 
 #[cfg(test)]

@@ -25,6 +25,16 @@ pub enum RowMap {
         /// Rows of one head, an even number.
         head_dim: usize,
     },
+    /// Queries, keys and values of a matrix that stores them by key head: all query heads, then all key
+    /// heads, then all value heads.
+    ByKeyHead {
+        /// Key heads, and value heads.
+        kv_heads: usize,
+        /// Query heads of each key head.
+        queries: usize,
+        /// Rows of one head.
+        head_dim: usize,
+    },
 }
 
 impl RowMap {
@@ -36,15 +46,33 @@ impl RowMap {
                 let (head, row) = (out_row / head_dim, out_row % head_dim);
                 head * head_dim + row % 2 * (head_dim / 2) + row / 2
             }
+            Self::ByKeyHead {
+                kv_heads,
+                queries,
+                head_dim,
+            } => {
+                let (head, row) = (out_row / head_dim, out_row % head_dim);
+                let (kv_head, within) = match head.checked_sub(kv_heads * queries) {
+                    None => (head / queries, head % queries),
+                    // Keys, then values.
+                    Some(head) => (head % kv_heads, queries + head / kv_heads),
+                };
+                (kv_head * (queries + 2) + within) * head_dim + row
+            }
         }
     }
 
     /// Rows that must be worked on together so that a run of output rows comes from the same
-    /// run of source rows: 1, or one head.
+    /// run of source rows: 1, one head, or all.
     pub fn block_rows(&self) -> usize {
         match *self {
             Self::Identity => 1,
             Self::Rope { head_dim, .. } => head_dim,
+            Self::ByKeyHead {
+                kv_heads,
+                queries,
+                head_dim,
+            } => kv_heads * (queries + 2) * head_dim,
         }
     }
 
@@ -69,6 +97,19 @@ mod tests {
         let rows: Vec<_> = (0..16).map(|row| map.source_row(row)).collect();
         assert_eq!(rows, [0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15]);
         assert_eq!(RowMap::Identity.source_row(5), 5);
+    }
+
+    #[test]
+    fn heads_stored_together_are_told_apart() {
+        let map = RowMap::ByKeyHead {
+            kv_heads: 2,
+            queries: 2,
+            head_dim: 1,
+        };
+        // Stored: q0 q1 k0 v0, q2 q3 k1 v1.
+        let rows: Vec<_> = (0..8).map(|row| map.source_row(row)).collect();
+        assert_eq!(rows, [0, 1, 4, 5, 2, 6, 3, 7]);
+        assert_eq!(map.source_rows(3..4), 0..8);
     }
 
     #[test]

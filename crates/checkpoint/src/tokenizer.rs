@@ -50,6 +50,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) vocab_size: u32,
     /// The ids that config.json names.
     pub(crate) config_ids: &'a [(&'static str, u32)],
+    /// Special tokens that the family has whatever the files say: kind and text.
+    pub(crate) special_tokens: &'a [(&'static str, &'static str)],
     /// The family's files say whether a space is put before a text.
     pub(crate) writes_space_prefix: bool,
     /// The pre-tokenizer's name, if the user gives one.
@@ -206,7 +208,12 @@ fn beside<'a>(
     if let Some(config) = &config {
         special.read_added(config)?;
     }
-    let mut unknown = special.find_ids(json.as_ref(), vocab.len(), |text| vocab.special_id(text));
+    let token_id = |text: &str| vocab.special_id(text);
+    let added_id = |text: &str| match &json {
+        Some(json) => json.added_id(text),
+        None => token_id(text),
+    };
+    let mut unknown = special.find_ids(vocab.len(), added_id, token_id);
     unknown.retain(|(_, text)| !beyond.has(text));
     if !unknown.is_empty() {
         let unknown = unknown.iter();
@@ -230,6 +237,13 @@ fn beside<'a>(
             .filter(|(_, id)| *id < vocab.len())
             .collect::<Vec<_>>(),
     );
+    for &(kind, text) in wanted.special_tokens {
+        let added = json.as_ref().and_then(|json| json.added_id(text));
+        let id = added.or_else(|| vocab.special_id(text));
+        if let Some(id) = id.filter(|id| *id < vocab.len()) {
+            special.add_ids(&[(kind, id)]);
+        }
+    }
     beyond.note(folder.path, vocab.len(), notes);
 
     let mut metadata = Metadata::new();
@@ -450,6 +464,7 @@ pub(crate) fn beside_four(folder: &Folder<'_>) -> Result<Tokenizer, Error> {
     let wanted = Wanted {
         vocab_size: 8,
         config_ids: &[("pad", 2)],
+        special_tokens: &[],
         writes_space_prefix: true,
         pre: None,
     };
@@ -468,6 +483,7 @@ pub(crate) fn read_json(path: &Path, bytes: &[u8]) -> Result<Tokenizer, Error> {
     let wanted = Wanted {
         vocab_size: 1024,
         config_ids: &[],
+        special_tokens: &[],
         writes_space_prefix: true,
         pre: None,
     };

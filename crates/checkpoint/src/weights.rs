@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{Data, OpenOptions, Tensor};
 use crate::config::Config;
+use crate::error::Brief;
 use crate::foreign;
 use crate::layout::{self, Expected};
 use crate::notes::Notes;
@@ -9,8 +10,9 @@ use crate::shards::{self, FileSet, INDEX, Index, Listing, SINGLE, ShardTensor};
 use crate::wrapping::Wrapping;
 use crate::{Error, RowMap, names};
 use ::safetensors::Dtype;
-use aeolus_arch::Presence;
+use aeolus_arch::{Presence, Values};
 use aeolus_gguf::{Shape, ShapeError, TensorType};
+use aeolus_quant::DecodeError;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -148,9 +150,13 @@ impl Wanted<'_> {
             let kept = |source: &&ShardTensor| !names::is_skipped(&source.entry.name);
             sources.iter().filter(kept)
         };
-        let wrapping = Wrapping::of(kept().map(|source| &*source.entry.name));
+        let wrapping = Wrapping::of(
+            config.hyper.family(),
+            kept().map(|source| &*source.entry.name),
+        );
         let mut found: HashMap<&str, &Path> = HashMap::new();
         let mut tensors = Vec::new();
+        let mut left_out: Vec<&str> = Vec::new();
         let mut doubles: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
         for source in kept() {
             let (name, path) = (&source.entry.name, source.map.path());
@@ -158,6 +164,10 @@ impl Wanted<'_> {
             let expected = plain.as_ref().and_then(|plain| by_name.get(&**plain));
             let tensor = match expected {
                 Some(expected) => tensor(source, expected),
+                None if config.multimodal.is_some() && wrapping.is_outside(name) => {
+                    left_out.push(name);
+                    continue;
+                }
                 None => Err(Error::UnexpectedTensor {
                     path: path.into(),
                     tensor: name.clone(),
@@ -182,7 +192,12 @@ impl Wanted<'_> {
             tensors.push(tensor);
         }
         self.check_missing(&found, &wrapping, notes)?;
-        if let Some(note) = wrapping.note() {
+        self.drop_copy(&mut tensors, notes)?;
+        let note = match &config.multimodal {
+            Some(class) => Some(wrapping.note_multimodal(&Brief(class).to_string(), &left_out)),
+            None => wrapping.note(),
+        };
+        if let Some(note) = note {
             notes.add(folder, note);
         }
         for (path, names) in doubles {
@@ -208,6 +223,31 @@ impl Wanted<'_> {
         Ok(tensors)
     }
 
+    /// Takes out an output that is the embedding once more, where the family's files have none.
+    fn drop_copy(&self, tensors: &mut Vec<Tensor>, notes: &Notes) -> Result<(), Error> {
+        let is_copy = |e: &&Expected| e.presence == layout::Presence::Copy;
+        let Some(copy) = self.expected.iter().find(is_copy) else {
+            return Ok(());
+        };
+        let Some(at) = tensors.iter().position(|tensor| tensor.name == copy.gguf) else {
+            return Ok(());
+        };
+        let name = &tensors[at].source_name;
+        if unties(tensors) {
+            let architecture = self.config.hyper.family().architecture;
+            let problem = format!(
+                "tensor {name} differs from the embedding, and the {architecture} architecture of \
+                 GGUF has no place for an output of its own"
+            );
+            return Err(Error::unsupported(self.folder, problem));
+        }
+        let message =
+            format!("{name} is the embedding once more, which serves as the output: left out");
+        notes.add(self.folder, message);
+        tensors.remove(at);
+        Ok(())
+    }
+
     /// Checks that what the model cannot do without was found.
     fn check_missing(
         &self,
@@ -224,7 +264,7 @@ impl Wanted<'_> {
             .filter(|e| e.presence == layout::Presence::Declared)
         {
             let (there, absent) = declared
-                .entry(names::without_layer(&expected.hf))
+                .entry(self.config.hyper.family().without_layer(&expected.hf))
                 .or_default();
             match missing(&expected) {
                 true => *absent = absent.or(Some(expected)),
@@ -241,14 +281,16 @@ impl Wanted<'_> {
             .chain(partly.filter_map(|(_, absent)| *absent))
             .next();
         if let Some(lost) = lost {
-            if lost.hf.starts_with(names::LM_HEAD) && wrapping.is_headless() {
+            if lost.hf.starts_with(self.config.hyper.family().output()) && wrapping.is_headless() {
                 return Err(Error::NotACheckpoint {
                     path: self.folder.into(),
-                    problem: "saved without its output head: tensor names lack the prefix model. \
-                              and there is no lm_head.weight, as AutoModel saves them. Load the \
-                              model it was made from with AutoModelForCausalLM, put these weights \
-                              in, and save that"
-                        .into(),
+                    problem: format!(
+                        "saved without its output head: tensor names lack the prefix {} and there \
+                         is no {}, as AutoModel saves them. Load the model it was made from with \
+                         AutoModelForCausalLM, put these weights in, and save that",
+                        self.config.hyper.family().names.backbone,
+                        lost.hf
+                    ),
                 });
             }
             return Err(Error::MissingTensor {
@@ -372,12 +414,20 @@ fn tensor(source: &ShardTensor, expected: &Expected) -> Result<Tensor, Error> {
         map: map.clone(),
         range: entry.range.clone(),
     };
-    let mut row_map = expected.row_map;
+    let (mut row_map, mut ty) = (expected.row_map, ty);
     if shape.dims().len() == 1 && row_map != RowMap::Identity {
         // The bias of a mapped tensor: its elements move, which no map over rows can say.
         let bytes = mapped_elements(&map[entry.range.clone()], ty.block_bytes(), row_map);
         data = Data::Owned(bytes);
         row_map = RowMap::Identity;
+    }
+    if expected.values == Values::PlusOne {
+        let sums = plus_one(&map[entry.range.clone()], ty).map_err(|error| {
+            let what = format!("tensor {}: {error}", entry.name);
+            Error::unsupported(map.path(), what)
+        });
+        data = Data::Owned(sums?);
+        ty = TensorType::F32;
     }
     Ok(Tensor {
         name: expected.gguf.clone(),
@@ -387,6 +437,15 @@ fn tensor(source: &ShardTensor, expected: &Expected) -> Result<Tensor, Error> {
         row_map,
         data,
     })
+}
+
+/// A vector's numbers as F32, each larger by 1.
+fn plus_one(bytes: &[u8], ty: TensorType) -> Result<Arc<[u8]>, DecodeError> {
+    let count = bytes.len() / ty.block_bytes();
+    let mut numbers = vec![0.0; count];
+    aeolus_quant::decode_rows(ty, bytes, count, &mut numbers)?;
+    let sums = numbers.iter().flat_map(|x| (x + 1.0).to_le_bytes());
+    Ok(sums.collect::<Vec<u8>>().into())
 }
 
 /// Elements of `size` bytes in the order of a map.

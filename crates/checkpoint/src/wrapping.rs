@@ -4,8 +4,9 @@
 //! with more in front of every name; one that was loaded without its output head, with less. Where
 //! the embedding's name begins is where all others begin, so that it tells what to take off.
 
-use crate::names;
+use aeolus_arch::{Family, HfNames};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Parts of a name that stand for a wrapper, wherever they are.
 const WRAPPERS: [&str; 3] = [
@@ -15,50 +16,56 @@ const WRAPPERS: [&str; 3] = [
 ];
 
 /// How a checkpoint's names differ from the framework's.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Wrapping {
-    /// What stands before `embed_tokens`, `layers` and `norm`: usually [`names::BACKBONE`].
+    family: &'static Family,
+    /// What stands before `embed_tokens`, `layers` and `norm`: usually the family's own.
     backbone: String,
     /// One of [`WRAPPERS`] is in the names.
     wrapper: Option<&'static str>,
 }
 
 impl Wrapping {
-    /// The wrapping of these names.
-    pub(crate) fn of<'a>(all: impl Iterator<Item = &'a str>) -> Self {
+    /// The wrapping of these names of a model of a family.
+    pub(crate) fn of<'a>(family: &'static Family, all: impl Iterator<Item = &'a str>) -> Self {
         let mut backbone = None;
         let mut wrapper = None;
+        let embedding = family.hf_name("token_embd.weight").unwrap_or_default();
+        let embedding = embedding.strip_prefix(family.names.backbone);
+        let embedding = embedding.unwrap_or("embed_tokens.weight");
         for name in all {
             let bare = bare(name);
             if matches!(bare, Cow::Owned(_)) {
                 wrapper = wrapper.or(WRAPPERS.into_iter().find(|w| name.contains(w)));
             }
-            if let Some(before) = bare.strip_suffix("embed_tokens.weight")
+            if let Some(before) = bare.strip_suffix(embedding)
                 && (before.is_empty() || before.ends_with('.'))
             {
                 backbone.get_or_insert_with(|| before.to_owned());
             }
         }
         Self {
-            backbone: backbone.unwrap_or_else(|| names::BACKBONE.into()),
+            backbone: backbone.unwrap_or_else(|| family.names.backbone.into()),
+            family,
             wrapper,
         }
     }
 
     /// The framework's name of a tensor; `None` for one that is outside of the wrapping.
     pub(crate) fn plain<'a>(&self, name: &'a str) -> Option<Cow<'a, str>> {
-        const HEAD: &str = "lm_head.";
+        let HfNames { backbone, .. } = self.family.names;
+        let output = self.family.output();
         let bare = bare(name);
         let head = |at: usize| Cow::Owned(bare[at..].to_owned());
         if let Some(rest) = bare.strip_prefix(&*self.backbone) {
-            return Some(match rest.starts_with(HEAD) {
+            return Some(match rest.starts_with(output) {
                 true => head(self.backbone.len()),
-                false if self.backbone == names::BACKBONE => bare,
-                false => Cow::Owned(format!("{}{rest}", names::BACKBONE)),
+                false if self.backbone == backbone => bare,
+                false => Cow::Owned(format!("{backbone}{rest}")),
             });
         }
         // The head is beside the backbone, or further out.
-        let at = bare.find(HEAD)?;
+        let at = bare.find(output)?;
         match (at, self.backbone.starts_with(&bare[..at])) {
             (0, _) => Some(bare),
             (_, true) => Some(head(at)),
@@ -68,7 +75,8 @@ impl Wrapping {
 
     /// What to say of it, `None` where names are as usual.
     pub(crate) fn note(&self) -> Option<String> {
-        let outside = self.backbone.strip_suffix(names::BACKBONE);
+        let own = self.family.names.backbone;
+        let outside = self.backbone.strip_suffix(own);
         // `language_model.` ends like it, and is a part of its own.
         let backbone = outside.filter(|outside| outside.is_empty() || outside.ends_with('.'));
         let wrapper = self.wrapper.map(|part| format!("{part}."));
@@ -78,8 +86,7 @@ impl Wrapping {
             Some(prefix) => prefix.to_owned(),
             None if self.backbone.is_empty() => {
                 return Some(format!(
-                    "tensor names lack the prefix {}, as AutoModel saves them; it was put in front",
-                    names::BACKBONE
+                    "tensor names lack the prefix {own}, as AutoModel saves them; it was put in front"
                 ));
             }
             None => self.backbone.clone(),
@@ -93,6 +100,37 @@ impl Wrapping {
              taken out",
             parts.join(" and ")
         ))
+    }
+
+    /// What to say of a model of images or sound, of which these names were left out.
+    pub(crate) fn note_multimodal(&self, class: &str, left_out: &[&str]) -> String {
+        let outer = self.backbone.split_inclusive('.').next().unwrap_or("");
+        let module = |name: &&str| {
+            let start = if name.starts_with(outer) {
+                outer.len()
+            } else {
+                0
+            };
+            let end = name[start..].find('.').map(|end| start + end);
+            name[..end.unwrap_or(name.len())].to_owned()
+        };
+        let modules: BTreeSet<String> = left_out.iter().map(module).collect();
+        let modules = modules.into_iter().collect::<Vec<_>>().join(", ");
+        let rest = match left_out.len() {
+            0 => String::new(),
+            1 => format!("; left out: 1 tensor ({modules})"),
+            count => format!("; left out: {count} tensors ({modules})"),
+        };
+        format!("{class} holds a text model and more: the text model is converted{rest}")
+    }
+
+    /// Whether a tensor that the text model does not have belongs to what is around it.
+    pub(crate) fn is_outside(&self, name: &str) -> bool {
+        let layers = format!("{}{}", self.family.names.backbone, self.family.names.layers);
+        let plain = self.plain(name);
+        plain.is_none_or(|plain| {
+            self.family.line_of_hf(&plain).is_none() && !plain.starts_with(&layers)
+        })
     }
 
     /// The names are those of a model without its head.
@@ -123,7 +161,8 @@ mod tests {
 
     /// The names with `prefix` in front, seen through their wrapping, and what is said of it.
     fn seen(all: &[String]) -> (Vec<Option<String>>, Option<String>) {
-        let wrapping = Wrapping::of(all.iter().map(String::as_str));
+        let llama = aeolus_arch::family_of_architecture("llama").unwrap();
+        let wrapping = Wrapping::of(llama, all.iter().map(String::as_str));
         let plain = all.iter().map(|name| wrapping.plain(name));
         let plain = plain.map(|name| name.map(Cow::into_owned)).collect();
         (plain, wrapping.note())

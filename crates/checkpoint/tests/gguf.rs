@@ -276,7 +276,7 @@ fn files_that_contradict_themselves() {
     let cases: [(Change, [&str; 2]); 17] = [
         (
             |m, _| drop(m.insert("general.architecture", "gpt2")),
-            ["general.architecture", "supported are llama"],
+            ["general.architecture", "supported are arcee"],
         ),
         (
             |m, _| drop(m.remove("general.architecture")),
@@ -370,7 +370,7 @@ fn refusals_cut_and_escape_what_they_quote() {
         m.insert("general.architecture", name);
     });
     let error = error.unwrap_err().to_string();
-    assert!(error.contains("supported are llama"));
+    assert!(error.contains("supported are arcee"));
     assert!(error.len() < 1024 && !error.contains('\u{1b}'), "{error}");
 }
 

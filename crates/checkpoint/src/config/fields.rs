@@ -49,6 +49,7 @@ const HARMLESS: &[&str] = &[
     "assistant_token_id",
     "attention_dropout",
     "attention_probs_dropout_prob",
+    "attention_softmax_in_fp32",
     "attn_dropout",
     "attn_implementation",
     "attn_pdrop",
@@ -158,10 +159,12 @@ const HARMLESS: &[&str] = &[
     "repetition_penalty",
     "resid_dropout",
     "resid_pdrop",
+    "residual_dropout",
     "return_dict",
     "return_dict_in_generate",
     "router_aux_loss_coef",
     "router_jitter_noise",
+    "scale_attention_softmax_in_fp32",
     "sep_token_id",
     "seq_aux",
     "seq_len",
@@ -196,7 +199,7 @@ const HARMLESS: &[&str] = &[
 
 /// Beginnings of keys without effect: private to a library (`_name_or_path`), or one of a tool
 /// for training.
-const HARMLESS_STARTS: &[&str] = &["_", "unsloth_", "mergekit_", "axolotl_"];
+const HARMLESS_STARTS: &[&str] = &["_", "summary_", "unsloth_", "mergekit_", "axolotl_"];
 
 /// The values with which a key changes nothing.
 #[derive(Clone, Copy)]
@@ -245,6 +248,7 @@ const CHANGES: &[(&str, Neutral)] = &[
     ("rope_interleaved", Neutral::Off),
     ("rope_ratio", Neutral::One),
     ("rotary_pct", Neutral::One),
+    ("scale_attn_weights", Neutral::One),
     ("scale_depth", Neutral::Off),
     ("scale_emb", Neutral::One),
     ("use_alibi", Neutral::Off),
@@ -291,8 +295,7 @@ impl Neutral {
 /// Notes every key that is not carried over and may change what the model computes.
 pub(super) fn tell_unused(o: &Object<'_>, family: &Family, notes: &Notes) {
     let change = |key: &str| CHANGES.iter().find(|(name, _)| *name == key);
-    let required = |key: &str| family.requires.iter().any(|require| require.config == key);
-    for (key, value) in o.iter().filter(|(key, _)| !required(key)) {
+    for (key, value) in o.iter().filter(|(key, _)| !family.reads(key)) {
         if change(key).is_some_and(|(_, neutral)| !neutral.includes(value)) {
             let message = format!(
                 "{} is not carried over: the {} architecture of GGUF has no place for it",
@@ -307,7 +310,7 @@ pub(super) fn tell_unused(o: &Object<'_>, family: &Family, notes: &Notes) {
             || HARMLESS.contains(key)
             || HARMLESS_STARTS.iter().any(|start| key.starts_with(start))
             || EXPERTS.contains(key)
-            || required(key)
+            || family.reads(key)
             || change(key).is_some();
         !known && !value.is_null()
     });
@@ -327,12 +330,16 @@ pub(super) fn tell_window(
     family: &Family,
     notes: &Notes,
 ) {
+    if family.window == WindowSwitch::Written {
+        return;
+    }
     let is_mistral = class.starts_with("Mistral");
     let switch = o.get("use_sliding_window").and_then(Value::as_bool);
     let is_off = match family.window {
         // Mistral's class has no switch.
         WindowSwitch::UnlessOff => switch == Some(false) && !is_mistral,
         WindowSwitch::IfOn => switch != Some(true),
+        WindowSwitch::Written => false,
     };
     // Mistral's class has a window unless config.json says null.
     let is_default = is_mistral && o.iter().all(|(key, _)| key != "sliding_window");

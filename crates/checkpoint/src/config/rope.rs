@@ -6,6 +6,7 @@ use crate::error::Brief;
 use crate::json::{Object, describe};
 use crate::notes::Notes;
 use crate::{Error, json};
+use aeolus_arch::{Family, Field};
 use std::f32::consts::PI;
 
 /// The kinds that GGUF can express.
@@ -35,6 +36,14 @@ pub(crate) enum RopeScaling {
         high_freq_factor: f32,
         original_context: u32,
     },
+    /// LongRoPE: divisors for contexts up to the original one and for longer ones, stored as two
+    /// tensors.
+    Long {
+        short: Vec<f32>,
+        long: Vec<f32>,
+        /// Factor of the rotated numbers.
+        attention_factor: f32,
+    },
 }
 
 /// All that config.json says about rotary embeddings.
@@ -45,10 +54,82 @@ pub(super) struct Rope {
     pub(super) scaling: RopeScaling,
 }
 
+/// Names of what GGUF stores as tensors.
+const ROPE_FREQS: &str = "rope_freqs.weight";
+const FACTORS_LONG: &str = "rope_factors_long.weight";
+const FACTORS_SHORT: &str = "rope_factors_short.weight";
+/// All of them: each has a number for every pair that turns.
+pub(crate) const DIVISORS: [&str; 3] = [FACTORS_LONG, FACTORS_SHORT, ROPE_FREQS];
+
+/// Objects within `rope_parameters` for the two kinds of layers, where these differ.
+const GLOBAL: &str = "full_attention";
+const LOCAL: &str = "sliding_attention";
+
 /// The names of the two objects, `rope_parameters` being what transformers 5 writes.
 const SCALING: &str = "rope_scaling";
 const PARAMETERS: &str = "rope_parameters";
 const ORIGINAL: &str = "original_max_position_embeddings";
+
+/// What the record of the model's family and the other keys say.
+pub(super) struct About {
+    pub(super) family: &'static Family,
+    /// Positions that the model is for.
+    pub(super) context: u32,
+    /// The base of the frequencies where no key gives one.
+    pub(super) base: f32,
+    /// What the file says by a key of its own, so that the magnitude is told without it.
+    pub(super) log_multiplier: Option<f32>,
+}
+
+/// The objects of the file: the older and the newer one, of the layers that see everything.
+struct Objects<'a> {
+    scaling: Option<Object<'a>>,
+    parameters: Option<Object<'a>>,
+}
+
+impl<'a> Objects<'a> {
+    fn of(o: &Object<'a>, family: &Family) -> Result<Self, Error> {
+        let global = |object: Option<Object<'a>>| match object {
+            Some(object) if has_local_base(family) => {
+                Ok::<_, Error>(Some(object.object(GLOBAL)?.unwrap_or(object)))
+            }
+            object => Ok(object),
+        };
+        let scaling = o.object(SCALING)?.filter(|p| p.iter().next().is_some());
+        Ok(Self {
+            scaling: global(scaling)?,
+            parameters: global(o.object(PARAMETERS)?)?,
+        })
+    }
+}
+
+/// The object that counts: the older one, where both are there and it says anything.
+pub(super) fn object<'a>(o: &Object<'a>, family: &Family) -> Result<Option<Object<'a>>, Error> {
+    let objects = Objects::of(o, family)?;
+    Ok(objects.scaling.or(objects.parameters))
+}
+
+/// The object of local layers, where these have their own. They are never scaled.
+pub(super) fn local_object<'a>(
+    o: &Object<'a>,
+    family: &Family,
+) -> Result<Option<Object<'a>>, Error> {
+    let Some(parameters) = o.object(PARAMETERS)?.filter(|_| has_local_base(family)) else {
+        return Ok(None);
+    };
+    let local = parameters.object(LOCAL)?;
+    if let Some(local) = &local
+        && kind(local)? != "default"
+    {
+        let problem = "rotary scaling in layers with a window is not supported";
+        return Err(local.error("rope_type", problem));
+    }
+    Ok(local)
+}
+
+fn has_local_base(family: &Family) -> bool {
+    family.key(Field::LocalRotaryBase).is_some()
+}
 
 /// Keys that every kind may have: read for all kinds, or without effect.
 const ANY_KIND: [&str; 6] = [
@@ -61,17 +142,14 @@ const ANY_KIND: [&str; 6] = [
 ];
 
 impl Rope {
-    /// Reads the keys of a model for `context` positions; `base` is what counts where no key gives
-    /// one.
-    pub(super) fn parse(
-        o: &Object<'_>,
-        context: u32,
-        base: f32,
-        notes: &Notes,
-    ) -> Result<Self, Error> {
-        whole_heads(o)?;
-        let scaling = o.object(SCALING)?.filter(|p| p.iter().next().is_some());
-        let parameters = o.object(PARAMETERS)?;
+    /// Reads the keys.
+    pub(super) fn parse(o: &Object<'_>, about: &About, notes: &Notes) -> Result<Self, Error> {
+        let base = about.base;
+        whole_heads(o, about.family)?;
+        let Objects {
+            scaling,
+            parameters,
+        } = Objects::of(o, about.family)?;
         let outside = o.positive_f32("rope_theta")?;
         // Where both are there, rope_scaling is the one that counts, its base included.
         let Some(p) = scaling.as_ref().or(parameters.as_ref()) else {
@@ -91,7 +169,7 @@ impl Rope {
         }
         Ok(Self {
             theta,
-            scaling: RopeScaling::parse(o, p, context, notes)?,
+            scaling: RopeScaling::parse(o, p, about, notes)?,
         })
     }
 }
@@ -125,9 +203,12 @@ fn overruled(
     Ok(())
 }
 
-/// Refuses models that rotate a part of each head.
-fn whole_heads(o: &Object<'_>) -> Result<(), Error> {
+/// Refuses models that rotate a part of each head, where the family's do not.
+fn whole_heads(o: &Object<'_>, family: &Family) -> Result<(), Error> {
     let key = "partial_rotary_factor";
+    if family.key(Field::RotaryFraction).is_some() {
+        return Ok(());
+    }
     match o.f32(key)?.filter(|part| *part != 1.0) {
         None => Ok(()),
         Some(part) => {
@@ -149,7 +230,8 @@ fn kind<'a>(p: &Object<'a>) -> Result<&'a str, Error> {
 
 impl RopeScaling {
     /// Reads the object `p` of the file `o`.
-    fn parse(o: &Object<'_>, p: &Object<'_>, context: u32, notes: &Notes) -> Result<Self, Error> {
+    fn parse(o: &Object<'_>, p: &Object<'_>, about: &About, notes: &Notes) -> Result<Self, Error> {
+        let context = about.context;
         if let Some((key, _)) = p.iter().find(|(_, value)| value.is_object()) {
             let problem = "rotary embeddings that differ between layers are not supported";
             return Err(p.error(key, problem));
@@ -158,7 +240,7 @@ impl RopeScaling {
             let problem = "positions of several dimensions (mrope) are not supported";
             return Err(p.error("mrope_section", problem));
         }
-        whole_heads(p)?;
+        whole_heads(p, about.family)?;
         let name = kind(p)?;
         if let Some(old) = p.str("type")?.filter(|old| *old != name) {
             let message = format!("{old} is not used, rope_type says {name}");
@@ -177,7 +259,7 @@ impl RopeScaling {
                 (Self::None, &["factor"])
             }
             "yarn" => (
-                Self::yarn(o, p, context, notes)?,
+                Self::yarn(o, p, about, notes)?,
                 &[
                     "factor",
                     "attention_factor",
@@ -188,6 +270,10 @@ impl RopeScaling {
                     "truncate",
                     "extrapolation_factor",
                 ],
+            ),
+            "longrope" | "su" if about.family.key(Field::OriginalContext).is_some() => (
+                Self::long(o, p, about, notes)?,
+                &["factor", "attention_factor", "short_factor", "long_factor"],
             ),
             "llama3" => (
                 Self::llama3(o, p, notes)?,
@@ -205,7 +291,9 @@ impl RopeScaling {
             }
         };
         let unused = p.iter().filter(|(key, value)| {
-            let known = keys.contains(key) || ANY_KIND.contains(key);
+            let known = keys.contains(key)
+                || ANY_KIND.contains(key)
+                || about.family.reads(&format!("rope.{key}"));
             // Factors of 1 change nothing.
             !known && !value.is_null() && value.as_f64() != Some(1.0)
         });
@@ -216,7 +304,8 @@ impl RopeScaling {
         Ok(scaling)
     }
 
-    fn yarn(o: &Object<'_>, p: &Object<'_>, context: u32, notes: &Notes) -> Result<Self, Error> {
+    fn yarn(o: &Object<'_>, p: &Object<'_>, about: &About, notes: &Notes) -> Result<Self, Error> {
+        let context = about.context;
         if p.bool("truncate")? == Some(false) {
             let problem = "false is not supported: GGUF has no key for a ramp whose ends are not \
                            rounded";
@@ -245,7 +334,16 @@ impl RopeScaling {
             (None, Some((over, under))) => Some(magnitude(over) / magnitude(under)),
             (None, None) => None,
         };
-        let attn_factor = total.map(|total| (total / magnitude(1.0)) as f32);
+        let attn_factor = match (total, about.log_multiplier) {
+            (None, None) => None,
+            (total, weight) => {
+                let weight = weight.map_or(0.0, f64::from);
+                let told = magnitude(1.0) / magnitude(weight);
+                let factor = total.unwrap_or(magnitude(1.0)) / told;
+                // What the other key says already needs no key.
+                (weight == 0.0 || (factor - 1.0).abs() > 1e-6).then_some(factor as f32)
+            }
+        };
         if let Some(factor) = attn_factor.filter(|factor| !factor.is_finite() || *factor <= 0.0) {
             let problem = format!("{factor} times the usual magnitude, expected a number above 0");
             return Err(p.error("mscale", problem));
@@ -278,6 +376,21 @@ impl RopeScaling {
         })
     }
 
+    fn long(o: &Object<'_>, p: &Object<'_>, about: &About, notes: &Notes) -> Result<Self, Error> {
+        let list = |key| p.required(key, p.positive_f32s(key)?);
+        let original = original_context(o, p, notes)?.unwrap_or(about.context);
+        let stretch = f64::from(about.context) / f64::from(original);
+        let usual = match stretch > 1.0 {
+            true => (1.0 + stretch.ln() / f64::from(original).ln()).sqrt(),
+            false => 1.0,
+        };
+        Ok(Self::Long {
+            short: list("short_factor")?,
+            long: list("long_factor")?,
+            attention_factor: p.positive_f32("attention_factor")?.unwrap_or(usual as f32),
+        })
+    }
+
     fn llama3(o: &Object<'_>, p: &Object<'_>, notes: &Notes) -> Result<Self, Error> {
         let low = p.positive_f32("low_freq_factor")?.unwrap_or(1.0);
         let high = p.positive_f32("high_freq_factor")?.unwrap_or(4.0);
@@ -293,8 +406,37 @@ impl RopeScaling {
         })
     }
 
-    /// What each rotary frequency is divided by, one f32 for each pair of a head: the tensor
-    /// rope_freqs.weight. `None` for kinds that need no tensor.
+    /// What rotary frequencies are divided by, where tensors say it: names, and one f32 for each of
+    /// the pairs of a head that turn.
+    pub(crate) fn divisors(&self, theta: f32, rotary_dims: u32) -> Vec<(&'static str, Vec<f32>)> {
+        match self {
+            Self::Long { short, long, .. } => {
+                vec![(FACTORS_LONG, long.clone()), (FACTORS_SHORT, short.clone())]
+            }
+            _ => {
+                let divisors = self.frequency_divisors(theta, rotary_dims);
+                divisors.map(|d| (ROPE_FREQS, d)).into_iter().collect()
+            }
+        }
+    }
+
+    /// Checks that there are as many divisors as a head has pairs that turn.
+    pub(super) fn check(&self, o: &Object<'_>, rotary_dims: u32) -> Result<(), Error> {
+        let Self::Long { short, long, .. } = self else {
+            return Ok(());
+        };
+        for (key, list) in [("short_factor", short), ("long_factor", long)] {
+            let (found, pairs) = (list.len(), rotary_dims / 2);
+            if found != pairs as usize {
+                let problem = format!("{found} numbers, expected one for each of {pairs} pairs");
+                return Err(o.error(key, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// What each rotary frequency is divided by, one f32 for each pair of a head. `None` for kinds
+    /// other than Llama 3's.
     pub(crate) fn frequency_divisors(&self, theta: f32, head_dim: u32) -> Option<Vec<f32>> {
         let &Self::Llama3 {
             factor,

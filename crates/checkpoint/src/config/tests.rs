@@ -1,3 +1,5 @@
+mod families;
+
 use super::*;
 use serde_json::json;
 
@@ -385,6 +387,65 @@ fn yarn_is_what_transformers_computes() {
         let config = with(config);
         assert_eq!(parse(&config).unwrap().rope_scaling, expected, "{config}");
     }
+}
+
+#[test]
+fn numbers_of_the_rotary_object_are_read_there() {
+    let ministral = |mscale: f64, all_dim: f64| {
+        let config = parse(&with(json!({
+            "architectures": ["Ministral3ForCausalLM"],
+            "rope_parameters": {
+                "rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "mscale": mscale,
+                "mscale_all_dim": all_dim, "original_max_position_embeddings": 32,
+                "llama_4_scaling_beta": 0.1,
+            },
+        })));
+        let config = config.unwrap();
+        let factor = match config.rope_scaling {
+            RopeScaling::Yarn { attn_factor, .. } => attn_factor,
+            other => panic!("{other:?}"),
+        };
+        let number = |field| config.hyper.factor(field);
+        (
+            number(Field::YarnLogMultiplier),
+            number(Field::TemperatureScale),
+            factor,
+        )
+    };
+    // The key of its own says it all.
+    assert_eq!(ministral(1.0, 1.0), (Some(1.0), Some(0.1), None));
+    // 0 says that there is no such divisor.
+    assert_eq!(ministral(1.0, 0.0), (None, Some(0.1), None));
+    // What it does not say is a factor besides: that of 2 over that of 1.
+    let (_, _, factor) = ministral(2.0, 1.0);
+    assert!((factor.unwrap() - 1.277_258_9 / 1.138_629_4).abs() < 1e-6);
+
+    let glm4 = |rope: Value| {
+        let mut config = with(json!({
+            "architectures": ["Glm4ForCausalLM"], "head_dim": 32, "rope_parameters": rope,
+        }));
+        config["num_key_value_heads"] = json!(4);
+        parse(&config).unwrap().hyper.rotary_dims()
+    };
+    assert_eq!(
+        glm4(json!({"rope_type": "default", "partial_rotary_factor": 0.25})),
+        8
+    );
+    assert_eq!(glm4(json!(null)), 16);
+}
+
+#[test]
+fn switches_that_are_true_by_default_must_be_stated() {
+    let starcoder2 = |use_bias: Value| {
+        parse(&with(
+            json!({"architectures": ["Starcoder2ForCausalLM"], "use_bias": use_bias}),
+        ))
+    };
+    assert!(starcoder2(json!(true)).unwrap().tied_embeddings);
+    let config = with(json!({"architectures": ["Starcoder2ForCausalLM"], "use_bias": true}));
+    assert_eq!(notes_of(&config), [""; 0]);
+    let error = starcoder2(json!(null)).unwrap_err().to_string();
+    assert!(error.contains("use_bias: missing"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Special tokens: which text and which id each kind has, and which are added to every text.
 
-use super::hf::TokenizerJson;
 use crate::Error;
 use crate::config::TOKEN_KINDS;
 use crate::json::{Object, describe};
@@ -105,13 +104,13 @@ impl SpecialTokens {
         Ok(())
     }
 
-    /// Finds the id of each text, in tokenizer.json or, without it, by `token_id`, for a
-    /// vocabulary of `size` tokens. Gives the texts that are not those of a special token, with
+    /// Finds the id of each text by `added_id`, for a vocabulary of `size` tokens of which `token_id`
+    /// finds all. Gives the texts that are not those of a special token, with
     /// their kinds.
     pub(super) fn find_ids(
         &mut self,
-        json: Option<&TokenizerJson>,
         size: u32,
+        added_id: impl Fn(&str) -> Option<u32>,
         token_id: impl Fn(&str) -> Option<u32>,
     ) -> Vec<(&'static str, String)> {
         let mut unknown = Vec::new();
@@ -119,10 +118,7 @@ impl SpecialTokens {
             let Some(text) = self.text(kind) else {
                 continue;
             };
-            let id = match json {
-                Some(json) => json.added_id(text),
-                None => token_id(text),
-            };
+            let id = added_id(text);
             if id.or_else(|| token_id(text)).is_none() && !text.is_empty() {
                 unknown.push((kind, text.to_owned()));
             }

@@ -70,6 +70,7 @@ fn wanted<'a>(vocab_size: u32, config_ids: &'a [(&'static str, u32)]) -> Wanted<
     Wanted {
         vocab_size,
         config_ids,
+        special_tokens: &[],
         writes_space_prefix: true,
         pre: None,
     }
