@@ -1,5 +1,7 @@
 //! What can go wrong between a GGUF file and a generated token.
 
+use std::borrow::Cow;
+
 use aeolus_gguf::TensorType;
 
 /// A failure of loading or running a model.
@@ -83,7 +85,7 @@ pub enum Error {
         /// What the file asks for.
         found: String,
         /// What would do.
-        supported: &'static str,
+        supported: Cow<'static, str>,
     },
 
     /// A big-endian file cannot be run where it lies.
@@ -178,7 +180,7 @@ pub enum Error {
 
     /// The environment asks for kernels that this machine cannot run.
     #[error(transparent)]
-    Cpu(#[from] aeolus_quant::dot::CpuError),
+    Cpu(#[from] aeolus_quant::CpuError),
 
     /// The thread pool could not be started.
     #[error("cannot start {threads} threads: {source}")]
@@ -188,6 +190,15 @@ pub enum Error {
         /// Why not.
         source: rayon::ThreadPoolBuildError,
     },
+}
+
+impl Error {
+    pub(crate) fn missing_key(key: &str, needed_for: &'static str) -> Self {
+        Self::MissingKey {
+            key: key.to_owned(),
+            needed_for,
+        }
+    }
 }
 
 /// Result with this crate's [`Error`].

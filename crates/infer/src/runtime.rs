@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use aeolus_quant::dot::Kernels;
+use aeolus_quant::Cpu;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ impl Runtime {
     /// # Errors
     /// [`Error::Threads`], or [`Error::Cpu`] if `AEOLUS_CPU` names kernels that cannot run here.
     pub fn new(threads: usize, numeric: Numeric) -> Result<Self> {
-        let kernels = Kernels::detect()?;
+        let kernels = Cpu::select()?.kernels();
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("aeolus-{i}"))
@@ -46,7 +46,7 @@ impl Runtime {
         self.compute.numeric
     }
 
-    /// `scalar`, `avx2` or `avx512`.
+    /// The name of the CPU level.
     pub fn kernels(&self) -> &'static str {
         self.compute.kernels.name()
     }

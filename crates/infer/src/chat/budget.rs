@@ -11,7 +11,7 @@ const BYTES: u64 = 64;
 /// What a piece that is written counts beside its bytes: a text of tiny pieces takes long to make.
 const PIECE: usize = 16;
 
-/// Bytes that are left to make; all there are if nothing is counted.
+/// Bytes that may still be made; no limit if nothing is counted.
 fn left(state: &State) -> usize {
     let units = state.fuel_levels().map_or(u64::MAX, |(_, left)| left);
     usize::try_from(units.saturating_mul(BYTES)).unwrap_or(usize::MAX)
@@ -63,8 +63,8 @@ impl Write for Bounded {
     }
 }
 
-/// Bytes of a value's text, or a few more. What is no text yet is written to nowhere for it, and
-/// charged for that.
+/// Bytes of a value's text, or a few more. A value that is not a text yet is written out to
+/// count its bytes, and that is charged.
 pub(super) fn text_bytes(state: &State, value: &Value) -> Result<usize, Error> {
     if let Some(text) = value.as_str() {
         return Ok(text.len());

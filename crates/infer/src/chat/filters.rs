@@ -1,13 +1,12 @@
 //! Jinja's own filters, tests and functions that the engine does not have, or has otherwise.
 
-use super::{budget, json, methods, percent, printf, text};
+use super::{budget, json, methods, text};
+use minijinja::filters as builtin;
 use minijinja::value::{Kwargs, Rest, Value, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("tojson", json::to_json);
-    environment.add_filter("format", printf::format_filter);
-    environment.add_filter(percent::FILTER, percent::percent);
     environment.add_filter("center", center);
     environment.add_filter("default", default);
     environment.add_filter("d", default);
@@ -89,83 +88,60 @@ fn default(
     })
 }
 
-/// `int(default=0, base=10)`: the default where a value is no number.
+/// `int(default=0, base=10)`: the default where a value is not a number.
 fn int(
+    state: &State,
     value: &Value,
     default: Option<Value>,
     base: Option<u32>,
     options: Kwargs,
 ) -> Result<Value, Error> {
     let default = default.or(options.get("default")?);
-    let base = base.or(options.get("base")?).unwrap_or(10);
-    options.assert_all_used()?;
-    let default = || default.unwrap_or_else(|| Value::from(0));
-    let Some(text) = value.as_str() else {
-        return Ok(match value.kind() {
-            ValueKind::Bool => Value::from(i64::from(value.is_true())),
-            ValueKind::Number if value.is_integer() => value.clone(),
-            ValueKind::Number => match f64::try_from(value.clone()) {
-                Ok(number) if number.is_finite() => Value::from(number as i128),
-                _ => default(),
-            },
-            _ => default(),
-        });
+    let default = default.unwrap_or_else(|| Value::from(0));
+    let value = trimmed(value);
+    let number = match value.as_str() {
+        Some(text) => text.parse().ok(),
+        None if value.is_integer() => None,
+        None => f64::try_from(value.clone()).ok(),
     };
-    let text = text.trim_matches(text::is_space).replace('_', "");
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, text.strip_prefix('+').unwrap_or(&text)),
-    };
-    let prefix = match base {
-        2 => ["0b", "0B"],
-        8 => ["0o", "0O"],
-        16 => ["0x", "0X"],
-        _ => ["", ""],
-    };
-    let digits = prefix
-        .iter()
-        .find_map(|prefix| digits.strip_prefix(prefix))
-        .unwrap_or(digits);
-    if (2..=36).contains(&base)
-        && digits.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && let Ok(number) = i128::from_str_radix(digits, base)
-    {
-        return Ok(Value::from(sign * number));
+    // For those the engine takes some integer.
+    if number.is_some_and(|number: f64| !number.is_finite()) {
+        return Ok(default);
     }
-    Ok(match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Value::from(number as i128),
-        _ => default(),
-    })
+    builtin::int(state, &value, Some(default), base, options)
 }
 
 /// `float(default=0.0)`.
-fn float(value: &Value, default: Option<Value>, options: Kwargs) -> Result<Value, Error> {
+fn float(
+    state: &State,
+    value: &Value,
+    default: Option<Value>,
+    options: Kwargs,
+) -> Result<Value, Error> {
     let default = default.or(options.get("default")?);
-    options.assert_all_used()?;
-    let number = match value.as_str() {
-        Some(text) => text
-            .trim_matches(text::is_space)
-            .replace('_', "")
-            .parse()
-            .ok(),
-        None if value.kind() == ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
-        None => f64::try_from(value.clone()).ok(),
-    };
-    Ok(match number {
-        Some(number) => Value::from(number),
-        None => default.unwrap_or_else(|| Value::from(0.0)),
-    })
+    let default = default.unwrap_or_else(|| Value::from(0.0));
+    builtin::float(state, &trimmed(value), Some(default), options)
+}
+
+/// A text that may be a number, as Python reads it: white space around it and `_` in it do not count.
+fn trimmed(value: &Value) -> Value {
+    match value.as_str() {
+        Some(text) => Value::from(text.trim_matches(text::is_space).replace('_', "")),
+        None => value.clone(),
+    }
 }
 
 /// `filesizeformat(binary=false)`.
-fn filesizeformat(value: &Value, binary: Option<bool>, options: Kwargs) -> Result<String, Error> {
+fn filesizeformat(
+    state: &State,
+    value: &Value,
+    binary: Option<bool>,
+    options: Kwargs,
+) -> Result<String, Error> {
     let binary = binary.or(options.get("binary")?).unwrap_or(false);
     options.assert_all_used()?;
-    let bytes = f64::try_from(float(
-        value,
-        None,
-        Kwargs::from_iter::<[(&str, Value); 0]>([]),
-    )?)?;
+    let no_options = Kwargs::from_iter::<[(&str, Value); 0]>([]);
+    let bytes = f64::try_from(float(state, value, None, no_options)?)?;
     let (base, units) = match binary {
         true => (
             1024.0,

@@ -2,7 +2,7 @@
 //! `minijinja-contrib` has is taken from there.
 
 use super::budget;
-use super::text::{self, Cased};
+use super::text;
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
@@ -153,18 +153,6 @@ fn on_text(
             budget::charge_items(state, lines.clone().count())?;
             Value::from_iter(lines.map(Value::from))
         }
-        "strip" | "lstrip" | "rstrip" => {
-            let chars = given(1)?.text(0, "chars")?;
-            let strip = |c: char| match &chars {
-                Some(chars) => chars.contains(c),
-                None => text::is_space(c),
-            };
-            Value::from(match method {
-                "strip" => text.trim_matches(strip),
-                "lstrip" => text.trim_start_matches(strip),
-                _ => text.trim_end_matches(strip),
-            })
-        }
         "find" | "rfind" | "index" | "rindex" => {
             let given = given(3)?;
             let wanted = given.needed(0, "sub")?;
@@ -197,18 +185,6 @@ fn on_text(
             // Of a part, the rest is as for the whole.
             let whole = Value::from(part.text);
             return pycompat::unknown_method_callback(state, &whole, method, &[wanted]).map(Some);
-        }
-        "replace" => {
-            let given = given(3)?;
-            let (old, new) = (given.needed(0, "old")?, given.needed(1, "new")?);
-            let count = given.number(2, "count")?.unwrap_or(-1);
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            let found = text.matches(&old).take(count).count();
-            budget::ensure(
-                state,
-                text.len().saturating_add(found.saturating_mul(new.len())),
-            )?;
-            Value::from(text.replacen(&old, &new, count))
         }
         "center" | "ljust" | "rjust" => {
             let given = given(2)?;
@@ -258,7 +234,6 @@ fn on_text(
             given(0)?;
             Value::from(text::is_title(text))
         }
-        "isspace" => all(text::is_space)?,
         "isdecimal" => all(text::is_decimal)?,
         "isdigit" => all(text::is_digit)?,
         "isnumeric" => all(char::is_numeric)?,
@@ -272,15 +247,6 @@ fn on_text(
             let fits =
                 text.starts_with(begins) && text.chars().all(|c| begins(c) || text::is_decimal(c));
             Value::from(fits)
-        }
-        "islower" | "isupper" => {
-            given(0)?;
-            let (own, other) = match method {
-                "islower" => (Cased::Lower, Cased::Upper),
-                _ => (Cased::Upper, Cased::Lower),
-            };
-            let has = |case| text.chars().any(|c| text::cased(c) == case);
-            Value::from(has(own) && !has(other))
         }
         "format" => {
             refuse_wide_keys(text)?;

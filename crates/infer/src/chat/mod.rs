@@ -477,6 +477,8 @@ fn compile(source: String) -> Result<Environment<'static>> {
         escape_formatter(out, state, value)
     });
     filters::add(&mut environment);
+    environment.add_filter("format", printf::format_filter);
+    environment.add_filter(percent::FILTER, percent::percent);
     environment.add_function("raise_exception", functions::raise_exception);
     environment.add_function("strftime_now", |format: &str| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);

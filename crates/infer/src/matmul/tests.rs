@@ -54,7 +54,7 @@ fn products_are_right_for_every_type_and_number_of_tokens() {
                 let x = wave(tokens * cols, 0.53);
                 for numeric in [Numeric::Exact, Numeric::Fast] {
                     for parallel in [false, true] {
-                        let kernels = Kernels::detect().unwrap();
+                        let kernels = aeolus_quant::Cpu::select().unwrap().kernels();
                         let compute = Compute {
                             kernels,
                             numeric,

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::cache::{KvCache, padded};
 use super::hyper::Hyperparameters;
-use super::math::softmax;
+use super::math::{softcap, softmax};
 use crate::matmul::{Compute, column_blocks};
 
 /// Queries (tokens times heads of a group) that share a pass over keys and values: four rounds
@@ -21,7 +21,8 @@ struct Task<'a> {
     outputs: Vec<&'a mut [f32]>,
 }
 
-/// `out[t] = softmax(q[t] · keys / sqrt(head_dim)) · values` for every head.
+/// `out[t] = softmax(q[t] · keys * query_scale) · values` for every head, the scores bounded by the
+/// model's softcap where it has one.
 ///
 /// `q` and `out` are `[tokens, heads, head_dim]`; the keys and values of all tokens are in the
 /// cache already, the first token at `cache.used()`.
@@ -68,22 +69,27 @@ fn attend_group(
         head_dim,
         heads,
         kv_heads,
+        query_scale,
+        attention_softcap,
         ..
     } = *hyper;
     let group = heads / kv_heads;
     let tokens = task.outputs.len();
     let queries = tokens * group;
-    let scale = 1.0 / (head_dim as f32).sqrt();
 
     // q of this group, scaled: [tokens * group, head_dim]
     let mut scaled = Vec::with_capacity(queries * head_dim);
     for token in task.first_token..task.first_token + tokens {
         let start = token * hyper.q_dim() + task.kv_head * group * head_dim;
-        scaled.extend(q[start..start + group * head_dim].iter().map(|q| q * scale));
+        scaled.extend(
+            q[start..start + group * head_dim]
+                .iter()
+                .map(|q| q * query_scale),
+        );
     }
 
     // Positions that any of the tokens sees, and the panels of 32 that hold them.
-    let window = hyper.sliding_window.unwrap_or(usize::MAX);
+    let window = hyper.window(layer);
     let visible = |token: usize| {
         let position = cache.used() + task.first_token + token;
         (position + 1).saturating_sub(window)..position + 1
@@ -110,6 +116,9 @@ fn attend_group(
         let (before, rest) = scores.split_at_mut(seen.start - first_panel);
         let (seen, after) = rest.split_at_mut(seen.end - seen.start);
         before.fill(0.0);
+        if let Some(cap) = attention_softcap {
+            softcap(seen, cap);
+        }
         softmax(seen);
         after.fill(0.0);
     }

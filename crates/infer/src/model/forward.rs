@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::attention::attend;
 use super::cache::KvCache;
-use super::math::{add, norm_heads, rms_norm, swiglu};
+use super::math::{activate, add, multiply, scale, softcap};
 use super::rope::rotate;
-use super::weights::Linear;
+use super::weights::{Linear, Norm};
 use super::{Hyperparameters, Model};
 use crate::error::{Error, Result};
 use crate::matmul::Compute;
@@ -71,6 +71,10 @@ impl Model {
             head_dim,
             norm_eps,
             graph,
+            embedding_scale,
+            residual_scale,
+            logit_scale,
+            logit_softcap,
             ..
         } = self.hyper;
         let (q_dim, kv_dim) = (self.hyper.q_dim(), self.hyper.kv_dim());
@@ -92,20 +96,39 @@ impl Model {
         let mut gate = vec![0.0; n * feed_forward]; //     [n, feed_forward]
         let mut up = vec![0.0; n * feed_forward]; //       [n, feed_forward]
         let mut step = vec![0.0; n * hidden]; //           [n, hidden]: what a half layer adds
-        let pairs = self.rope.pairs();
-        let turns = self.rope.table(first, n); //          [n, rope_dims / 2]
+        let turns = self.ropes.turns(cache.capacity(), first, n);
+        let norm = |norm: &Option<Norm>, x: &[f32], out: &mut [f32]| {
+            compute.for_rows(out, hidden, |t, out| {
+                out.copy_from_slice(&x[t * hidden..][..hidden]);
+                if let Some(norm) = norm {
+                    norm.apply(graph.norm, norm_eps, out);
+                }
+            });
+        };
+        let norm_step = |norm: &Option<Norm>, step: &mut [f32]| {
+            if let Some(norm) = norm {
+                compute.for_rows(step, hidden, |_, step| {
+                    norm.apply(graph.norm, norm_eps, step);
+                });
+            }
+        };
 
         for (&token, x) in tokens.iter().zip(x.chunks_exact_mut(hidden)) {
             self.weights
                 .token_embd
                 .decode(token as usize, 0..hidden, x)?;
         }
+        scale(&mut x, embedding_scale);
+        if let Some(positions) = &self.weights.position_embd {
+            let mut learned = vec![0.0; hidden];
+            for (t, x) in x.chunks_exact_mut(hidden).enumerate() {
+                positions.decode(first + t, 0..hidden, &mut learned)?;
+                add(x, &learned);
+            }
+        }
         for (i, layer) in self.weights.layers.iter().enumerate() {
-            // Attention: norm, project, norm heads, rotate, remember, attend, project back, add.
-            let norm = &layer.attn_norm;
-            compute.for_rows(&mut normed, hidden, |t, out| {
-                rms_norm(&x[t * hidden..][..hidden], norm, norm_eps, out);
-            });
+            // Attention: norm, project, norm heads, rotate, remember, attend, project back, norm, add.
+            norm(&layer.attn_norm, &x, &mut normed);
             compute.multiply(
                 &compute.input(&normed, hidden),
                 &mut [
@@ -115,23 +138,27 @@ impl Model {
                 ],
             )?;
             let rotated = graph.rotary_layers.contains(i);
-            let place =
-                |t: usize, heads: &mut [f32], bias: Option<&[f32]>, norm: Option<&[f32]>| {
-                    if let Some(bias) = bias {
-                        add(heads, bias);
-                    }
-                    if let Some(norm) = norm {
-                        norm_heads(heads, norm, norm_eps);
-                    }
-                    if rotated {
-                        let turns = &turns[t * pairs..][..pairs];
-                        rotate(heads, head_dim, graph.rotary_pairs, turns);
-                    }
-                };
-            let (bias, norm) = (layer.attn_q.bias.as_deref(), layer.attn_q_norm.as_deref());
-            compute.for_rows(&mut q, q_dim, |t, q| place(t, q, bias, norm));
-            let (bias, norm) = (layer.attn_k.bias.as_deref(), layer.attn_k_norm.as_deref());
-            compute.for_rows(&mut k, kv_dim, |t, k| place(t, k, bias, norm));
+            let is_local = self.hyper.local_layers[i];
+            let place = |t: usize, heads: &mut [f32], linear: &Linear, norm: &Option<Norm>| {
+                if let Some(bias) = &linear.bias {
+                    add(heads, bias);
+                }
+                if let Some(norm) = norm {
+                    norm.apply(graph.norm, norm_eps, heads);
+                }
+                if rotated {
+                    rotate(heads, head_dim, graph.rotary_pairs, turns.row(is_local, t));
+                }
+            };
+            compute.for_rows(&mut q, q_dim, |t, q| {
+                place(t, q, &layer.attn_q, &layer.attn_q_norm);
+                if let Some(temperature) = self.hyper.temperature {
+                    scale(q, temperature.at(first + t));
+                }
+            });
+            compute.for_rows(&mut k, kv_dim, |t, k| {
+                place(t, k, &layer.attn_k, &layer.attn_k_norm);
+            });
             layer.attn_v.add_bias(compute, &mut v);
             for (t, (k, v)) in k
                 .chunks_exact(kv_dim)
@@ -146,30 +173,49 @@ impl Model {
                 &mut [(&layer.attn_output.matrix, &mut step)],
             )?;
             layer.attn_output.add_bias(compute, &mut step);
+            norm_step(&layer.post_attention_norm, &mut step);
+            scale(&mut step, residual_scale);
+            if self.hyper.is_parallel && layer.ffn_norm.is_some() {
+                norm(&layer.ffn_norm, &x, &mut normed);
+            }
             add(&mut x, &step);
 
-            // Feed-forward: norm, two projections, gate, project back, add.
-            let norm = &layer.ffn_norm;
-            compute.for_rows(&mut normed, hidden, |t, out| {
-                rms_norm(&x[t * hidden..][..hidden], norm, norm_eps, out);
-            });
+            // Feed-forward: norm, project, gate if there is one, project back, norm, add.
+            if !self.hyper.is_parallel {
+                norm(&layer.ffn_norm, &x, &mut normed);
+            }
+            let input = compute.input(&normed, hidden);
+            let inner = match &layer.ffn_gate {
+                Some(ffn_gate) => {
+                    let gate_and_up = &mut [
+                        (&ffn_gate.matrix, &mut gate[..]),
+                        (&layer.ffn_up.matrix, &mut up[..]),
+                    ];
+                    compute.multiply(&input, gate_and_up)?;
+                    ffn_gate.add_bias(compute, &mut gate);
+                    layer.ffn_up.add_bias(compute, &mut up);
+                    compute.for_rows(&mut gate, feed_forward, |t, gate| {
+                        activate(gate, graph.activation);
+                        multiply(gate, &up[t * feed_forward..][..feed_forward]);
+                    });
+                    &gate
+                }
+                None => {
+                    compute.multiply(&input, &mut [(&layer.ffn_up.matrix, &mut up)])?;
+                    layer.ffn_up.add_bias(compute, &mut up);
+                    compute.for_rows(&mut up, feed_forward, |_, up| {
+                        activate(up, graph.activation);
+                    });
+                    &up
+                }
+            };
             compute.multiply(
-                &compute.input(&normed, hidden),
-                &mut [
-                    (&layer.ffn_gate.matrix, &mut gate),
-                    (&layer.ffn_up.matrix, &mut up),
-                ],
-            )?;
-            layer.ffn_gate.add_bias(compute, &mut gate);
-            layer.ffn_up.add_bias(compute, &mut up);
-            compute.for_rows(&mut gate, feed_forward, |t, gate| {
-                swiglu(gate, &up[t * feed_forward..][..feed_forward]);
-            });
-            compute.multiply(
-                &compute.input(&gate, feed_forward),
+                &compute.input(inner, feed_forward),
                 &mut [(&layer.ffn_down.matrix, &mut step)],
             )?;
             layer.ffn_down.add_bias(compute, &mut step);
+            norm_step(&layer.post_ffw_norm, &mut step);
+            scale(&mut step, residual_scale);
             add(&mut x, &step);
         }
         cache.advance(n);
@@ -179,18 +225,18 @@ impl Model {
         let mut logits = vec![0.0; outputs.len() * vocab]; //            [outputs, vocab]
         if !outputs.is_empty() {
             let normed = &mut normed[..asked.len()];
-            compute.for_rows(normed, hidden, |t, out| {
-                rms_norm(
-                    &asked[t * hidden..][..hidden],
-                    &self.weights.output_norm,
-                    norm_eps,
-                    out,
-                );
-            });
+            norm(&self.weights.output_norm, asked, normed);
             compute.multiply(
                 &compute.input(normed, hidden),
                 &mut [(&self.weights.output, &mut logits)],
             )?;
+            if let Some(bias) = &self.weights.output_bias {
+                compute.for_rows(&mut logits, vocab, |_, logits| add(logits, bias));
+            }
+            scale(&mut logits, logit_scale);
+            if let Some(cap) = logit_softcap {
+                compute.for_rows(&mut logits, vocab, |_, logits| softcap(logits, cap));
+            }
         }
         Ok(Logits {
             data: logits,
@@ -203,6 +249,16 @@ impl Model {
         let vocab = self.vocab();
         if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::TokenOutOfRange { id, vocab });
+        }
+        // There are no more positions than learned ones.
+        let positions = self.weights.position_embd.as_ref();
+        let learned = positions.map_or(usize::MAX, |positions| positions.rows());
+        if tokens.len() > learned.saturating_sub(cache.used()) {
+            return Err(Error::ContextFull {
+                used: cache.used(),
+                wanted: tokens.len(),
+                context: learned,
+            });
         }
         if tokens.len() > cache.capacity() - cache.used() {
             return Err(Error::ContextFull {

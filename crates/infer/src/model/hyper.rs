@@ -1,7 +1,10 @@
 //! The numbers that describe a model, from its metadata.
 
-use aeolus_arch::{Bounds, Family, Field, Graph, Value, family_of_architecture};
-use aeolus_gguf::Metadata;
+use aeolus_arch::{
+    Block, Bounds, EmbeddingScale, FAMILIES, Family, Field, Graph, LogitScale,
+    family_of_architecture,
+};
+use aeolus_gguf::{Metadata, Value};
 
 use super::rope::RopeScaling;
 use crate::error::{Error, Result};
@@ -29,18 +32,53 @@ pub struct Hyperparameters {
     pub kv_heads: usize,
     /// Numbers of one head.
     pub head_dim: usize,
-    /// Added to the mean square in norms.
+    /// Added to the mean square, or the variance, in norms.
     pub norm_eps: f32,
+    /// What the embedding of a token is multiplied with.
+    pub embedding_scale: f32,
+    /// What products of queries and keys are multiplied with.
+    pub query_scale: f32,
+    /// `c` in `c * tanh(x / c)`, which bounds the scores of attention.
+    pub attention_softcap: Option<f32>,
+    /// What logits are multiplied with.
+    pub logit_scale: f32,
+    /// `c` in `c * tanh(x / c)`, which bounds the logits.
+    pub logit_softcap: Option<f32>,
     /// Numbers of a head that are rotated: the first ones.
     pub rope_dims: usize,
     /// Base of the rotation's wavelengths.
     pub rope_base: f32,
+    /// The same in local layers where these have their own; nothing is stretched there.
+    pub local_rope_base: Option<f32>,
     /// How wavelengths are stretched for long contexts.
     pub rope_scaling: RopeScaling,
-    /// Positions a token sees, itself included; `None` for all before it.
+    /// How queries grow with their position, where they do.
+    pub temperature: Option<Temperature>,
+    /// The feed-forward network reads what comes into the layer, not what attention has added to it.
+    pub is_parallel: bool,
+    /// What each half of a layer adds is multiplied with it.
+    pub residual_scale: f32,
+    /// Positions a token sees in local layers, itself included; `None` for all before it.
     pub sliding_window: Option<usize>,
+    /// Which layers are local.
+    pub local_layers: Vec<bool>,
     /// Number of tokens.
     pub vocab: usize,
+}
+
+/// How much larger queries become with their position, for contexts beyond the original one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Temperature {
+    scale: f32,
+    /// Positions after which it grows again.
+    step: usize,
+}
+
+impl Temperature {
+    /// The factor of the queries at a position.
+    pub(super) fn at(self, position: usize) -> f32 {
+        1.0 + self.scale * (1.0 + (position / self.step) as f32).ln()
+    }
 }
 
 /// Metadata under the architecture's prefix.
@@ -91,12 +129,49 @@ fn family(metadata: &Metadata<'_>) -> Result<&'static Family> {
         Some(name) => family_of_architecture(name).ok_or_else(|| Error::Unsupported {
             what: "architecture",
             found: name.to_owned(),
-            supported: "llama (which includes Mistral), qwen2, qwen3, smollm3",
+            supported: runnable().into(),
         }),
         None => Err(Error::MissingKey {
             key: "general.architecture".to_owned(),
             needed_for: "the kind of model",
         }),
+    }
+}
+
+/// The architectures that can be run.
+fn runnable() -> String {
+    let known = FAMILIES.iter().filter(|family| family.graph.is_some());
+    let names: Vec<&str> = known.map(|family| family.architecture).collect();
+    names.join(", ")
+}
+
+/// Which layers are local: as the file says, else as the family has it.
+fn local_layers(keys: &Keys<'_>, graph: &Graph, layers: usize) -> Result<Vec<bool>> {
+    let key = keys.name("attention.sliding_window_pattern");
+    let wrong = |found: String| Error::BadValue {
+        key: key.clone(),
+        found,
+        expected: format!("a whole number, or true or false for each of {layers} layers"),
+    };
+    match keys.metadata.get(&key) {
+        None => Ok((0..layers)
+            .map(|n| graph.window_layers.contains(n))
+            .collect()),
+        Some(Value::Array(array)) => {
+            let flags = array.iter().map(|item| match item {
+                Value::Bool(is_local) => Some(is_local),
+                _ => None,
+            });
+            let flags: Option<Vec<bool>> = flags.collect();
+            let flags = flags.filter(|flags| flags.len() == layers);
+            flags.ok_or_else(|| wrong(format!("an array of {} items", array.len())))
+        }
+        // Every so many layers one is not local; 0 for none.
+        Some(number) => match number.as_integer().map(usize::try_from) {
+            Some(Ok(0)) => Ok(vec![true; layers]),
+            Some(Ok(period)) => Ok((1..=layers).map(|n| !n.is_multiple_of(period)).collect()),
+            _ => Err(wrong(format!("{number:?}"))),
+        },
     }
 }
 
@@ -124,7 +199,7 @@ impl Hyperparameters {
             return Err(Error::Unsupported {
                 what: "number of experts",
                 found: experts.to_string(),
-                supported: "none: dense models",
+                supported: "none: dense models".into(),
             });
         }
         let numbers = aeolus_arch::Hyperparameters::from_metadata(
@@ -149,10 +224,11 @@ impl Hyperparameters {
                 },
             }
         })?;
+        let layers = numbers.layers() as usize;
         Ok(Self {
             family,
             graph,
-            layers: numbers.layers() as usize,
+            layers,
             context: numbers.context() as usize,
             hidden: numbers.hidden() as usize,
             feed_forward: numbers.feed_forward() as usize,
@@ -160,16 +236,53 @@ impl Hyperparameters {
             kv_heads: numbers.kv_heads() as usize,
             head_dim: numbers.head_dim() as usize,
             norm_eps: numbers.norm_eps(),
+            embedding_scale: match graph.embedding_scale {
+                EmbeddingScale::One => numbers.factor(Field::EmbeddingScale).unwrap_or(1.0),
+                EmbeddingScale::SqrtHidden => (numbers.hidden() as f32).sqrt(),
+            },
+            query_scale: numbers
+                .factor(Field::AttentionScale)
+                .unwrap_or_else(|| 1.0 / numbers.query_divisor(graph.query_scale).sqrt()),
+            attention_softcap: numbers.factor(Field::AttentionSoftcap),
+            logit_scale: match (numbers.factor(Field::LogitScale), graph.logit_scale) {
+                (None, _) => 1.0,
+                (Some(scale), LogitScale::Multiplies) => scale,
+                (Some(scale), LogitScale::Divides) => 1.0 / scale,
+            },
+            logit_softcap: numbers.factor(Field::LogitSoftcap),
             rope_dims: numbers.rotary_dims() as usize,
             rope_base: numbers.rotary_base(),
-            rope_scaling: RopeScaling::from_metadata(&keys)?,
-            sliding_window: match numbers.get(Field::SlidingWindow) {
-                Some(Value::Size(window)) => Some(window as usize),
-                _ => None,
+            rope_scaling: RopeScaling::from_metadata(
+                &keys,
+                numbers.factor(Field::YarnLogMultiplier),
+            )?,
+            local_rope_base: numbers.factor(Field::LocalRotaryBase),
+            sliding_window: numbers.sliding_window().map(|window| window as usize),
+            local_layers: local_layers(&keys, &graph, layers)?,
+            temperature: match numbers.factor(Field::TemperatureScale) {
+                Some(scale) => Some(Temperature {
+                    scale,
+                    step: keys
+                        .count("rope.scaling.original_context_length")?
+                        .unwrap_or(numbers.context() as usize),
+                }),
+                None => None,
             },
+            is_parallel: match graph.block {
+                Block::Sequential => false,
+                Block::Parallel => true,
+                Block::ParallelUnlessOff => numbers.flag(Field::ParallelResidual) != Some(false),
+            },
+            residual_scale: numbers.factor(Field::ResidualScale).unwrap_or(1.0),
             vocab: numbers.vocab() as usize,
             numbers,
         })
+    }
+
+    /// Positions that a token sees in a layer, itself included.
+    pub(super) fn window(&self, layer: usize) -> usize {
+        let window = self.sliding_window.filter(|_| self.local_layers[layer]);
+        window.unwrap_or(usize::MAX)
     }
 
     /// Rows of the query projection.

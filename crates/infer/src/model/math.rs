@@ -1,5 +1,7 @@
 //! The small functions of the transformer, written so that they compile to vectors.
 
+use aeolus_arch::Activation;
+
 /// e^x within 2 units in the last place from -87 to 88; beyond that the value at the border.
 ///
 /// `x = n ln 2 + r` with |r| at most half of ln 2; a polynomial gives e^r, and 2^n goes straight
@@ -24,10 +26,42 @@ pub(crate) fn exp(x: f32) -> f32 {
     exp_r * two_to_n
 }
 
-/// `x * sigmoid(x)` times `up`, into `gate`.
-pub(crate) fn swiglu(gate: &mut [f32], up: &[f32]) {
-    for (gate, up) in gate.iter_mut().zip(up) {
-        *gate = *gate / (1.0 + exp(-*gate)) * up;
+/// `activation(x)` in place.
+pub(crate) fn activate(x: &mut [f32], activation: Activation) {
+    match activation {
+        Activation::Silu => x.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x)),
+        Activation::SquaredRelu => x.iter_mut().for_each(|x| *x = x.max(0.0) * x.max(0.0)),
+        Activation::Gelu => {
+            for x in x {
+                *x *= 0.5 * (1.0 + erf(*x * std::f32::consts::FRAC_1_SQRT_2));
+            }
+        }
+        // x / 2 * (1 + tanh(z)) is x * sigmoid(2 z).
+        Activation::GeluTanh => {
+            /// The root of 2 / pi, doubled.
+            const SCALE: f32 = 1.595_769;
+            for x in x {
+                *x /= 1.0 + exp(-SCALE * *x * (1.0 + 0.044_715 * *x * *x));
+            }
+        }
+    }
+}
+
+/// The error function, within 6e-7: a polynomial in 1 / (1 + p |x|) times a Gaussian (Abramowitz and
+/// Stegun, 7.1.26).
+fn erf(x: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
+    let mut p = 1.061_405_4_f32;
+    for c in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
+        p = p * t + c;
+    }
+    (1.0 - p * t * exp(-x * x)).copysign(x)
+}
+
+/// `c * tanh(x / c)` in place.
+pub(crate) fn softcap(x: &mut [f32], cap: f32) {
+    for x in x {
+        *x = cap * (1.0 - 2.0 / (1.0 + exp(2.0 / cap * *x)));
     }
 }
 
@@ -44,23 +78,24 @@ fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + tail
 }
 
-/// `x / rms(x) * weight`, with `eps` added to the mean square.
-pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let mean_square = sum_of(x, |x| x * x) / x.len() as f32;
-    let scale = 1.0 / (mean_square + eps).sqrt();
-    for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
-        *out = x * scale * weight;
+/// `x / rms(x) * weight` in place, with `eps` added to the mean square: of every run of numbers that is
+/// as long as the weight, which may be a whole vector or a head.
+pub(crate) fn rms_norm(x: &mut [f32], weight: &[f32], eps: f32) {
+    for x in x.chunks_exact_mut(weight.len()) {
+        let mean_square = sum_of(x, |x| x * x) / x.len() as f32;
+        let scale = 1.0 / (mean_square + eps).sqrt();
+        for (x, weight) in x.iter_mut().zip(weight) {
+            *x = *x * scale * weight;
+        }
     }
 }
 
-/// [`rms_norm`] of every head of one token, each in place and by the same weight.
-pub(crate) fn norm_heads(heads: &mut [f32], weight: &[f32], eps: f32) {
-    for head in heads.chunks_exact_mut(weight.len()) {
-        let mean_square = sum_of(head, |x| x * x) / head.len() as f32;
-        let scale = 1.0 / (mean_square + eps).sqrt();
-        for (x, weight) in head.iter_mut().zip(weight) {
-            *x = *x * scale * weight;
-        }
+/// The same for `x - mean(x)`.
+pub(crate) fn layer_norm(x: &mut [f32], weight: &[f32], eps: f32) {
+    for x in x.chunks_exact_mut(weight.len()) {
+        let mean = sum_of(x, |x| x) / x.len() as f32;
+        x.iter_mut().for_each(|x| *x -= mean);
+        rms_norm(x, weight, eps);
     }
 }
 
@@ -75,6 +110,20 @@ pub(crate) fn softmax(x: &mut [f32]) {
     let scale = 1.0 / sum_of(x, |x| x);
     for x in x.iter_mut() {
         *x *= scale;
+    }
+}
+
+/// `a *= factor`. A factor of 1 changes nothing and costs nothing.
+pub(crate) fn scale(a: &mut [f32], factor: f32) {
+    if factor != 1.0 {
+        a.iter_mut().for_each(|a| *a *= factor);
+    }
+}
+
+/// `a *= b`.
+pub(crate) fn multiply(a: &mut [f32], b: &[f32]) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a *= b;
     }
 }
 
@@ -115,18 +164,62 @@ mod tests {
     #[test]
     fn norms_and_gates() {
         let x = [3.0, -4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0];
-        let mut out = [0.0; 10];
-        rms_norm(&x, &[2.0; 10], 0.0, &mut out);
+        let mut out = x;
+        rms_norm(&mut out, &[2.0; 10], 0.0);
         let rms = 5.0_f32.sqrt();
         assert!(
             x.iter()
                 .zip(out)
                 .all(|(x, out)| (out - 2.0 * x / rms).abs() < 1e-6)
         );
+        // Of two heads, each by itself, and far from the origin.
+        let mut out = [1003.0, 1001.0, -7.0, -8.0];
+        layer_norm(&mut out, &[2.0, 3.0], 0.0);
+        assert_eq!(out, [2.0, -3.0, 2.0, -3.0]);
+
         let mut gate = [0.0, 1.0, -100.0];
-        swiglu(&mut gate, &[5.0, 2.0, 1.0]);
+        activate(&mut gate, Activation::Silu);
         assert_eq!(gate[0], 0.0);
-        assert!((gate[1] - 2.0 / (1.0 + (-1.0_f32).exp())).abs() < 1e-6);
+        assert!((gate[1] - 1.0 / (1.0 + (-1.0_f32).exp())).abs() < 1e-6);
         assert!(gate[2].abs() < 1e-30);
+    }
+
+    #[test]
+    fn the_error_function_and_what_is_made_of_it() {
+        for (x, exact) in [
+            (0.0, 0.0),
+            (0.1, 0.112_462_92),
+            (0.5, 0.520_499_9),
+            (1.0, 0.842_700_8),
+            (2.0, 0.995_322_3),
+            (4.0, 1.0),
+        ] {
+            assert!((erf(x) - exact).abs() < 5e-7, "{x}: {}", erf(x));
+            assert!((erf(-x) + exact).abs() < 5e-7, "{x}: {}", erf(-x));
+        }
+        let mut x = [1.0, -1.0, 30.0, -30.0];
+        activate(&mut x, Activation::Gelu);
+        let expected = [0.841_344_8, -0.158_655_26, 30.0, 0.0];
+        let close = |(a, b): (&f32, f32)| (a - b).abs() < 1e-6;
+        assert!(x.iter().zip(expected).all(close), "{x:?}");
+        let mut x = [3.0, -2.0];
+        activate(&mut x, Activation::SquaredRelu);
+        assert_eq!(x, [9.0, 0.0]);
+    }
+
+    #[test]
+    fn gelu_and_softcaps_are_made_of_tanh() {
+        let x: Vec<f32> = (-3000..3000).map(|i| i as f32 / 100.0).collect();
+        let (mut gelu, mut capped) = (x.clone(), x.clone());
+        activate(&mut gelu, Activation::GeluTanh);
+        softcap(&mut capped, 5.0);
+        for ((x, gelu), capped) in x.into_iter().zip(gelu).zip(capped) {
+            let x = f64::from(x);
+            let z = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+            let exact = 0.5 * x * (1.0 + z.tanh());
+            assert!((f64::from(gelu) - exact).abs() < 2e-6, "{x}: {gelu}");
+            let exact = 5.0 * (x / 5.0).tanh();
+            assert!((f64::from(capped) - exact).abs() < 2e-6, "{x}: {capped}");
+        }
     }
 }

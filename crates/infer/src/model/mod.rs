@@ -24,8 +24,8 @@ use crate::error::{Error, Result};
 pub use cache::{CacheType, KvCache};
 pub use forward::Logits;
 pub use hyper::Hyperparameters;
-use rope::Rope;
 pub use rope::RopeScaling;
+use rope::Ropes;
 use weights::Weights;
 
 /// A model whose weights lie in a mapped file.
@@ -34,7 +34,7 @@ pub struct Model {
     file: GgufFile,
     hyper: Hyperparameters,
     weights: Weights,
-    rope: Rope,
+    ropes: Ropes,
 }
 
 impl Model {
@@ -61,12 +61,12 @@ impl Model {
         let facts = infos.map(|info| (&*info.name, info.shape, info.ty));
         let hyper = tensors::check(file.metadata(), facts)?;
         let weights = Weights::read(&file, &hyper)?;
-        let rope = Rope::new(&hyper, weights.rope_factors.as_deref());
+        let ropes = Ropes::new(&hyper, &weights.rope_factors);
         Ok(Self {
             file,
             hyper,
             weights,
-            rope,
+            ropes,
         })
     }
 
@@ -82,22 +82,11 @@ impl Model {
         tensors::check(metadata, tensors).map(|_| ())
     }
 
-    /// Lets every position see only the last `window` positions, itself included; `None` for
-    /// all. Files rarely say so (`llama.attention.sliding_window`), whatever the model was
+    /// Lets every position see only the last `window` positions in local layers, itself included; 0
+    /// for all. Not every file says so (`llama.attention.sliding_window`), whatever the model was
     /// trained with.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for a window of zero.
-    pub fn set_sliding_window(&mut self, window: Option<usize>) -> Result<()> {
-        if window == Some(0) {
-            return Err(Error::Argument {
-                what: "sliding window",
-                found: "0".to_owned(),
-                expected: "at least 1 position",
-            });
-        }
-        self.hyper.sliding_window = window;
-        Ok(())
+    pub fn set_sliding_window(&mut self, window: usize) {
+        self.hyper.sliding_window = Some(window).filter(|window| *window > 0);
     }
 
     /// The numbers that describe it.

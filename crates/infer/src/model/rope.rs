@@ -30,25 +30,59 @@ pub enum RopeScaling {
         /// Wavelengths with fewer turns than this are divided in full.
         beta_slow: f32,
     },
+    /// LongRoPE: the file has two sets of divisors, one for contexts up to the original one and one
+    /// for longer ones, and the rotated numbers are made larger.
+    Long {
+        /// The context the model was trained for before.
+        original_context: usize,
+        /// Times that the rotated numbers are larger, in any context.
+        attention_factor: f32,
+    },
+}
+
+/// GGUF's names of the tensors of divisors.
+pub(super) const ROPE_FREQS: &str = "rope_freqs.weight";
+pub(super) const ROPE_FACTORS_LONG: &str = "rope_factors_long.weight";
+pub(super) const ROPE_FACTORS_SHORT: &str = "rope_factors_short.weight";
+
+/// What divides the turns, `[rope_dims / 2]` each.
+#[derive(Debug)]
+pub(super) enum RopeFactors {
+    /// Nothing.
+    None,
+    /// The same in every context.
+    Same(Vec<f32>),
+    /// Up to the original context, and beyond it.
+    ByContext { short: Vec<f32>, long: Vec<f32> },
 }
 
 impl RopeScaling {
-    pub(super) fn from_metadata(keys: &Keys<'_>) -> Result<Self> {
+    /// `log_multiplier` is the weight of the logarithm that YaRN's magnitude is divided by.
+    pub(super) fn from_metadata(keys: &Keys<'_>, log_multiplier: Option<f32>) -> Result<Self> {
         let factor = keys.float("rope.scaling.factor", f32::MIN_POSITIVE)?;
         // Files of 2023 had one key of their own.
         let old = keys.float("rope.scale_linear", f32::MIN_POSITIVE)?;
+        let original = keys.count("rope.scaling.original_context_length")?;
+        let attention_factor = keys.float("rope.scaling.attn_factor", 0.0)?;
+        let context = keys.count("context_length")?;
+        let long = || Self::Long {
+            original_context: original.or(context).unwrap_or(usize::MAX),
+            attention_factor: attention_factor.unwrap_or(1.0),
+        };
         Ok(match keys.text("rope.scaling.type")? {
             None => match old.or(factor) {
                 Some(factor) if factor != 1.0 => Self::Linear { factor },
+                // The reference names no type for LongRoPE.
+                _ if original.is_some() || attention_factor.is_some() => long(),
                 _ => Self::None,
             },
+            Some("longrope") => long(),
             Some("none") => Self::None,
             Some("linear") => Self::Linear {
                 factor: factor.unwrap_or(1.0),
             },
             Some("yarn") => {
-                let original = keys.count("rope.scaling.original_context_length")?;
-                let Some(original) = original.or(keys.count("context_length")?) else {
+                let Some(original) = original.or(context) else {
                     return Err(Error::MissingKey {
                         key: keys.name("rope.scaling.original_context_length"),
                         needed_for: "YaRN",
@@ -59,11 +93,12 @@ impl RopeScaling {
                 // The reference converter writes the whole magnitude under this key; the other
                 // one is a multiple of the usual magnitude, and counts where both are there.
                 let whole = keys.float("rope.scaling.yarn_attn_factor", 0.0)?;
-                let multiple = whole.map_or(1.0, |whole| whole / yarn_magnitude(factor));
+                let multiple = whole.map_or(1.0, |whole| whole / yarn_magnitude(factor, 1.0));
+                let divisor = log_multiplier.map_or(1.0, |weight| yarn_magnitude(factor, weight));
                 Self::Yarn {
                     factor,
                     original_context: original as f32,
-                    attention_factor: or("rope.scaling.attn_factor", multiple)?,
+                    attention_factor: attention_factor.unwrap_or(multiple) / divisor,
                     beta_fast: or("rope.scaling.yarn_beta_fast", 32.0)?,
                     beta_slow: or("rope.scaling.yarn_beta_slow", 1.0)?,
                 }
@@ -72,21 +107,85 @@ impl RopeScaling {
                 return Err(Error::Unsupported {
                     what: "rope scaling",
                     found: other.to_owned(),
-                    supported: "none, linear, yarn",
+                    supported: "none, linear, yarn, longrope".into(),
                 });
             }
         })
     }
 }
 
-/// How much larger YaRN makes the rotated numbers of a context that is `factor` times longer.
-fn yarn_magnitude(factor: f32) -> f32 {
-    1.0 + 0.1 * factor.max(1.0).ln()
+/// How much larger YaRN makes the rotated numbers of a context that is `factor` times longer: the
+/// usual `weight` of the logarithm is 1.
+fn yarn_magnitude(factor: f32, weight: f32) -> f32 {
+    1.0 + 0.1 * weight * factor.max(1.0).ln()
 }
 
-/// The rotation of a model.
+/// The rotations of a model.
 #[derive(Clone, Debug)]
-pub(super) struct Rope {
+pub(super) struct Ropes {
+    /// Of layers that see the whole context.
+    global: Rope,
+    /// The same in contexts longer than this, where the file has other divisors for these.
+    long: Option<(usize, Rope)>,
+    /// Of local layers, where these have their own.
+    local: Option<Rope>,
+}
+
+impl Ropes {
+    pub(super) fn new(hyper: &Hyperparameters, factors: &RopeFactors) -> Self {
+        let (dims, scaling) = (hyper.rope_dims, hyper.rope_scaling);
+        let global = |factors| Rope::new(dims, hyper.rope_base, scaling, factors);
+        let (factors, long) = match factors {
+            RopeFactors::None => (None, None),
+            RopeFactors::Same(factors) => (Some(&**factors), None),
+            RopeFactors::ByContext { short, long } => (Some(&**short), Some(&**long)),
+        };
+        Self {
+            global: global(factors),
+            long: long.map(|factors| match scaling {
+                RopeScaling::Long {
+                    original_context, ..
+                } => (original_context, global(Some(factors))),
+                _ => (hyper.context, global(Some(factors))),
+            }),
+            local: hyper
+                .local_rope_base
+                .map(|base| Rope::new(dims, base, RopeScaling::None, None)),
+        }
+    }
+
+    /// Cosines and sines of positions `first` to `first + count - 1` in a context of some length.
+    pub(super) fn turns(&self, context: usize, first: usize, count: usize) -> Turns {
+        let global = match &self.long {
+            Some((original, long)) if context > *original => long,
+            _ => &self.global,
+        };
+        Turns {
+            pairs: global.turns.len(),
+            global: global.table(first, count),
+            local: self.local.as_ref().map(|rope| rope.table(first, count)),
+        }
+    }
+}
+
+/// Cosines and sines of some positions, `[positions, rope_dims / 2]`.
+pub(super) struct Turns {
+    pairs: usize,
+    global: Vec<(f32, f32)>,
+    local: Option<Vec<(f32, f32)>>,
+}
+
+impl Turns {
+    /// Those of one position, `[rope_dims / 2]`.
+    pub(super) fn row(&self, is_local: bool, position: usize) -> &[(f32, f32)] {
+        let local = self.local.as_ref().filter(|_| is_local);
+        &local.unwrap_or(&self.global)[position * self.pairs..][..self.pairs]
+    }
+}
+
+/// One rotation.
+#[derive(Clone, Debug)]
+struct Rope {
     /// Radians that pair `i` turns with each position, `[rope_dims / 2]`.
     turns: Vec<f32>,
     /// Factor of the rotated numbers.
@@ -95,10 +194,10 @@ pub(super) struct Rope {
 
 impl Rope {
     /// `factors`, `[rope_dims / 2]`, divide the turns where the file has them.
-    pub(super) fn new(hyper: &Hyperparameters, factors: Option<&[f32]>) -> Self {
-        let dims = hyper.rope_dims as f64;
-        let base = f64::from(hyper.rope_base);
-        let mut turns: Vec<f64> = (0..hyper.rope_dims / 2)
+    fn new(dims: usize, base: f32, scaling: RopeScaling, factors: Option<&[f32]>) -> Self {
+        let pairs = dims / 2;
+        let (dims, base) = (dims as f64, f64::from(base));
+        let mut turns: Vec<f64> = (0..pairs)
             .map(|pair| base.powf(-2.0 * pair as f64 / dims))
             .collect();
         if let Some(factors) = factors {
@@ -107,8 +206,11 @@ impl Rope {
             }
         }
         let mut magnitude = 1.0;
-        match hyper.rope_scaling {
+        match scaling {
             RopeScaling::None => {}
+            RopeScaling::Long {
+                attention_factor, ..
+            } => magnitude = attention_factor,
             RopeScaling::Linear { factor } => {
                 turns.iter_mut().for_each(|turn| *turn /= f64::from(factor));
             }
@@ -131,7 +233,7 @@ impl Rope {
                     let stretched = ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
                     *turn *= 1.0 - stretched + stretched / f64::from(factor);
                 }
-                magnitude = attention_factor * yarn_magnitude(factor);
+                magnitude = attention_factor * yarn_magnitude(factor, 1.0);
             }
         }
         Self {
@@ -142,7 +244,7 @@ impl Rope {
 
     /// Cosines and sines of positions `first` to `first + count - 1`,
     /// `[count, rope_dims / 2]`.
-    pub(super) fn table(&self, first: usize, count: usize) -> Vec<(f32, f32)> {
+    fn table(&self, first: usize, count: usize) -> Vec<(f32, f32)> {
         let mut table = Vec::with_capacity(count * self.turns.len());
         for position in first..first + count {
             for &turn in &self.turns {
@@ -151,11 +253,6 @@ impl Rope {
             }
         }
         table
-    }
-
-    /// Number of pairs.
-    pub(super) fn pairs(&self) -> usize {
-        self.turns.len()
     }
 }
 

@@ -8,6 +8,7 @@ use aeolus_gguf::{Metadata, Shape, TensorType};
 use aeolus_quant::is_decodable;
 
 use super::hyper::Hyperparameters;
+use super::rope::{ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, ROPE_FREQS};
 use crate::error::{Error, Result};
 
 /// Shape and type of the tensors of a model by name, and which of them are its family's.
@@ -40,9 +41,13 @@ pub(super) fn check<'t>(
     for (name, [rows, cols]) in fused {
         tensors.find(&name, &[cols, rows])?;
     }
-    let factors = "rope_freqs.weight";
-    if tensors.all.contains_key(factors) {
-        tensors.find(factors, &[hyper.rope_dims as u64 / 2])?;
+    let is_there = |name: &&str| tensors.all.contains_key(*name);
+    let factors: Vec<&str> = match [ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT] {
+        both if both.iter().any(is_there) => both.into(),
+        _ => [ROPE_FREQS].into_iter().filter(is_there).collect(),
+    };
+    for name in factors {
+        tensors.find(name, &[hyper.rope_dims as u64 / 2])?;
     }
     tensors.nothing_is_left(&hyper)?;
     Ok(hyper)
@@ -69,7 +74,7 @@ impl Tensors<'_> {
         // The embedding serves as the output where there is none.
         match expected.presence {
             Presence::Required => self.find(name, &dims),
-            Presence::Bias(_) | Presence::Untied => Ok(()),
+            Presence::Bias(_) | Presence::Untied | Presence::Copy => Ok(()),
         }
     }
 

@@ -1,7 +1,6 @@
 //! The original framework's logits, batches against single tokens, and files that are no model.
 
 use aeolus_gguf::{TensorType, Value};
-use aeolus_quant::dot::Kernels;
 use safetensors::SafeTensors;
 
 use super::*;
@@ -10,7 +9,7 @@ use crate::testing::{Content, Small, encode, fixture, notus_mini, write_gguf};
 
 fn compute(numeric: Numeric, parallel: bool) -> Compute {
     Compute {
-        kernels: Kernels::detect().unwrap(),
+        kernels: aeolus_quant::Cpu::select().unwrap().kernels(),
         numeric,
         parallel,
     }
@@ -58,9 +57,9 @@ fn logits_are_those_of_the_original_framework() {
     let folder = tempfile::tempdir().unwrap();
     for ty in [TensorType::F32, TensorType::BF16] {
         let mut model = Model::open(&notus_mini(folder.path(), ty)).unwrap();
-        for (name, window) in [("logits", None), ("logits-window64", Some(64))] {
+        for (name, window) in [("logits", 0), ("logits-window64", 64)] {
             let (ids, expected) = golden(&format!("{name}.safetensors"));
-            model.set_sliding_window(window).unwrap();
+            model.set_sliding_window(window);
             for (cache, bound) in [(CacheType::F32, 2e-4), (CacheType::F16, 2e-2)] {
                 let mut cache = model.cache(ids.len(), cache).unwrap();
                 let all = 0..ids.len();
@@ -273,6 +272,8 @@ fn odd_shapes_windows_and_rotations_are_those_of_a_plain_transformer() {
         ("yarn, twice the magnitude", true, None),
         ("yarn, a magnitude of 0.75", true, None),
         ("yarn, both", true, None),
+        ("longrope, as long as the original context", true, None),
+        ("longrope, longer", false, Some(33)),
     ] {
         let small = Small { tied, ..Small::ODD };
         let (mut metadata, mut tensors) = (small.metadata(), small.tensors());
@@ -314,17 +315,28 @@ fn odd_shapes_windows_and_rotations_are_those_of_a_plain_transformer() {
                 metadata.insert("llama.rope.scaling.type", "yarn");
                 metadata.insert("llama.rope.scaling.factor", 4.0_f32);
                 metadata.insert("llama.rope.scaling.original_context_length", 64_u32);
-                // Larger rotated numbers are larger weights.
-                for tensor in &mut oracle_tensors {
-                    if tensor.name.contains("attn_q") || tensor.name.contains("attn_k") {
-                        for bytes in tensor.bytes.chunks_exact_mut(4) {
-                            let w = f32::from_le_bytes(bytes.try_into().unwrap());
-                            let w = (f64::from(w) * magnitude) as f32;
-                            bytes.copy_from_slice(&w.to_le_bytes());
-                        }
-                    }
-                }
+                magnify(&mut oracle_tensors, magnitude);
                 (0..pairs).map(yarn).collect()
+            }
+            // The reference names no type.
+            longrope if longrope.starts_with("longrope") => {
+                let is_longer = longrope.ends_with("longer");
+                let original = 64 - u32::from(is_longer);
+                metadata.insert("llama.rope.scaling.original_context_length", original);
+                metadata.insert("llama.rope.scaling.attn_factor", 1.25_f32);
+                magnify(&mut oracle_tensors, 1.25);
+                let factor = |i: usize, long: bool| 1.0 + i as f32 * if long { 0.75 } else { 0.25 };
+                for (name, long) in [("long", true), ("short", false)] {
+                    let factors: Vec<f32> = (0..pairs).map(|i| factor(i, long)).collect();
+                    tensors.push(Content {
+                        name: format!("rope_factors_{name}.weight"),
+                        dims: vec![pairs as u64],
+                        ty: TensorType::F32,
+                        bytes: encode(&factors, pairs, TensorType::F32),
+                    });
+                }
+                let turn = |i| plain(i) / f64::from(factor(i, is_longer));
+                (0..pairs).map(turn).collect()
             }
             _ => (0..pairs).map(plain).collect(),
         };
@@ -350,13 +362,26 @@ fn odd_shapes_windows_and_rotations_are_those_of_a_plain_transformer() {
     }
 }
 
+/// Larger rotated numbers are larger weights.
+fn magnify(tensors: &mut [Content], magnitude: f64) {
+    let rotated =
+        |tensor: &&mut Content| tensor.name.contains("attn_q") || tensor.name.contains("attn_k");
+    for tensor in tensors.iter_mut().filter(rotated) {
+        for bytes in tensor.bytes.chunks_exact_mut(4) {
+            let w = f32::from_le_bytes(bytes.try_into().unwrap());
+            let w = (f64::from(w) * magnitude) as f32;
+            bytes.copy_from_slice(&w.to_le_bytes());
+        }
+    }
+}
+
 #[test]
 fn a_full_context_and_wrong_arguments_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.gguf");
     let small = Small::ODD;
     write_gguf(&path, small.metadata(), &small.tensors(), Endian::Little);
-    let mut model = Model::open(&path).unwrap();
+    let model = Model::open(&path).unwrap();
     let mut cache = model.cache(5, CacheType::F16).unwrap();
     model
         .forward(exact(), &[1, 2, 3], &mut cache, 0..0)
@@ -397,7 +422,6 @@ fn a_full_context_and_wrong_arguments_are_errors() {
     assert!(model.cache(0, CacheType::F16).is_err());
     assert!(model.cache(usize::MAX, CacheType::F16).is_err());
     assert!(model.cache(usize::MAX / 1000, CacheType::F32).is_err());
-    assert!(model.set_sliding_window(Some(0)).is_err());
     let other = Small {
         kv_heads: 3,
         ..Small::ODD

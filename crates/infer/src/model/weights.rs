@@ -3,10 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use aeolus_arch::{FfnNorm, NormKind};
 use aeolus_gguf::{GgufFile, TensorInfo};
 use aeolus_quant::decode_rows;
 
 use super::hyper::Hyperparameters;
+use super::math::{add, layer_norm, rms_norm};
+use super::rope::{ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, ROPE_FREQS, RopeFactors};
 use crate::error::{Error, Result};
 use crate::matmul::Matrix;
 
@@ -17,32 +20,45 @@ pub(super) struct Linear {
     pub(super) bias: Option<Vec<f32>>, // [rows]
 }
 
-/// The weights of one layer.
+/// What a norm multiplies with, and what it adds: `[n]`, for vectors of which each run of n numbers is
+/// normed by itself.
+#[derive(Debug)]
+pub(super) struct Norm {
+    pub(super) weight: Vec<f32>,
+    pub(super) bias: Option<Vec<f32>>,
+}
+
+/// The weights of one layer. A norm that is not there changes nothing.
 #[derive(Debug)]
 pub(super) struct Layer {
-    pub(super) attn_norm: Vec<f32>,           // [hidden]
-    pub(super) attn_q: Linear,                // [heads * head_dim, hidden]
-    pub(super) attn_k: Linear,                // [kv_heads * head_dim, hidden]
-    pub(super) attn_v: Linear,                // [kv_heads * head_dim, hidden]
-    pub(super) attn_q_norm: Option<Vec<f32>>, // [head_dim]
-    pub(super) attn_k_norm: Option<Vec<f32>>, // [head_dim]
-    pub(super) attn_output: Linear,           // [hidden, heads * head_dim]
-    pub(super) ffn_norm: Vec<f32>,            // [hidden]
-    pub(super) ffn_gate: Linear,              // [feed_forward, hidden]
-    pub(super) ffn_up: Linear,                // [feed_forward, hidden]
-    pub(super) ffn_down: Linear,              // [hidden, feed_forward]
+    pub(super) attn_norm: Option<Norm>,           // [hidden]
+    pub(super) attn_q: Linear,                    // [heads * head_dim, hidden]
+    pub(super) attn_k: Linear,                    // [kv_heads * head_dim, hidden]
+    pub(super) attn_v: Linear,                    // [kv_heads * head_dim, hidden]
+    pub(super) attn_q_norm: Option<Norm>,         // [head_dim]
+    pub(super) attn_k_norm: Option<Norm>,         // [head_dim]
+    pub(super) attn_output: Linear,               // [hidden, heads * head_dim]
+    pub(super) post_attention_norm: Option<Norm>, // [hidden]
+    pub(super) ffn_norm: Option<Norm>,            // [hidden]
+    pub(super) ffn_gate: Option<Linear>,          // [feed_forward, hidden]
+    pub(super) ffn_up: Linear,                    // [feed_forward, hidden]
+    pub(super) ffn_down: Linear,                  // [hidden, feed_forward]
+    pub(super) post_ffw_norm: Option<Norm>,       // [hidden]
 }
 
 /// All weights of a model.
 #[derive(Debug)]
 pub(super) struct Weights {
     pub(super) token_embd: Matrix, // [vocab, hidden]
+    /// What is added to the embedding at each position, where positions are learned.
+    pub(super) position_embd: Option<Matrix>, // [context, hidden]
     pub(super) layers: Vec<Layer>,
-    pub(super) output_norm: Vec<f32>, // [hidden]
+    pub(super) output_norm: Option<Norm>, // [hidden]
     /// `token_embd` where embeddings are tied.
     pub(super) output: Matrix, // [vocab, hidden]
+    pub(super) output_bias: Option<Vec<f32>>, // [vocab]
     /// Divisors of the rotations, where the file has them.
-    pub(super) rope_factors: Option<Vec<f32>>, // [rope_dims / 2]
+    pub(super) rope_factors: RopeFactors, // [rope_dims / 2]
 }
 
 impl Weights {
@@ -59,26 +75,31 @@ impl Weights {
             None => token_embd.clone(),
         };
         Ok(Self {
-            output_norm: file.vector("output_norm.weight")?,
+            position_embd: match file.has("position_embd.weight") {
+                true => Some(file.matrix("position_embd.weight")?),
+                false => None,
+            },
+            output_bias: file.optional_vector("output.bias")?,
+            output_norm: file.optional_norm("output_norm")?,
             token_embd,
             layers,
             output,
-            rope_factors: file.optional_vector("rope_freqs.weight")?,
+            rope_factors: file.rope_factors()?,
         })
     }
 
     /// Bytes of all weights that one token needs.
     pub(super) fn bytes_for_a_token(&self) -> u64 {
         let layers = self.layers.iter().flat_map(|l| {
-            [
+            let always = [
                 &l.attn_q,
                 &l.attn_k,
                 &l.attn_v,
                 &l.attn_output,
-                &l.ffn_gate,
                 &l.ffn_up,
                 &l.ffn_down,
-            ]
+            ];
+            always.into_iter().chain(&l.ffn_gate)
         });
         layers
             .map(|linear| &linear.matrix)
@@ -96,7 +117,7 @@ impl Reader<'_> {
     fn layer(&self, i: usize, hyper: &Hyperparameters) -> Result<Layer> {
         let name = |part: &str| format!("blk.{i}.{part}");
         let linear = |part: &str| self.linear(&name(part));
-        let norm = |part: &str| self.vector(&name(part));
+        let norm = |part: &str| self.optional_norm(&name(part));
         let [attn_q, attn_k, attn_v] = match self.linear(&name("attn_qkv")) {
             // Its rows are those of the three.
             Ok(whole) => {
@@ -105,18 +126,32 @@ impl Reader<'_> {
             }
             Err(_) => [linear("attn_q")?, linear("attn_k")?, linear("attn_v")?],
         };
+        // The gate's rows may come first in the other matrix.
+        let up = linear("ffn_up")?;
+        let n = hyper.feed_forward;
+        let (ffn_gate, ffn_up) = match self.has(&name("ffn_gate.weight")) {
+            true => (Some(linear("ffn_gate")?), up),
+            false if up.matrix.rows() == 2 * n => (Some(up.part(0..n)), up.part(n..2 * n)),
+            false => (None, up),
+        };
+        let (post_attention_norm, ffn_norm) = match hyper.graph.ffn_norm {
+            FfnNorm::Own => (norm("post_attention_norm")?, norm("ffn_norm")?),
+            FfnNorm::PostAttention => (None, norm("post_attention_norm")?),
+        };
         Ok(Layer {
-            attn_norm: norm("attn_norm.weight")?,
+            attn_norm: norm("attn_norm")?,
             attn_q,
             attn_k,
             attn_v,
-            attn_q_norm: self.optional_vector(&name("attn_q_norm.weight"))?,
-            attn_k_norm: self.optional_vector(&name("attn_k_norm.weight"))?,
+            attn_q_norm: norm("attn_q_norm")?,
+            attn_k_norm: norm("attn_k_norm")?,
             attn_output: linear("attn_output")?,
-            ffn_norm: norm("ffn_norm.weight")?,
-            ffn_gate: linear("ffn_gate")?,
-            ffn_up: linear("ffn_up")?,
+            post_attention_norm,
+            ffn_norm,
+            ffn_gate,
+            ffn_up,
             ffn_down: linear("ffn_down")?,
+            post_ffw_norm: norm("post_ffw_norm")?,
         })
     }
 
@@ -162,9 +197,50 @@ impl Reader<'_> {
         Ok(out)
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.file.tensor(name).is_some()
+    }
+
     fn optional_vector(&self, name: &str) -> Result<Option<Vec<f32>>> {
-        let there = self.file.tensor(name).is_some();
-        there.then(|| self.vector(name)).transpose()
+        self.has(name).then(|| self.vector(name)).transpose()
+    }
+
+    fn norm(&self, name: &str) -> Result<Norm> {
+        Ok(Norm {
+            weight: self.vector(&format!("{name}.weight"))?,
+            bias: self.optional_vector(&format!("{name}.bias"))?,
+        })
+    }
+
+    fn optional_norm(&self, name: &str) -> Result<Option<Norm>> {
+        let there = self.has(&format!("{name}.weight"));
+        there.then(|| self.norm(name)).transpose()
+    }
+
+    fn rope_factors(&self) -> Result<RopeFactors> {
+        let [short, long] = [ROPE_FACTORS_SHORT, ROPE_FACTORS_LONG];
+        Ok(
+            match (self.optional_vector(short)?, self.optional_vector(long)?) {
+                (Some(short), Some(long)) => RopeFactors::ByContext { short, long },
+                _ => match self.optional_vector(ROPE_FREQS)? {
+                    Some(factors) => RopeFactors::Same(factors),
+                    None => RopeFactors::None,
+                },
+            },
+        )
+    }
+}
+
+impl Norm {
+    /// Norms a vector in place.
+    pub(super) fn apply(&self, kind: NormKind, eps: f32, x: &mut [f32]) {
+        match kind {
+            NormKind::Rms => rms_norm(x, &self.weight, eps),
+            NormKind::Layer => layer_norm(x, &self.weight, eps),
+        }
+        if let Some(bias) = &self.bias {
+            x.chunks_exact_mut(bias.len()).for_each(|x| add(x, bias));
+        }
     }
 }
 

@@ -190,7 +190,8 @@ impl Tokenizer {
             Some(pre) => {
                 let key = "tokenizer.ggml.merges";
                 let merges = metadata.array(key)?;
-                let merges = merges.ok_or_else(|| vocab::missing(key, "the order of merges"))?;
+                let merges =
+                    merges.ok_or_else(|| Error::missing_key(key, "the order of merges"))?;
                 let strings = merges
                     .strings()
                     .ok_or_else(|| vocab::bad(key, "not strings", "an array of strings"))?;

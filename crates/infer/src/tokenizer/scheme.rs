@@ -3,7 +3,6 @@
 use aeolus_arch::pre_tokenizer::{self, PreTokenizer};
 use aeolus_gguf::Metadata;
 
-use super::vocab::missing;
 use crate::error::{Error, Result};
 
 /// How the pieces of a vocabulary are put together (`tokenizer.ggml.model`).
@@ -21,7 +20,7 @@ impl Scheme {
     pub(super) fn from_metadata(metadata: &Metadata<'_>) -> Result<Self> {
         let model = metadata
             .str("tokenizer.ggml.model")?
-            .ok_or_else(|| missing("tokenizer.ggml.model", "the kind of tokenizer"))?;
+            .ok_or_else(|| Error::missing_key("tokenizer.ggml.model", "the kind of tokenizer"))?;
         match model {
             "llama" => Ok(Self::SentencePiece),
             // The name of the pre-tokenizer is not looked at.
@@ -38,7 +37,7 @@ impl Scheme {
             other => Err(Error::Unsupported {
                 what: "tokenizer model",
                 found: other.to_owned(),
-                supported: "llama (SentencePiece), gpt2 and gemma4 (byte pairs)",
+                supported: "llama (SentencePiece), gpt2 and gemma4 (byte pairs)".into(),
             }),
         }
     }

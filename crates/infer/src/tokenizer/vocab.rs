@@ -75,7 +75,7 @@ impl Vocabulary {
         let scheme = Scheme::from_metadata(metadata)?;
         let tokens = metadata
             .array("tokenizer.ggml.tokens")?
-            .ok_or_else(|| missing("tokenizer.ggml.tokens", "the vocabulary"))?;
+            .ok_or_else(|| Error::missing_key("tokenizer.ggml.tokens", "the vocabulary"))?;
         if tokens.len() > MAX_TOKENS {
             return Err(too_many(tokens.len()));
         }
@@ -99,7 +99,12 @@ impl Vocabulary {
                     "an array of FLOAT32",
                 )
             })?,
-            None => return Err(missing("tokenizer.ggml.scores", "the order of merges")),
+            None => {
+                return Err(Error::missing_key(
+                    "tokenizer.ggml.scores",
+                    "the order of merges",
+                ));
+            }
         };
         let kinds = match metadata.array("tokenizer.ggml.token_type")? {
             Some(types) => {
@@ -245,13 +250,6 @@ fn same_length(key: &str, found: usize, tokens: usize) -> Result<()> {
         &format!("an array of {found}"),
         &format!("one for each of {tokens} tokens"),
     ))
-}
-
-pub(super) fn missing(key: &str, needed_for: &'static str) -> Error {
-    Error::MissingKey {
-        key: key.to_owned(),
-        needed_for,
-    }
 }
 
 pub(super) fn bad(key: &str, found: &str, expected: &str) -> Error {
