@@ -1,7 +1,7 @@
 //! What can end a run.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Why no output was made. Outputs that were begun are gone again, but for what
 /// [`Event::Kept`](crate::Event::Kept) tells of.
@@ -12,12 +12,6 @@ pub enum Error {
     #[error("{}: exists already (give --force to replace it)", path.display())]
     TargetExists {
         /// The output.
-        path: PathBuf,
-    },
-    /// What belongs to a file being written is something else.
-    #[error("{}: is not a regular file, remove it first", path.display())]
-    NotAFile {
-        /// The partial file.
         path: PathBuf,
     },
     /// A file to be written is one of the source's.
@@ -61,12 +55,6 @@ pub enum Error {
         /// The output.
         path: PathBuf,
     },
-    /// Another process is writing the same output.
-    #[error("{}: another run is writing this file", path.display())]
-    Busy {
-        /// The partial file.
-        path: PathBuf,
-    },
     /// The file system cannot hold the outputs.
     #[error(
         "{}: the outputs need {needed} bytes, {available} are free there",
@@ -80,14 +68,28 @@ pub enum Error {
         /// Bytes free there.
         available: u64,
     },
-    /// The system refused a write.
-    #[error("{}: cannot write: {error}", path.display())]
-    Write {
-        /// The file.
+    /// A file that is being written: the system refuses, another run has it, or something else
+    /// is in its place.
+    #[error(transparent)]
+    Job(#[from] aeolus_job::Error),
+    /// The list of digests is not text: nothing can be added to it.
+    #[error("{}: is not a text file", path.display())]
+    ListIsNotText {
+        /// The list.
         path: PathBuf,
-        /// The system's answer.
-        #[source]
-        error: io::Error,
+    },
+    /// The list of digests would have too many bytes with those of the outputs.
+    #[error(
+        "{}: would have {bytes} bytes with what is to be added, the most that is read is {limit}",
+        path.display()
+    )]
+    ListIsFull {
+        /// The list.
+        path: PathBuf,
+        /// What it would have, in bytes.
+        bytes: u64,
+        /// The most, in bytes.
+        limit: u64,
     },
     /// A weight that no type can hold.
     #[error(
@@ -165,6 +167,37 @@ pub enum Error {
         /// The type of the plan.
         wanted: aeolus_gguf::TensorType,
     },
+    /// An importance matrix of another model.
+    #[error(
+        "{file}: entry {tensor} has {found} values, expected {expected}, one for each column of \
+         each matrix: the importance matrix is not of this model"
+    )]
+    ImportanceSize {
+        /// The importance matrix.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Values of the entry.
+        found: u64,
+        /// Columns, times matrices.
+        expected: u64,
+    },
+    /// An importance matrix of a model with other tensors.
+    #[error("{file}: has no entry for any tensor: the importance matrix is not of this model")]
+    ImportanceOfOthers {
+        /// The importance matrix.
+        file: String,
+    },
+    /// An importance matrix without an entry that a type needs.
+    #[error("{file}: has no entry {tensor}, and {ty} cannot be encoded without one")]
+    NoImportance {
+        /// The importance matrix.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// The type that it should get.
+        ty: aeolus_gguf::TensorType,
+    },
     /// No codec for a type.
     #[error("{}: tensor {tensor}: {what}", path.display())]
     Codec {
@@ -218,29 +251,13 @@ impl Error {
     /// Whether another run, without other flags, may end better: then what is done is kept.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Write { .. } | Self::Rename { .. } | Self::Cancelled => true,
+            Self::Job(aeolus_job::Error::Io { .. }) | Self::Rename { .. } | Self::Cancelled => true,
             // A source that cannot be asked may be there again: what is recorded was made while
             // it was as it should be. One that changed is another matter.
             Self::Source(error) | Self::Checkpoint(aeolus_checkpoint::Error::Source(error)) => {
                 matches!(error, aeolus_source::Error::Io { .. })
             }
             _ => false,
-        }
-    }
-
-    /// An error of the ground floor on a file that is written.
-    pub(crate) fn system(error: aeolus_source::Error) -> Self {
-        match error {
-            aeolus_source::Error::Io { path, error, .. } => Self::Write { path, error },
-            aeolus_source::Error::NotAFile { path } => Self::NotAFile { path },
-            error => Self::Source(error),
-        }
-    }
-
-    pub(crate) fn write(path: &Path, error: io::Error) -> Self {
-        Self::Write {
-            path: path.into(),
-            error,
         }
     }
 }

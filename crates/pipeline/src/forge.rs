@@ -1,17 +1,18 @@
-//! A run: what is there is found, what is missing made, and all of it named.
+//! A run: what is there is checked, what is missing made, and all of it named.
 
 use crate::blocks::{self, Block};
-use crate::journal::{self, Identity, Prefix};
-use crate::partial::{self, PartialFile};
+use crate::output_file::{OutputFile, Wanted};
 use crate::pass::{self, Pass};
+use crate::prefix::{Prefix, Record};
 use crate::recorder::Recorder;
 use crate::tail::{self, Tail};
 use crate::targets::{self, Target};
-use crate::{Cancel, Error, Event, Output, Progress, room};
+use crate::{Cancel, Error, Event, Output, Progress, Sum, Sums, preflight};
 use aeolus_checkpoint::Checkpoint;
 use aeolus_gguf::TensorType;
+use aeolus_job::{Identity, Log, Names, folder_of};
 use aeolus_recipe::Vintage;
-use aeolus_source::{FileId, Map, Sum, Sums};
+use aeolus_source::{FileId, Map, hex};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -76,10 +77,10 @@ pub struct Written {
 /// Writes all `outputs` in one pass over `checkpoint`. Each output is a plan and the path of
 /// its file, whose folder is made if it is missing; a `SHA256SUMS` there lists it in the end.
 ///
-/// What an earlier run of the same outputs left unfinished is checked and gone on from.
+/// What an earlier run of the same outputs left unfinished is checked and continued.
 ///
 /// # Errors
-/// Before any work: outputs that exist, not enough room, types without a codec, a quantized
+/// Before any work: outputs that exist, too little disk space, types without a codec, a quantized
 /// source without leave. During it: weights that are not finite or do not fit f16, failing
 /// writes, a changed source, [`Error::Cancelled`]. No output has its name then. Failing writes, a
 /// source that the system does not answer for and [`Error::Cancelled`] leave what is recorded for
@@ -92,10 +93,10 @@ pub fn run(
     cancel: &Cancel,
 ) -> Result<Vec<Written>, Error> {
     let (paths, plans): (Vec<_>, Vec<_>) = outputs.iter().map(|(p, o)| (p, o.clone())).unzip();
-    let targets = targets::collect(checkpoint, &plans, options.allow_requantize)?;
-    room::check_targets(&paths, &plans, options.force)?;
+    let targets = targets::collect(checkpoint, &plans, options.allow_requantize, options.via)?;
+    preflight::check_targets(&paths, &plans, options.force)?;
     if !options.scratch {
-        room::check_lists(&paths)?;
+        preflight::check_lists(&paths)?;
     }
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -113,7 +114,6 @@ pub fn run(
         })?;
     let run = Run {
         checkpoint,
-        outputs,
         options,
         targets: &targets,
         progress,
@@ -121,31 +121,18 @@ pub fn run(
         threads,
         pool: &pool,
     };
-    let mut files = Vec::with_capacity(outputs.len());
-    let known = match run.open(&mut files) {
-        Ok(known) => known,
-        Err(error) => {
-            // Nothing was made yet: what is there is an earlier run's, and good.
-            run.keep(&mut files);
-            return Err(error);
-        }
-    };
-    let made = run.make(&files, known);
-    let made = made.and_then(|whole| run.name(&mut files).map(|()| whole));
-    match made {
-        Ok(whole) => run.end(files, whole),
-        Err(error) => {
-            if error.may_pass() {
-                run.keep(&mut files);
-            }
-            Err(error)
-        }
+    let maps = checkpoint.tensors.iter().filter_map(|t| t.place());
+    let sources: Vec<FileId> = maps.filter_map(|(map, _)| map.id()).collect();
+    let wanted: Vec<Wanted<'_>> = outputs.iter().map(|o| run.wanted(o, &sources)).collect();
+    let written = run.make(&wanted);
+    if written.is_err() {
+        run.tell_what_is_kept(&wanted);
     }
+    written
 }
 
 struct Run<'a> {
     checkpoint: &'a Checkpoint,
-    outputs: &'a [(PathBuf, Output)],
     options: &'a Options,
     targets: &'a [Vec<Target>],
     progress: &'a dyn Progress,
@@ -154,78 +141,28 @@ struct Run<'a> {
     pool: &'a rayon::ThreadPool,
 }
 
-impl Run<'_> {
-    /// Opens all outputs, checks what is there of them, and begins to write. Gives what is there.
-    fn open(&self, files: &mut Vec<PartialFile>) -> Result<Vec<Prefix>, Error> {
-        let maps = self.checkpoint.tensors.iter().filter_map(|t| t.place());
-        let sources: Vec<FileId> = maps.filter_map(|(map, _)| map.id()).collect();
-        let headers: Vec<Vec<u8>> = self
-            .outputs
-            .iter()
-            .map(|(_, output)| output.layout().encode_header())
-            .collect();
-        let identities: Vec<Option<Identity>> = (0..headers.len())
-            .map(|i| (!self.options.scratch).then(|| self.identity(i, &headers[i])))
-            .collect();
-        let open = |i: usize| {
-            let (path, output) = &self.outputs[i];
-            PartialFile::open(&partial::Target {
-                path,
-                bytes: output.layout().file_bytes(),
-                force: self.options.force,
-                sources: &sources,
-                identity: identities[i].as_ref(),
-            })
-        };
-        for (i, (path, _)) in self.outputs.iter().enumerate() {
-            room::make_folder(partial::folder_of(path))?;
-            files.push(open(i)?);
+impl<'a> Run<'a> {
+    fn wanted(&self, (path, output): &'a (PathBuf, Output), sources: &'a [FileId]) -> Wanted<'a> {
+        let header = output.layout().encode_header();
+        Wanted {
+            path,
+            identity: (!self.options.scratch).then(|| self.identity(output, &header)),
+            header,
+            bytes: output.layout().file_bytes(),
+            replace: self.options.force,
+            sources,
         }
-        let check =
-            |(file, header): (&PartialFile, &Vec<u8>)| file.check(header.len() as u64, self.cancel);
-        let checked: Vec<Option<Prefix>> = self.pool.install(|| {
-            files
-                .par_iter()
-                .zip(&headers)
-                .map(check)
-                .collect::<Result<_, _>>()
-        })?;
-        let mut known = Vec::with_capacity(checked.len());
-        for (i, prefix) in checked.into_iter().enumerate() {
-            let (file, header) = (&mut files[i], &headers[i]);
-            if prefix.is_none() {
-                // A finished file that is another one than its journal tells of.
-                partial::check_target(file.path(), self.options.force)?;
-                file.disown();
-                *file = open(i)?;
-            }
-            let mut prefix = prefix.unwrap_or_default();
-            if let Some(why) = file.started_over(prefix.bytes) {
-                let path = file.partial();
-                self.progress.event(Event::StartedOver { path, why });
-            } else if prefix.bytes > 0 {
-                let (path, bytes, of) = (file.path(), prefix.bytes, file.bytes());
-                self.progress.event(Event::Resumed { path, bytes, of });
-            }
-            file.begin(&prefix, header)?;
-            if prefix.bytes == 0 {
-                prefix.feed(header);
-            }
-            known.push(prefix);
-        }
-        Ok(known)
     }
 
     /// What an output's bytes depend on.
-    fn identity(&self, index: usize, header: &[u8]) -> Identity {
+    fn identity(&self, output: &Output, header: &[u8]) -> Identity {
         let tensors = &self.checkpoint.tensors;
-        let (_, output) = &self.outputs[index];
-        let digest = journal::hex(&Sha256::digest(header));
+        let digest = hex(&Sha256::digest(header));
         let bytes = output.layout().file_bytes();
-        let mut values = vec![
+        let mut identity = Identity::new([
             ("program", env!("CARGO_PKG_VERSION").to_owned()),
             ("output", format!("{bytes} bytes, header {digest}")),
-        ];
+        ]);
         let planned = tensors.iter().zip(&output.types().tensors);
         let quantized = planned.filter(|(_, planned)| planned.ty.is_quantized());
         let vintage = output.types().vintage;
@@ -238,29 +175,79 @@ impl Run<'_> {
             .collect();
         via.sort_unstable();
         via.dedup();
-        values.push(("via", via.join(", ")));
+        identity.push("via", via.join(", "));
+        if let Some(guide) = output.guide() {
+            identity.push("importance", hex(guide.sha256()));
+        }
         let mut last: Option<&Arc<Map>> = None;
-        for tensor in tensors {
-            match tensor.place() {
-                // Tensors lie in the order of their files.
-                Some((map, _)) if last.is_none_or(|last| !Arc::ptr_eq(last, map)) => {
-                    values.push(("source", describe(map)));
-                    last = Some(map);
-                }
-                Some(_) => {}
-                None => {
-                    let digest = journal::hex(&Sha256::digest(tensor.bytes()));
-                    values.push(("computed", format!("{} {digest}", tensor.name)));
-                }
+        for (map, _) in tensors.iter().filter_map(|tensor| tensor.place()) {
+            // Tensors lie in the order of their files.
+            if last.is_none_or(|last| !Arc::ptr_eq(last, map)) {
+                identity.push("source", describe(map));
+                last = Some(map);
             }
         }
-        values.sort_by_key(|(name, _)| *name == "computed");
-        Identity::new(values)
+        for tensor in tensors.iter().filter(|tensor| tensor.place().is_none()) {
+            let digest = hex(&Sha256::digest(tensor.bytes()));
+            identity.push("computed", format!("{} {digest}", tensor.name));
+        }
+        identity
+    }
+
+    /// From what is there to files with their names, in one direction.
+    fn make(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Written>, Error> {
+        let files = wanted.iter().map(|wanted| {
+            preflight::make_folder(folder_of(wanted.path))?;
+            OutputFile::open(wanted)
+        });
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let checked = || {
+            let checks = files.into_par_iter().map(|file| file.check(self.cancel));
+            checks.collect::<Result<_, _>>()
+        };
+        let mut files: Vec<OutputFile<'_>> = self.pool.install(checked)?;
+        let whole = match self.write(&mut files) {
+            Ok(whole) => whole,
+            Err(error) => {
+                if !error.may_pass() {
+                    files.into_iter().for_each(OutputFile::discard);
+                }
+                return Err(error);
+            }
+        };
+        let all = files.len();
+        for (named, file) in files.iter_mut().enumerate() {
+            file.name().map_err(|error| Error::Rename {
+                path: file.wanted.path.into(),
+                error,
+                named,
+                all,
+            })?;
+        }
+        let written: Vec<Written> = wanted
+            .iter()
+            .enumerate()
+            .map(|(i, wanted)| Written {
+                path: wanted.path.into(),
+                bytes: wanted.bytes,
+                sha256: whole.get(i).map(Prefix::sha256),
+            })
+            .collect();
+        for output in &written {
+            let name = &output.path.to_string_lossy();
+            self.progress.event(Event::Done { name });
+        }
+        list(&written)?;
+        files.into_iter().for_each(OutputFile::forget);
+        Ok(written)
     }
 
     /// Makes what is missing; gives the whole outputs' hashes.
-    fn make(&self, files: &[PartialFile], prefixes: Vec<Prefix>) -> Result<Vec<Prefix>, Error> {
-        let known: Vec<u64> = prefixes.iter().map(|prefix| prefix.bytes).collect();
+    fn write(&self, files: &mut [OutputFile<'_>]) -> Result<Vec<Prefix>, Error> {
+        let begun = files.iter_mut().map(|file| file.begin(self.progress));
+        begun.collect::<Result<(), _>>()?;
+        let files = &*files;
+        let known: Vec<u64> = files.iter().map(|file| file.done().bytes).collect();
         let tensors = &self.checkpoint.tensors;
         let blocks: Vec<Block> = tensors
             .iter()
@@ -281,19 +268,17 @@ impl Run<'_> {
                 pass::is_left(block, &tensors[i], &self.targets[i], &known)
             })
             .collect();
-        let sizes = self.outputs.iter().map(|(_, o)| o.layout().file_bytes());
         self.progress.event(Event::Started {
-            source_bytes: blocks
+            total: blocks
                 .iter()
                 .map(|block| pass::source_bytes(&tensors[block.tensor], block))
                 .sum(),
-            output_bytes: sizes.zip(&known).map(|(all, known)| all - known).sum(),
+            known: 0,
         });
 
-        let lanes = if self.options.scratch {
-            Vec::new()
-        } else {
-            prefixes
+        let lanes = match self.options.scratch {
+            true => Vec::new(),
+            false => files.iter().map(|file| file.done().clone()).collect(),
         };
         let tail = Tail::new(lanes, tail::in_flight(self.threads));
         let pass = Pass {
@@ -303,9 +288,6 @@ impl Run<'_> {
             files,
             known: &known,
             tail: &tail,
-            via: self.options.via,
-            // All outputs of a run have one recipe.
-            vintage: self.outputs[0].1.types().vintage,
             ahead: 2 * self.threads,
             progress: self.progress,
             cancel: self.cancel,
@@ -334,7 +316,7 @@ impl Run<'_> {
         let mut whole = tail.prefixes();
         for (i, file) in files.iter().enumerate() {
             if let Some(prefix) = whole.get_mut(i) {
-                prefix.feed_zeros(file.bytes());
+                prefix.feed_zeros(file.wanted.bytes);
             }
             file.finish(whole.get(i))?;
             if self.cancel.is_set() {
@@ -344,54 +326,20 @@ impl Run<'_> {
         Ok(whole)
     }
 
-    fn name(&self, files: &mut [PartialFile]) -> Result<(), Error> {
-        let all = files.len();
-        for (named, file) in files.iter_mut().enumerate() {
-            file.name().map_err(|error| Error::Rename {
-                path: file.path().into(),
-                error,
-                named,
-                all,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Lists digests and removes journals.
-    fn end(&self, files: Vec<PartialFile>, whole: Vec<Prefix>) -> Result<Vec<Written>, Error> {
-        let mut written = Vec::with_capacity(files.len());
-        for (i, file) in files.iter().enumerate() {
-            let (path, bytes) = (file.path(), file.bytes());
-            self.progress.event(Event::FileDone { path, bytes });
-            let digest = whole.get(i).map(|prefix| prefix.record().sha256);
-            written.push(Written {
-                path: path.into(),
-                bytes,
-                sha256: digest.map(|digest| journal::hex(&digest)),
-            });
-        }
-        list(&written)?;
-        files.into_iter().for_each(PartialFile::forget);
-        Ok(written)
-    }
-
-    /// Leaves for another run what is worth it.
-    fn keep(&self, files: &mut [PartialFile]) {
-        let (mut count, mut bytes, mut folder) = (0, 0, None);
-        for (file, (_, output)) in files.iter_mut().zip(self.outputs) {
-            // A header alone is made as fast as it is read.
-            if file.recorded() > output.layout().data_offset() {
-                file.keep();
-                count += 1;
-                bytes += file.recorded();
-                folder.get_or_insert_with(|| partial::folder_of(file.path()).to_owned());
-            }
-        }
-        if let Some(folder) = &folder {
+    /// What another run can continue from, as the logs on the disk have it.
+    fn tell_what_is_kept(&self, wanted: &[Wanted<'_>]) {
+        let recorded = wanted.iter().filter_map(|wanted| {
+            let log = Names::of(wanted.path).log;
+            let found = Log::peek(&log, wanted.identity.as_ref()?, Record::parse).ok()?;
+            let (records, _) = found.records_or_why();
+            Some((folder_of(wanted.path), records.last()?.bytes))
+        });
+        let kept: Vec<(&Path, u64)> = recorded.collect();
+        if let Some((folder, _)) = kept.first() {
             self.progress.event(Event::Kept {
                 folder,
-                files: count,
-                bytes,
+                files: kept.len(),
+                bytes: kept.iter().map(|(_, bytes)| bytes).sum(),
             });
         }
     }
@@ -426,7 +374,7 @@ fn list(written: &[Written]) -> Result<(), Error> {
         let (Some(name), Some(sha256)) = (name, output.sha256.clone()) else {
             continue;
         };
-        let (folder, name) = (partial::folder_of(&output.path), name.to_owned());
+        let (folder, name) = (folder_of(&output.path), name.to_owned());
         let sum = Sum { name, sha256 };
         match folders.iter_mut().find(|(f, _)| *f == folder) {
             Some((_, sums)) => sums.push(sum),
@@ -434,7 +382,7 @@ fn list(written: &[Written]) -> Result<(), Error> {
         }
     }
     for (folder, sums) in folders {
-        Sums::add(folder, &sums).map_err(Error::system)?;
+        Sums::add(folder, &sums)?;
     }
     Ok(())
 }

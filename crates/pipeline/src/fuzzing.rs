@@ -1,59 +1,44 @@
 //! What the fuzz targets of this crate do with their bytes.
 
-use crate::journal::{self, Found, Identity, Record};
+use crate::sums::{self, Sum, Sums};
 
-/// The journal of an unfinished output: the bytes as the whole of it, and as its records.
-pub fn journal(data: &[u8]) {
-    let identity = Identity::new(vec![
-        ("program", "1.0".into()),
-        ("output", "9000 bytes, header 00".into()),
-        ("via", "f16".into()),
-        ("source", "a\n: b, 7 bytes".into()),
-        ("source", "c, 8 bytes".into()),
-        ("computed", "rope_freqs.weight 00".into()),
-    ]);
-    let head = identity.head();
-    for bytes in [data, &[head.as_bytes(), data].concat()] {
-        match journal::found(bytes, &identity) {
-            Found::Nothing => assert!(bytes.is_empty()),
-            Found::Other(why) => {
-                assert!(!bytes.starts_with(head.as_bytes()));
-                assert!(why.len() < 8192 && !why.contains(char::is_control), "{why}");
-            }
-            Found::Records(records) => {
-                assert!(
-                    records.is_sorted_by(|a, b| a.bytes < b.bytes),
-                    "{records:?}"
-                );
-                go_on(bytes, &identity, &head, &records);
-            }
-        }
+/// A `SHA256SUMS`: read, given new digests, and read again.
+pub fn sums(data: &[u8]) {
+    let parse = |bytes: &[u8]| Sums::parse(bytes.to_vec());
+    let Some(old) = parse(data) else {
+        assert!(std::str::from_utf8(data).is_err() || data.contains(&0));
+        return;
+    };
+    for Sum { name, sha256 } in old.iter() {
+        assert!(!name.is_empty() && !name.contains('\0'));
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        assert!(sha256.len() == 64 && sha256.bytes().all(digit), "{sha256}");
+        assert!(old.get(name).is_some());
     }
-}
-
-/// After which record ever a run goes on, what is kept are the records up to it, and one that is
-/// added then is found.
-fn go_on(bytes: &[u8], identity: &Identity, head: &str, records: &[Record]) {
-    let end = journal::good_end(bytes, head, None);
-    assert_eq!(end, Some(head.len()), "what comes after the head");
-    // Of many, some will do: each takes as long as the journal is.
-    for last in (0..records.len()).step_by(1 + records.len() / 4) {
-        let kept = &records[..=last];
-        let end = journal::good_end(bytes, head, Some(records[last]));
-        let mut text = bytes[..end.expect("a record that was found")].to_vec();
-        let next = records[last].bytes.checked_add(1).map(|bytes| Record {
-            bytes,
-            sha256: [0xa5; 32],
-        });
-        text.extend(
-            next.iter()
-                .flat_map(|next| journal::line(next).into_bytes()),
-        );
-        let Found::Records(again) = journal::found(&text, identity) else {
-            panic!("its head is as before");
-        };
-        assert!(again.iter().eq(kept.iter().chain(&next)), "{again:?}");
+    let mut names = vec!["a", "odd\\\r\nname", " *a"];
+    names.extend(old.iter().next().map(|sum| sum.name.as_str()));
+    names.sort_unstable();
+    names.dedup();
+    let new: Vec<Sum> = names
+        .iter()
+        .map(|name| Sum {
+            name: (*name).into(),
+            sha256: "5".repeat(64),
+        })
+        .collect();
+    let text = sums::updated(Some(&old), &new);
+    let again = parse(text.as_bytes()).expect("what was written is read");
+    for sum in &new {
+        let found: Vec<&Sum> = again.iter().filter(|s| s.name == sum.name).collect();
+        assert_eq!(found, [sum]);
     }
+    let others = |sums: &Sums| -> Vec<Sum> {
+        let others = sums.iter().filter(|sum| !names.contains(&&*sum.name));
+        others.cloned().collect()
+    };
+    assert_eq!(others(&again), others(&old), "other lines stay");
+    assert_eq!(again.odd_lines(), old.odd_lines());
+    assert_eq!(sums::updated(Some(&again), &new), text, "nothing is new");
 }
 
 #[cfg(test)]
@@ -62,7 +47,7 @@ mod tests {
     use aeolus_testkit::fuzz_inputs::replay;
 
     #[test]
-    fn journal_replays() {
-        replay(env!("CARGO_MANIFEST_DIR"), "journal", journal);
+    fn sums_replays() {
+        replay(env!("CARGO_MANIFEST_DIR"), "sums", sums);
     }
 }

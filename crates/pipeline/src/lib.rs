@@ -6,24 +6,25 @@
 //!    known beforehand: the type, bytes and offset of each tensor, the header, the file's exact
 //!    length. A forecast stops here.
 //! 2. [`run`] walks the source once, in blocks of rows. A block is decoded to f32 in a buffer
-//!    that stays in the cache, encoded once for each *distinct* block type, however many outputs
-//!    want it, and written to its known offsets. A whole table costs as much as its distinct
-//!    types, not as its files.
+//!    that stays in the cache, encoded once for each *distinct* block type and [guide](Guide), however
+//!    many outputs want it, and written to its known offsets. A whole table costs as much as its
+//!    distinct types, not as its files.
 //!
 //! # Memory
 //!
 //! The source is mapped, never copied. Anonymous memory is one tile of f32 weights
 //! ([`TILE_WEIGHTS`] or one row) per thread, plus the encoded work blocks that are being made or
-//! wait to be hashed, at most 160 MiB for all threads together, plus the outputs' headers. It does
-//! not grow with the model.
+//! wait to be hashed, at most 160 MiB for all threads together, plus the outputs' headers and the
+//! numbers of an importance matrix. It does not grow with the model.
 //!
 //! # What is promised
 //!
 //! - An output has its name only when it is complete and synced; before that it is
-//!   `NAME.partial`, with a journal of what is finished, from which the same run goes on.
+//!   `NAME.partial`, with a [log](aeolus_job::Log) of what is finished, from which the same command
+//!   continues.
 //! - Digests of the outputs are in their folder's `SHA256SUMS`, taken as they were written.
-//! - Bytes depend on the source's values and the plan alone: not on the number of threads, the
-//!   size of blocks, the processor, or on what else is written in the same run.
+//! - Bytes depend on the source's values, the plan and the guide alone: not on the number of threads,
+//!   the size of blocks, the processor, or on what else is written in the same run.
 //! - A source that changes during the run is noticed, and nothing gets its name.
 
 #![forbid(unsafe_code)]
@@ -35,20 +36,23 @@ mod forge;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod journal;
+mod guide;
 mod output;
-mod partial;
+mod output_file;
 mod pass;
-mod progress;
+mod prefix;
+mod preflight;
 mod recorder;
-mod room;
+mod sums;
 mod tail;
 mod targets;
 #[cfg(test)]
 mod tests;
 mod tile;
 
+pub use aeolus_job::{Cancel, Event, Progress};
 pub use error::Error;
 pub use forge::{Options, TILE_WEIGHTS, Via, Written, run};
+pub use guide::{Blind, Coverage, Guide, IMATRIX_FILE_KEY, TensorGuide};
 pub use output::{Format, Output};
-pub use progress::{Cancel, Event, Progress, Quiet};
+pub use sums::{SUMS, Sum, Sums};

@@ -1,9 +1,9 @@
 //! One output file, planned to its last byte before a weight is read.
 
-use crate::Error;
+use crate::{Error, Guide};
 use aeolus_checkpoint::Forecastable;
-use aeolus_gguf::{Endian, HeaderSpec, Layout, TensorSpec};
-use aeolus_recipe::{FileType, ModelShape, Plan};
+use aeolus_gguf::{Endian, HeaderSpec, Layout, TensorSpec, TensorType};
+use aeolus_recipe::{FileType, Importance, ModelShape, Plan};
 
 /// The container of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +31,23 @@ pub struct Output {
     plan: Plan,
     layout: Layout<'static>,
     format: Format,
+    guide: Option<Guide>,
 }
 
 impl Output {
-    /// Plans a file from what is known of a model without its weights.
+    /// Plans a file from what is known of a model without its weights. With a guide, the recipe is
+    /// one [with importance](Importance::Given), whatever `recipe` says of it.
     ///
     /// # Errors
-    /// [`Error::Recipe`] if a rule matches nothing or a type does not fit a row,
-    /// [`Error::BigEndianVersion`] for a big-endian file below version 3.
+    /// [`Error::Recipe`] if a rule matches nothing, a type does not fit a row, or one needs a guide;
+    /// [`Error::ImportanceSize`] and [`Error::NoImportance`] if the guide is not of this model or
+    /// lacks what a type needs; [`Error::BigEndianVersion`] for a big-endian file below version 3.
     pub fn plan(
         facts: &Forecastable,
         file_type: FileType,
         recipe: &aeolus_recipe::Options,
         format: Format,
+        guide: Option<&Guide>,
     ) -> Result<Self, Error> {
         if format.endian == Endian::Big && format.version < 3 {
             return Err(Error::BigEndianVersion {
@@ -60,13 +64,27 @@ impl Output {
             layers: facts.hyper.layers(),
             heads: facts.hyper.heads(),
             kv_heads: facts.hyper.kv_heads(),
+            experts: experts(facts),
             tokenizer: facts.tokenizer.model.clone(),
             has_biases: facts.tensors.iter().any(|t| t.name.ends_with(".bias")),
             has_rotary_factors: facts.tensors.iter().any(|t| t.name.starts_with("rope_f")),
+            float: float(facts),
         };
-        let plan = aeolus_recipe::plan(&model, &shapes, file_type, recipe)?;
+        let recipe = aeolus_recipe::Options {
+            importance: match guide {
+                Some(_) => Importance::Given,
+                None => Importance::None,
+            },
+            ..recipe.clone()
+        };
+        let plan = aeolus_recipe::plan(&model, &shapes, file_type, &recipe)?;
         let merges = plan.vintage.facts().sentencepiece_merges;
-        let metadata = facts.output_metadata(file_type.ftype_id(), merges);
+        let mut metadata = facts.output_metadata(file_type.ftype_id(), merges);
+        let guide = guide.filter(|_| plan.tensors.iter().any(|t| t.quantized));
+        if let Some(guide) = guide {
+            guide.check(&plan)?;
+            guide.describe(&mut metadata);
+        }
         let layout = Layout::new(HeaderSpec {
             version: format.version,
             endian: format.endian,
@@ -86,6 +104,7 @@ impl Output {
             plan,
             layout,
             format,
+            guide: guide.cloned(),
         })
     }
 
@@ -99,6 +118,11 @@ impl Output {
         &self.plan
     }
 
+    /// What guides its encoders; `None` also where nothing is quantized.
+    pub fn guide(&self) -> Option<&Guide> {
+        self.guide.as_ref()
+    }
+
     /// Header, offsets and length.
     pub fn layout(&self) -> &Layout<'static> {
         &self.layout
@@ -108,4 +132,23 @@ impl Output {
     pub fn format(&self) -> Format {
         self.format
     }
+}
+
+/// Experts of a layer: how many matrices are stacked in its tensors.
+fn experts(facts: &Forecastable) -> u32 {
+    let stacks = facts
+        .tensors
+        .iter()
+        .filter(|t| t.name.ends_with("_exps.weight"));
+    let depth = stacks.filter_map(|t| t.shape.dims().get(2)).max();
+    depth.map_or(0, |&depth| u32::try_from(depth).unwrap_or(u32::MAX))
+}
+
+/// The float type of a source's matrices, or of those of a quantized one that are not. Routers
+/// and their like are F32 whatever the rest is, so F32 is the last choice.
+fn float(facts: &Forecastable) -> Option<TensorType> {
+    let matrices = facts.tensors.iter().filter(|t| t.shape.rows() > 1);
+    let types: Vec<TensorType> = matrices.map(|t| t.ty).collect();
+    let floats = [TensorType::BF16, TensorType::F16, TensorType::F32];
+    floats.into_iter().find(|ty| types.contains(ty))
 }

@@ -1,14 +1,13 @@
 //! The pass over the source: decode a block once, encode it for every target, write it in place.
 
 use crate::blocks::Block;
-use crate::partial::PartialFile;
+use crate::output_file::OutputFile;
 use crate::tail::{Done, Tail};
 use crate::targets::Target;
 use crate::tile::Tile;
 use crate::{Cancel, Error, Event, Progress, TILE_WEIGHTS, Via};
 use aeolus_checkpoint::{Checkpoint, Tensor};
 use aeolus_gguf::Endian;
-use aeolus_recipe::Vintage;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,12 +17,10 @@ pub(crate) struct Pass<'a> {
     pub checkpoint: &'a Checkpoint,
     pub targets: &'a [Vec<Target>],
     pub blocks: &'a [Block],
-    pub files: &'a [PartialFile],
+    pub files: &'a [OutputFile<'a>],
     /// Bytes of each file that an earlier run made.
     pub known: &'a [u64],
     pub tail: &'a Tail,
-    pub via: Option<Via>,
-    pub vintage: Vintage,
     /// How many blocks before its turn a block's pages are asked for.
     pub ahead: usize,
     pub progress: &'a dyn Progress,
@@ -123,9 +120,6 @@ impl Pass<'_> {
             .map(|(target, bytes)| is_wanted(target, block, *bytes as u64, self.known))
             .collect();
 
-        let via = self
-            .via
-            .unwrap_or(Via::default_for(self.vintage, tensor.ty));
         let decode_needed = targets
             .iter()
             .zip(&wanted)
@@ -147,7 +141,8 @@ impl Pass<'_> {
                 tile.decode(&mut buffers.tile, &mut buffers.scratch)?;
             }
             let mut rounded = false;
-            let huge = via == Via::Source && decode_needed && tile.is_huge(&buffers.tile);
+            let unrounded = |t: &Target| t.ty.is_quantized() && !t.copy && t.via == Via::Source;
+            let huge = targets.iter().any(unrounded) && tile.is_huge(&buffers.tile);
             for (i, target) in targets.iter().enumerate() {
                 if !wanted[i] {
                     continue;
@@ -158,18 +153,17 @@ impl Pass<'_> {
                     tile.copy(out)?;
                     continue;
                 }
-                if target.ty.is_quantized() && via == Via::F16 && !rounded {
+                if target.via == Via::F16 && !rounded {
                     tile.round_through_f16(&mut buffers.tile)?;
                     rounded = true;
                 }
-                tile.encode(target.ty, &buffers.tile, out)?;
-                if huge && target.ty.is_quantized() {
+                tile.encode(target, &buffers.tile, out)?;
+                if huge && unrounded(target) {
                     tile.check_scales(target.ty, &buffers.tile, out)?;
                 }
             }
         }
 
-        let mut output_bytes = 0;
         let mut pieces = vec![(0, 0); self.files.len()];
         for (i, target) in targets.iter().enumerate() {
             let encoded = &mut encoded[i];
@@ -182,17 +176,16 @@ impl Pass<'_> {
                 pieces[*file] = (i, offset);
                 if offset + encoded.len() as u64 > self.known[*file] {
                     self.files[*file].write_at(encoded, offset)?;
-                    output_bytes += encoded.len() as u64;
                 }
             }
         }
         if let Some((map, range)) = tensor.place() {
             map.drop_pages(source_range(tensor, range, block));
         }
-        let source_bytes = source_bytes(tensor, block);
         self.progress.event(Event::Advanced {
-            source_bytes,
-            output_bytes,
+            name: &tensor.name,
+            count: source_bytes(tensor, block),
+            figure: None,
         });
         Ok(Done { encoded, pieces })
     }

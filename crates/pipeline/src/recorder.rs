@@ -1,8 +1,8 @@
-//! Records progress beside the run: syncs outputs and appends to their journals, on a thread of its
+//! Records progress beside the run: syncs outputs and appends to their logs, on a thread of its
 //! own.
 
 use crate::Error;
-use crate::partial::PartialFile;
+use crate::output_file::OutputFile;
 use crate::tail::Tail;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,11 +22,11 @@ impl Recorder {
     /// when it was opened.
     ///
     /// # Errors
-    /// [`Error::Write`]: the run should end then, for bytes may have been lost; and those of
+    /// [`Error::Job`]: the run should end then, for bytes may have been lost; and those of
     /// `verify`.
     pub fn run(
         &self,
-        files: &[PartialFile],
+        files: &[OutputFile<'_>],
         tail: &Tail,
         verify: impl Fn() -> Result<(), Error>,
     ) -> Result<(), Error> {

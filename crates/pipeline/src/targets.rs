@@ -1,6 +1,6 @@
-//! What each tensor of the source turns into: its distinct types, and where each one goes.
+//! What each tensor of the source turns into: its distinct types and guides, and where each goes.
 
-use crate::{Error, Output};
+use crate::{Error, Output, TensorGuide, Via};
 use aeolus_checkpoint::{Checkpoint, Tensor};
 use aeolus_gguf::{Endian, TensorType};
 
@@ -11,18 +11,23 @@ pub(crate) struct Target {
     pub endian: Endian,
     /// The source holds this very type: its bytes are copied.
     pub copy: bool,
+    /// What its weights are rounded to first.
+    pub via: Via,
+    /// What guides the encoder, if that heeds a guide.
+    pub guide: Option<TensorGuide>,
     /// Output (index) and offset of the tensor there, in bytes from the start of the file.
     pub places: Vec<(usize, u64)>,
 }
 
 /// The targets of every tensor, in source order.
 ///
-/// Types that are not quantized come first: rounding through f16 changes the tile in place, and
-/// must not reach them.
+/// Those via f16 come last: rounding changes the tile in place, and must not reach the others.
+/// `via` is the same for all if it is given.
 pub(crate) fn collect(
     checkpoint: &Checkpoint,
     outputs: &[Output],
     allow_requantize: bool,
+    via: Option<Via>,
 ) -> Result<Vec<Vec<Target>>, Error> {
     let mut all: Vec<Vec<Target>> = Vec::with_capacity(checkpoint.tensors.len());
     for (i, tensor) in checkpoint.tensors.iter().enumerate() {
@@ -31,20 +36,31 @@ pub(crate) fn collect(
             let planned = &output.types().tensors[i];
             let place = (o, output.layout().tensor_offset(i));
             let endian = output.format().endian;
-            match targets
-                .iter_mut()
-                .find(|t| t.ty == planned.ty && t.endian == endian)
-            {
+            let copy = tensor.ty == planned.ty && tensor.ty.is_quantized();
+            let via = match planned.ty.is_quantized() && !copy {
+                true => via.unwrap_or(Via::default_for(output.types().vintage, tensor.ty)),
+                false => Via::Source,
+            };
+            let heeded = output
+                .guide()
+                .filter(|_| !copy && aeolus_quant::is_guided(planned.ty));
+            let guide = heeded.and_then(|guide| guide.of(&tensor.name, &tensor.shape));
+            let same = |t: &&mut Target| {
+                (t.ty, t.endian, t.via) == (planned.ty, endian, via) && t.guide == guide
+            };
+            match targets.iter_mut().find(same) {
                 Some(target) => target.places.push(place),
                 None => targets.push(Target {
                     ty: planned.ty,
                     endian,
-                    copy: tensor.ty == planned.ty && tensor.ty.is_quantized(),
+                    copy,
+                    via,
+                    guide,
                     places: vec![place],
                 }),
             }
         }
-        targets.sort_by_key(|t| t.ty.is_quantized());
+        targets.sort_by_key(|t| t.via == Via::F16);
         for target in &targets {
             check(tensor, target, allow_requantize)?;
         }

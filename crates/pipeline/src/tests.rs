@@ -1,13 +1,16 @@
 //! Whole runs: continued, started over, on disks that fill up.
 
-use crate::journal::journal_path;
-use crate::partial::partial_path;
-use crate::{Cancel, Error, Event, Format, Options, Output, Progress, Written, run};
+use crate::prefix::Record;
+use crate::{
+    Cancel, Error, Event, Format, Guide, Options, Output, Progress, SUMS, Sums, Written, run,
+};
 use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions};
 use aeolus_gguf::TensorType;
+use aeolus_imatrix::Imatrix;
+use aeolus_job::full_disk::FullDisk;
+use aeolus_job::{Identity, Log, Names};
 use aeolus_recipe::{FileType, Vintage};
-use aeolus_source::{SUMS, Sums};
-use aeolus_testkit::full_disk::FullDisk;
+use aeolus_source::hex;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -40,7 +43,13 @@ fn copy_of_notus_mini(folder: &Path) -> PathBuf {
 }
 
 fn outputs(source: &Checkpoint, folder: &Path, types: &[FileType]) -> Vec<(PathBuf, Output)> {
-    mixed(source, folder, types, &aeolus_recipe::Options::default())
+    mixed(
+        source,
+        folder,
+        types,
+        &aeolus_recipe::Options::default(),
+        None,
+    )
 }
 
 fn mixed(
@@ -48,10 +57,11 @@ fn mixed(
     folder: &Path,
     types: &[FileType],
     recipe: &aeolus_recipe::Options,
+    guide: Option<&Guide>,
 ) -> Vec<(PathBuf, Output)> {
     let facts = Forecastable::from(source);
     let plan = |ty: &FileType| {
-        let output = Output::plan(&facts, *ty, recipe, Format::default()).unwrap();
+        let output = Output::plan(&facts, *ty, recipe, Format::default(), guide).unwrap();
         (folder.join(format!("{ty}.gguf")), output)
     };
     types.iter().map(plan).collect()
@@ -73,12 +83,12 @@ impl Progress for Told {
             Event::Resumed { bytes, .. } => format!("resumed {bytes}"),
             Event::StartedOver { why, .. } => format!("started over: {why}"),
             Event::Kept { files, .. } => format!("kept {files}"),
-            Event::Started { source_bytes, .. } => format!("started {source_bytes}"),
-            Event::Advanced { source_bytes, .. } => {
+            Event::Started { total, .. } => format!("started {total}"),
+            Event::Advanced { count, .. } => {
                 // Time for the recorder: blocks this small are made faster than anything is synced.
                 std::thread::sleep(Duration::from_millis(5));
                 let mut done = self.done.lock().unwrap();
-                *done += source_bytes;
+                *done += count;
                 if let Some((after, folder)) = &self.cancel_after
                     && *done >= *after
                     && !self.cancel.is_set()
@@ -158,10 +168,10 @@ fn undisturbed(source: &Checkpoint) -> tempfile::TempDir {
     let sums = Sums::read(dir.path()).unwrap().unwrap();
     for output in &written {
         let bytes = std::fs::read(&output.path).unwrap();
-        let digest = crate::journal::hex(&Sha256::digest(&bytes));
+        let digest = hex(&Sha256::digest(&bytes));
         assert_eq!(output.sha256.as_ref(), Some(&digest));
         let name = output.path.file_name().unwrap().to_str().unwrap();
-        assert_eq!(sums.current(name), Some(digest.as_str()));
+        assert_eq!(sums.get(name), Some(digest.as_str()));
     }
     assert_eq!(
         names(dir.path()),
@@ -230,12 +240,15 @@ fn a_continuation_that_cannot_write_keeps_what_it_came_for() {
         drop(full);
     }
     // Refused for another reason than a write that fails.
-    let journal = journal_path(&partial_path(&dir.path().join("F16.gguf")));
+    let journal = Names::of(&dir.path().join("F16.gguf")).log;
     let aside = dir.path().join("aside");
     std::fs::rename(&journal, &aside).unwrap();
     std::fs::create_dir(&journal).unwrap();
     let error = forge(&source, dir.path(), &Told::default()).unwrap_err();
-    assert!(matches!(error, Error::NotAFile { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Job(aeolus_job::Error::NotAFile { .. })),
+        "{error}"
+    );
     std::fs::remove_dir(&journal).unwrap();
     std::fs::rename(&aside, &journal).unwrap();
     assert_eq!(journals(dir.path()), before);
@@ -249,6 +262,38 @@ fn a_continuation_that_cannot_write_keeps_what_it_came_for() {
     forge(&source, dir.path(), &told).unwrap();
     assert_eq!(told.text().matches("resumed").count(), 3, "{}", told.text());
     assert_same(dir.path(), whole.path());
+}
+
+/// What a log says, whatever run it is of: the names and values of its head, and its records.
+fn head_and_records(log: &Path) -> (Vec<(String, String)>, Vec<Record>) {
+    let text = std::fs::read_to_string(log).unwrap();
+    let (head, _) = text.split_once("\n\n").unwrap();
+    let pairs = head.lines().filter_map(|line| line.split_once(": "));
+    let head: Vec<(String, String)> = pairs.map(|(n, v)| (n.into(), v.into())).collect();
+    let found = Log::peek(log, &Identity::new(head.clone()), Record::parse).unwrap();
+    let (records, why) = found.records_or_why();
+    assert_eq!(why, None);
+    (head, records)
+}
+
+/// Makes a log of the same head, perhaps of another program, say that these bytes are done.
+fn rewrite(log: &Path, program: Option<&str>, bytes: &[u8]) {
+    let (mut head, _) = head_and_records(log);
+    assert_eq!(
+        head[0],
+        ("program".into(), env!("CARGO_PKG_VERSION").into())
+    );
+    if let Some(program) = program {
+        head[0].1 = program.into();
+    }
+    let record = Record {
+        bytes: bytes.len() as u64,
+        sha256: hex(&Sha256::digest(bytes)),
+    };
+    std::fs::remove_file(log).unwrap();
+    let (mut log, _) = Log::open(log, &Identity::new(head), Record::parse).unwrap();
+    log.resume(0).unwrap();
+    log.append(&record.text()).unwrap();
 }
 
 /// The journals of a folder.
@@ -356,16 +401,12 @@ fn a_run_killed_while_it_names_is_completed() {
     for ty in TYPES {
         let path = dir.path().join(format!("{ty}.gguf"));
         let bytes = std::fs::read(whole.path().join(format!("{ty}.gguf"))).unwrap();
-        let partial = partial_path(&path);
-        std::fs::write(&partial, &bytes).unwrap();
-        let journal = journal_path(&partial);
-        let digest = crate::journal::hex(&Sha256::digest(&bytes));
-        let text = std::fs::read_to_string(&journal).unwrap();
-        let head = text.split_inclusive("\n\n").next().unwrap();
-        std::fs::write(&journal, format!("{head}{} {digest}\n", bytes.len())).unwrap();
+        let names = Names::of(&path);
+        std::fs::write(&names.partial, &bytes).unwrap();
+        rewrite(&names.log, None, &bytes);
     }
     let named = dir.path().join("Q8_0.gguf");
-    std::fs::rename(partial_path(&named), &named).unwrap();
+    std::fs::rename(Names::of(&named).partial, &named).unwrap();
     let told = Told::default();
     forge(&source, dir.path(), &told).unwrap();
     assert!(told.text().contains("started 0"), "{}", told.text());
@@ -382,7 +423,7 @@ fn bytes_that_do_not_agree_with_their_record_are_made_again() {
     for flipped in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         forge(&source, dir.path(), &Told::until(12 << 20, dir.path())).unwrap_err();
-        let partial = partial_path(&dir.path().join("Q4_0.gguf"));
+        let partial = Names::of(&dir.path().join("Q4_0.gguf")).partial;
         let file = std::fs::File::options().write(true).open(&partial).unwrap();
         let at = source.metadata.len() as u64 + 5;
         match flipped {
@@ -427,7 +468,7 @@ fn another_recipe_for_the_same_name_is_started_over() {
         ..aeolus_recipe::Options::default()
     };
     let forge = |folder: &Path, recipe: &aeolus_recipe::Options, told: &Told| {
-        let outputs = mixed(&source, folder, &[FileType::Q4_K_M], recipe);
+        let outputs = mixed(&source, folder, &[FileType::Q4_K_M], recipe, None);
         run(&source, &outputs, &OPTIONS, told, &told.cancel)
     };
     let recipes = [
@@ -452,6 +493,119 @@ fn another_recipe_for_the_same_name_is_started_over() {
 }
 
 #[test]
+fn outputs_of_two_recipes_in_one_run_are_what_each_is_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = copy_of_notus_mini(dir.path());
+    // Weights that f16 rounds.
+    let shard = folder.join("model-00001-of-00002.safetensors");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    let end = bytes.len();
+    for (i, weight) in bytes[end - 8192..].chunks_exact_mut(2).enumerate() {
+        weight.copy_from_slice(&(0x3300 + i as u16 % 64).to_le_bytes());
+    }
+    std::fs::write(&shard, bytes).unwrap();
+    let source = aeolus_checkpoint::open(&folder, &OpenOptions::default()).unwrap();
+    let of = |folder: &Path, vintage: Vintage| {
+        let recipe = aeolus_recipe::Options {
+            vintage: Some(vintage),
+            ..aeolus_recipe::Options::default()
+        };
+        let mut outputs = mixed(&source, folder, &[FileType::Q8_0], &recipe, None);
+        outputs[0].0 = folder.join(format!("{vintage}.gguf"));
+        outputs.remove(0)
+    };
+    let forge = |outputs: &[(PathBuf, Output)]| {
+        let told = Told::default();
+        run(&source, outputs, &OPTIONS, &told, &told.cancel).unwrap();
+    };
+    let (alone, together) = (dir.path().join("alone"), dir.path().join("together"));
+    for folder in [&alone, &together] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    for vintage in Vintage::ALL {
+        forge(&[of(&alone, vintage)]);
+    }
+    forge(&Vintage::ALL.map(|vintage| of(&together, vintage)));
+    assert_same(&together, &alone);
+    let tensors = |vintage: Vintage| {
+        let (path, output) = of(&alone, vintage);
+        let header = output.layout().encode_header().len();
+        std::fs::read(path).unwrap().split_off(header)
+    };
+    assert_ne!(tensors(Vintage::V2023_11), tensors(Vintage::Current));
+}
+
+/// The importance matrix of notus-mini; other columns matter with `spoilt`.
+fn guide(spoilt: bool) -> Guide {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/imatrix/imatrix.dat");
+    let mut bytes = std::fs::read(path).unwrap();
+    if spoilt {
+        // The last value: the count of chunks, a length and a path of 15 bytes are behind it.
+        let end = bytes.len() - 23;
+        bytes[end - 4..end].copy_from_slice(&1e6f32.to_le_bytes());
+    }
+    Guide::new(Imatrix::parse(&bytes).unwrap(), "imatrix.dat".into())
+}
+
+#[test]
+fn outputs_of_one_type_with_and_without_a_guide_are_what_each_is_alone() {
+    let source = notus_mini();
+    let recipe = aeolus_recipe::Options {
+        vintage: Some(Vintage::Current),
+        ..aeolus_recipe::Options::default()
+    };
+    let (guide, other) = (guide(false), guide(true));
+    let outputs = |folder: &Path| {
+        let guides = [
+            ("none", None),
+            ("one", Some(&guide)),
+            ("other", Some(&other)),
+        ];
+        let output = |(name, guide): (&str, Option<&Guide>)| {
+            let mut of_guide = mixed(&source, folder, &[FileType::Q4_K_S], &recipe, guide);
+            let (_, output) = of_guide.remove(0);
+            (folder.join(name).with_extension("gguf"), output)
+        };
+        guides.map(output).to_vec()
+    };
+    let (alone, together) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let make = |outputs: &[(PathBuf, Output)]| {
+        run(&source, outputs, &OPTIONS, &Told::default(), &Cancel::new()).unwrap()
+    };
+    for output in outputs(alone.path()) {
+        make(&[output]);
+    }
+    let made = make(&outputs(together.path()));
+    assert_same(together.path(), alone.path());
+    let digests: std::collections::BTreeSet<_> = made.iter().map(|w| &w.sha256).collect();
+    assert_eq!(digests.len(), 3);
+}
+
+#[test]
+fn another_importance_under_the_same_name_is_started_over() {
+    let source = notus_mini();
+    let forge = |folder: &Path, spoilt: bool, told: &Told| {
+        let recipe = aeolus_recipe::Options::default();
+        let guide = guide(spoilt);
+        let outputs = mixed(&source, folder, &[FileType::Q4_K_M], &recipe, Some(&guide));
+        run(&source, &outputs, &OPTIONS, told, &told.cancel)
+    };
+    let whole = tempfile::tempdir().unwrap();
+    forge(whole.path(), false, &Told::default()).unwrap();
+    for (spoilt, expected) in [
+        (false, "resumed"),
+        (true, "started over: its importance was"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        forge(dir.path(), spoilt, &Told::until(10 << 20, dir.path())).unwrap_err();
+        let told = Told::default();
+        forge(dir.path(), false, &told).unwrap();
+        assert!(told.text().contains(expected), "{}", told.text());
+        assert_same(dir.path(), whole.path());
+    }
+}
+
+#[test]
 fn what_another_version_made_is_started_over() {
     let source = notus_mini();
     let whole = undisturbed(&source);
@@ -460,30 +614,14 @@ fn what_another_version_made_is_started_over() {
         forge(&source, dir.path(), &Told::until(10 << 20, dir.path())).unwrap_err();
         // As if that version encoded otherwise: other bytes, of which the journals are right.
         for ty in TYPES {
-            let partial = partial_path(&dir.path().join(format!("{ty}.gguf")));
-            let journal = journal_path(&partial);
-            let text = std::fs::read_to_string(&journal).unwrap();
-            let (head, records) = text.split_once("\n\n").unwrap();
-            let bytes: usize = records
-                .lines()
-                .last()
-                .unwrap()
-                .split_once(' ')
-                .unwrap()
-                .0
-                .parse()
-                .unwrap();
-            let mut made = std::fs::read(&partial).unwrap();
-            made[bytes - 1] ^= 0x5a;
-            std::fs::write(&partial, &made).unwrap();
-            let program = concat!("program: ", env!("CARGO_PKG_VERSION"), "\n");
-            assert!(head.contains(program), "{head}");
-            let head = match own {
-                true => head.to_owned(),
-                false => head.replacen(program, "program: 0.0.1\n", 1),
-            };
-            let digest = crate::journal::hex(&Sha256::digest(&made[..bytes]));
-            std::fs::write(&journal, format!("{head}\n\n{bytes} {digest}\n")).unwrap();
+            let names = Names::of(&dir.path().join(format!("{ty}.gguf")));
+            let (_, records) = head_and_records(&names.log);
+            let done = records.last().unwrap().bytes as usize;
+            let mut made = std::fs::read(&names.partial).unwrap();
+            made[done - 1] ^= 0x5a;
+            std::fs::write(&names.partial, &made).unwrap();
+            let program = (!own).then_some("0.0.1");
+            rewrite(&names.log, program, &made[..done]);
         }
         let told = Told::default();
         forge(&source, dir.path(), &told).unwrap();
@@ -549,7 +687,7 @@ fn a_journal_that_cannot_be_written_ends_the_run_and_costs_its_last_record() {
     let mut resumed = 0;
     for point in 0..20 {
         let dir = tempfile::tempdir().unwrap();
-        let journal = journal_path(&partial_path(&dir.path().join("Q8_0.gguf")));
+        let journal = Names::of(&dir.path().join("Q8_0.gguf")).log;
         // Its head has some 370 bytes, a record 74; one run makes a few.
         let full = FullDisk::after(&journal, 40 * point);
         let told = Told::default();

@@ -1,7 +1,7 @@
 //! A few rows of one tensor on their way from the source's bytes to a target's.
 
 use crate::Error;
-use crate::targets::source_path;
+use crate::targets::{Target, source_path};
 use aeolus_checkpoint::{RowMap, Tensor};
 use aeolus_gguf::{Endian, TensorType};
 use aeolus_quant::{DecodeError, EncodeError, Overflow};
@@ -81,11 +81,35 @@ impl Tile<'_> {
         })
     }
 
-    /// Encodes a decoded tile.
-    pub fn encode(&self, ty: TensorType, tile: &[f32], out: &mut [u8]) -> Result<(), Error> {
-        aeolus_quant::encode_rows(ty, tile, self.cols, None, out).map_err(|e| match e {
+    /// Encodes a decoded tile as a target has it: whole, or matrix by matrix where a guide has an
+    /// importance for each.
+    pub fn encode(&self, target: &Target, tile: &[f32], out: &mut [u8]) -> Result<(), Error> {
+        let Some(guide) = &target.guide else {
+            return self.encode_rows(target.ty, 0, tile, None, out);
+        };
+        let row_bytes = out.len() / self.rows;
+        for (rows, importance) in guide.runs(self.first_row..self.first_row + self.rows) {
+            let rows = rows.start - self.first_row..rows.end - self.first_row;
+            let x = &tile[rows.start * self.cols..rows.end * self.cols];
+            let out = &mut out[rows.start * row_bytes..rows.end * row_bytes];
+            self.encode_rows(target.ty, rows.start, x, Some(&importance), out)?;
+        }
+        Ok(())
+    }
+
+    /// Encodes the rows of the tile from row `first` of it on.
+    fn encode_rows(
+        &self,
+        ty: TensorType,
+        first: usize,
+        x: &[f32],
+        importance: Option<&[f32]>,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
+        let place = |index: usize| self.place(first * self.cols + index);
+        aeolus_quant::encode_rows(ty, x, self.cols, importance, out).map_err(|e| match e {
             EncodeError::NonFinite { index, value } => {
-                let (row, col) = self.place(index);
+                let (row, col) = place(index);
                 if let Some(value) = self.double(row, col).filter(|value| value.is_finite()) {
                     let what = format!(
                         "weight [{row}, {col}] = {value:e} is beyond the largest number of F32, to \
@@ -102,7 +126,10 @@ impl Tile<'_> {
                 }
             }
             EncodeError::Overflow(e) => self.overflow(
-                &e,
+                &Overflow {
+                    index: first * self.cols + e.index,
+                    ..e
+                },
                 match e.ty {
                     TensorType::BF16 => "choose f32 for this tensor",
                     _ => "choose bf16 or f32 for this tensor",

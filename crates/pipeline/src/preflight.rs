@@ -1,8 +1,7 @@
-//! Names and room: what can be refused before anything is written.
+//! Names and disk space: what can be refused before anything is written.
 
-use crate::journal::journal_path;
-use crate::partial::{self, partial_path};
-use crate::{Error, Output};
+use crate::{Error, Output, Sums};
+use aeolus_job::{Names, folder_of};
 use std::path::{Path, PathBuf};
 
 /// Makes an output's folder, and those above it.
@@ -11,7 +10,11 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
         Ok(meta) if !meta.is_dir() => Error::NotAFolder {
             path: folder.into(),
         },
-        _ => Error::write(folder, error),
+        _ => Error::Job(aeolus_job::Error::Io {
+            action: "write",
+            path: folder.into(),
+            error,
+        }),
     })
 }
 
@@ -23,14 +26,14 @@ pub(crate) fn check_lists(paths: &[&PathBuf]) -> Result<(), Error> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             continue;
         };
-        let folder = partial::folder_of(path);
+        let folder = folder_of(path);
         match folders.iter_mut().find(|(f, _)| *f == folder) {
             Some((_, names)) => names.push(name),
             None => folders.push((folder, vec![name])),
         }
     }
     for (folder, names) in folders {
-        aeolus_source::Sums::check(folder, &names)?;
+        Sums::check(folder, &names)?;
     }
     Ok(())
 }
@@ -54,7 +57,16 @@ fn existing(folder: &Path) -> Result<&Path, Error> {
     }
 }
 
-/// Names free and distinct, room on every disk.
+/// Refuses a target that exists (unless `force`) or is a folder.
+pub(crate) fn check_target(path: &Path, force: bool) -> Result<(), Error> {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => Err(Error::TargetIsFolder { path: path.into() }),
+        Ok(_) if !force => Err(Error::TargetExists { path: path.into() }),
+        _ => Ok(()),
+    }
+}
+
+/// Names free and distinct, space on every disk.
 pub(crate) fn check_targets(
     paths: &[&PathBuf],
     plans: &[Output],
@@ -62,9 +74,9 @@ pub(crate) fn check_targets(
 ) -> Result<(), Error> {
     let mut folders: Vec<(&Path, u64, u64)> = Vec::new();
     for (i, (path, output)) in paths.iter().zip(plans).enumerate() {
-        if let Err(error) = partial::check_target(path, force) {
+        if let Err(error) = check_target(path, force) {
             // One that a journal belongs to may be this run's own, named before it was killed.
-            if !matches!(error, Error::TargetExists { .. }) || !is_file(&journal_of(path)) {
+            if !matches!(error, Error::TargetExists { .. }) || !is_file(&Names::of(path).log) {
                 sweep(paths);
                 return Err(error);
             }
@@ -74,7 +86,7 @@ pub(crate) fn check_targets(
                 path: path.to_path_buf(),
             });
         }
-        let folder = existing(partial::folder_of(path))?;
+        let folder = existing(folder_of(path))?;
         let bytes = output.layout().file_bytes();
         match folders.iter_mut().find(|(f, _, _)| *f == folder) {
             Some((_, needed, _)) => *needed += bytes,
@@ -102,12 +114,12 @@ pub(crate) fn check_targets(
 /// with or started over in its place, a finished one of a run that ended while it named others is
 /// there already. A file that is only to be replaced (`force`) keeps its room until the very end.
 fn reusable(path: &Path, bytes: u64) -> u64 {
-    let partial = partial_path(path);
-    let is_whole = |path: &Path| path.metadata().is_ok_and(|meta| meta.len() == bytes);
-    if is_file(&journal_of(path)) && !partial.exists() && is_file(path) && is_whole(path) {
-        return allocated(path);
+    let names = Names::of(path);
+    let is_whole = path.metadata().is_ok_and(|meta| meta.len() == bytes);
+    match names.is_named_and_logged() && is_whole {
+        true => allocated(path),
+        false => allocated(&names.partial),
     }
-    allocated(&partial)
 }
 
 /// Bytes on disk of a regular file; 0 if there is none.
@@ -131,18 +143,12 @@ fn is_file(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|meta| meta.is_file())
 }
 
-fn journal_of(path: &Path) -> PathBuf {
-    journal_path(&partial_path(path))
-}
-
 /// A run that is killed after its very last step, while it removes its journals, leaves some. Where
 /// all outputs have their names, one is without a journal and none is partial, that is what happened.
 fn sweep(paths: &[&PathBuf]) {
-    let through = |path: &&PathBuf| is_file(path) && !partial_path(path).exists();
+    let through = |path: &&PathBuf| is_file(path) && !Names::of(path).partial.exists();
     if paths.iter().all(through) {
-        for path in paths {
-            let _ = std::fs::remove_file(journal_of(path));
-        }
+        paths.iter().for_each(|path| Names::of(path).forget());
     }
 }
 
@@ -159,10 +165,10 @@ mod tests {
         assert_eq!(reusable(&path, bytes), 0);
         std::fs::write(&path, &file).unwrap();
         assert_eq!(reusable(&path, bytes), 0, "replaced at the end");
-        std::fs::write(journal_of(&path), "").unwrap();
+        std::fs::write(Names::of(&path).log, "").unwrap();
         assert!(reusable(&path, bytes) >= bytes, "named before");
         assert_eq!(reusable(&path, bytes + 1), 0, "of another plan");
-        std::fs::write(partial_path(&path), &file[..300_000]).unwrap();
+        std::fs::write(Names::of(&path).partial, &file[..300_000]).unwrap();
         let partial = reusable(&path, bytes);
         assert!((300_000..bytes).contains(&partial), "{partial}");
     }
