@@ -6,17 +6,16 @@
 
 use crate::distribution::BaseRow;
 use crate::divergence::{Divergence, divergence};
-use crate::logprobs::{self, BaseFacts, Format, LogProbs, Writer};
+use crate::logprobs::{BaseFacts, Format, LogProbs, Writer};
 use crate::model::Model;
 use crate::pass::{Failure, Job, pass};
 use crate::perplexity::scored_bytes;
-use crate::progress::{Event, Progress, Running};
 use crate::scorer::{Scorer, numeric_name};
-use crate::state::{Description, State};
+use crate::state::State;
 use crate::stats;
 use crate::windows::{Cut, Windows};
 use crate::{Error, distribution, fingerprint, state};
-use aeolus_pipeline::Cancel;
+use aeolus_job::{Cancel, Event, Figure, Identity, Names, Progress};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -98,7 +97,7 @@ pub fn compare(
     let mut state = match &options.state {
         Some(path) => {
             state::check_kind(path)?;
-            let identity = match &base {
+            let base = match &base {
                 Base::Model(model) => model.fingerprint(progress, cancel)?.to_owned(),
                 Base::File(file) => file.identity(),
             };
@@ -106,17 +105,11 @@ pub fn compare(
                 Some(model) => numeric_name(model.numeric()),
                 None => "none",
             };
-            let description = describe("compare", &windows, numeric, Some(&identity));
-            State::open(path, &description)?
+            State::open(path, &describe("compare", &windows, numeric, Some(&base)))?
         }
         None => State::in_memory(),
     };
-    // Results that are not kept need no mark but a number: a fingerprint takes reading the whole file.
-    let mark = |(number, model): (usize, &Model<'_>)| match options.state {
-        Some(_) => Ok(model.fingerprint(progress, cancel)?.to_owned()),
-        None => Ok(number.to_string()),
-    };
-    let marks = models.iter().enumerate().map(mark);
+    let marks = models.iter().map(|m| m.mark(&state, progress, cancel));
     let marks = marks.collect::<Result<Vec<String>, Error>>()?;
     let known: usize = marks
         .iter()
@@ -125,7 +118,10 @@ pub fn compare(
     state.tell(progress, known);
 
     let total = windows.len() * models.len();
-    let started = |total: usize| progress.event(Event::Started { total, known });
+    let started = |total: usize| {
+        let (total, known) = (total as u64, known as u64);
+        progress.event(Event::Started { total, known });
+    };
     let (rows, at_end) = match base {
         Base::File(file) => {
             started(total);
@@ -175,17 +171,17 @@ pub fn compare(
 }
 
 /// What a state file of `kind` holds results of.
-pub fn describe(kind: &str, windows: &Windows, numeric: &str, base: Option<&str>) -> Description {
-    let mut description = Description::new();
-    description.insert("schema".into(), "aeolus.eval-state/1".into());
-    description.insert("kind".into(), kind.into());
-    description.insert("n_ctx".into(), windows.n_ctx().into());
-    description.insert("text".into(), windows.digest().into());
-    description.insert("numeric".into(), numeric.into());
+pub fn describe(kind: &str, windows: &Windows, numeric: &str, base: Option<&str>) -> Identity {
+    let mut identity = Identity::new([
+        ("kind", kind.to_owned()),
+        ("n_ctx", windows.n_ctx().to_string()),
+        ("text", windows.digest()),
+        ("numeric", numeric.to_owned()),
+    ]);
     if let Some(base) = base {
-        description.insert("base".into(), base.into());
+        identity.push("base", base);
     }
-    description
+    identity
 }
 
 fn check_vocabularies(base: &Base<'_>, models: &[Model<'_>]) -> Result<(), Error> {
@@ -239,12 +235,6 @@ fn windows(
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// Where a base model's log-probabilities go.
 enum BasePlace {
     /// Where the caller wants them.
@@ -267,9 +257,9 @@ impl BasePlace {
             });
         }
         if let Some(state) = &options.state {
-            return Ok(Self::WithState {
-                path: with_suffix(state, ".base"),
-            });
+            let mut path = state.as_os_str().to_owned();
+            path.push(".base");
+            return Ok(Self::WithState { path: path.into() });
         }
         let folder = tempfile::tempdir();
         let folder = folder.map_err(Error::io("make a folder in", &std::env::temp_dir()))?;
@@ -303,8 +293,8 @@ fn base_rows(
     }
     let started = |complete: usize| {
         job.progress.event(Event::Started {
-            total: total + windows.len(),
-            known: known + complete,
+            total: (total + windows.len()) as u64,
+            known: (known + complete) as u64,
         });
     };
     let (path, format) = place.file();
@@ -335,7 +325,11 @@ fn base_rows(
                 if file.facts().fingerprint.is_none() {
                     check_model(&file, windows, model)?;
                 }
-                logprobs::sweep(path);
+                // Left by a run that was killed right after it gave the file its name.
+                let names = Names::of(path);
+                if names.is_named_and_logged() {
+                    names.forget();
+                }
                 started(windows.len());
                 return Ok(file);
             }
@@ -346,7 +340,11 @@ fn base_rows(
         job.progress.event(Event::StartedOver { path, why });
     }
     started(writer.complete());
-    job.progress.event(Event::Model { name: model.name() });
+    job.progress.event(Event::Next {
+        name: model.name(),
+        total: windows.len() as u64,
+        known: writer.complete() as u64,
+    });
     let todo: Vec<usize> = (writer.complete()..windows.len()).collect();
     let (mut count, mut sum, mut squares) = (0, 0.0, 0.0);
     let encoder = writer.encoder();
@@ -369,7 +367,7 @@ fn base_rows(
             squares += nll * nll;
         }
         let mean = stats::mean(sum, squares, count);
-        Ok(Running::Perplexity(stats::exp(mean)))
+        Ok(stats::exp(mean).figure(Figure::Perplexity))
     })?;
     writer.finish()
 }

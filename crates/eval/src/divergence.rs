@@ -14,12 +14,12 @@ use crate::distribution::{BaseRow, Comparison, compare};
 use crate::logprobs::LogProbs;
 use crate::pass::{Failure, Job, pass};
 use crate::perplexity::bits_per_byte;
-use crate::progress::{Event, Running};
 use crate::scorer::Scorer;
 use crate::state::{Record, State};
 use crate::stats::{self, Estimate};
 use crate::windows::Windows;
 use crate::{Error, fingerprint};
+use aeolus_job::{Event, Figure};
 use serde::Serialize;
 
 /// One file against the base. Divergences are in nats, probabilities from 0 to 1.
@@ -188,7 +188,7 @@ pub fn divergence(
     job: Job<'_>,
     base: Option<&LogProbs>,
     model: &dyn Scorer,
-    fingerprint: &str,
+    mark: &str,
     text_bytes: u64,
     state: &mut State,
 ) -> Result<Divergence, Error> {
@@ -200,12 +200,16 @@ pub fn divergence(
             other_tokens: model.vocab(),
         });
     }
-    let key = fingerprint::key(fingerprint);
+    let key = fingerprint::key(mark);
     let count = job.windows.len();
     let todo: Vec<usize> = (0..count)
         .filter(|w| state.get(key, *w).is_none())
         .collect();
-    job.progress.event(Event::Model { name: model.name() });
+    job.progress.event(Event::Next {
+        name: model.name(),
+        total: count as u64,
+        known: (count - todo.len()) as u64,
+    });
     let mut running = Sums::default();
     for record in (0..count).filter_map(|w| state.get(key, w)) {
         running.merge(&record.sums);
@@ -217,7 +221,7 @@ pub fn divergence(
         pass(job, model, &todo, score, |window, record| {
             running.merge(&record.sums);
             state.insert(key, window, record)?;
-            Ok(Running::Divergence(running.mean(Sum::Kld, Sum::Kld2)))
+            Ok(running.mean(Sum::Kld, Sum::Kld2).figure(Figure::Divergence))
         })?;
     }
 

@@ -150,12 +150,10 @@ pub enum Error {
         /// In this run.
         expected: String,
     },
-    /// Someone else writes the file.
-    #[error("{}: another run is writing this file", path.display())]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
+    /// A file that is being written: the system refuses, another run has it, or something else
+    /// is in its place.
+    #[error(transparent)]
+    Job(#[from] aeolus_job::Error),
     /// A question of a task file.
     #[error("{}: line {line}: {problem}", path.display())]
     Question {
@@ -190,6 +188,17 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A file that an importance matrix guided, and none to make it again with.
+    #[error(
+        "{}: was made with an importance matrix, which it calls {file:?}; give it with --imatrix",
+        path.display()
+    )]
+    Guided {
+        /// The file.
+        path: PathBuf,
+        /// What it says of the matrix.
+        file: String,
+    },
     /// A file could not be mapped.
     #[error(transparent)]
     Source(#[from] aeolus_source::Error),
@@ -202,7 +211,7 @@ pub enum Error {
     /// Planning or writing a file.
     #[error(transparent)]
     Pipeline(aeolus_pipeline::Error),
-    /// [`Cancel`](aeolus_pipeline::Cancel) was set.
+    /// [`Cancel`](aeolus_job::Cancel) was set.
     #[error("interrupted")]
     Cancelled,
 }

@@ -3,10 +3,10 @@
 use crate::Error;
 use aeolus_gguf::GgufFile;
 use aeolus_infer::Runtime;
-use aeolus_pipeline::Cancel;
+use aeolus_job::{Cancel, checksum};
+use aeolus_source::hex;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// Bytes that a thread hashes at once; an interrupt ends between them.
 const PIECE: usize = 4 << 20;
@@ -52,17 +52,10 @@ pub(crate) fn vocabulary_digest(pieces: &[String]) -> String {
     hex(&hash.finalize())
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// A short key of a fingerprint, for records.
 pub(crate) fn key(fingerprint: &str) -> u64 {
     u64::from_str_radix(fingerprint.get(..16).unwrap_or(""), 16)
-        .unwrap_or_else(|_| crate::checksum::checksum(fingerprint.as_bytes()))
+        .unwrap_or_else(|_| checksum(fingerprint.as_bytes()))
 }
 
 #[cfg(test)]

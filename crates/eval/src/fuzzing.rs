@@ -1,17 +1,8 @@
 //! What the fuzz targets of this crate do with their bytes.
 
+use crate::LogProbs;
 use crate::distribution::BaseRow;
-use crate::{LogProbs, state};
 use std::io::{Seek, Write};
-
-/// The saved state of an evaluation: the bytes as a file, and as a record of one.
-pub fn saved_state(data: &[u8]) {
-    for file in [data, &state::sealed(data)] {
-        for (sums, values) in state::records_of(file) {
-            assert!(8 * sums + 4 * values <= file.len());
-        }
-    }
-}
 
 /// A file of log-probabilities, ours or the peer's.
 pub fn log_probabilities(data: &[u8]) {
@@ -53,11 +44,6 @@ fn rows(base: &LogProbs) {
 mod tests {
     use super::*;
     use aeolus_testkit::fuzz_inputs::replay;
-
-    #[test]
-    fn saved_state_replays() {
-        replay(env!("CARGO_MANIFEST_DIR"), "saved_state", saved_state);
-    }
 
     #[test]
     fn log_probabilities_replays() {

@@ -31,13 +31,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod checksum;
 mod comparison;
-mod described;
 mod distribution;
 mod divergence;
 mod error;
-mod fault;
 mod fingerprint;
 /// The bodies of the fuzz targets; see docs/security.md.
 #[cfg(any(test, feature = "fuzzing"))]
@@ -47,7 +44,6 @@ mod logprobs;
 mod model;
 mod pass;
 mod perplexity;
-mod progress;
 mod reference;
 mod scorer;
 mod source;
@@ -61,6 +57,7 @@ pub mod text;
 mod verify;
 mod windows;
 
+pub use aeolus_job::{Cancel, Event, Figure, Identity, Progress};
 pub use comparison::{Base, Comparison, Options, compare, default_windows, describe};
 pub use divergence::{Divergence, divergence};
 pub use error::Error;
@@ -69,21 +66,10 @@ pub use logprobs::{BaseFacts, Format, LogProbs};
 pub use model::{Model, runtime};
 pub use pass::Job;
 pub use perplexity::{Perplexity, perplexity, scored_bytes};
-pub use progress::{Event, Progress, Quiet, Running};
 pub use reference::Reference;
 pub use scorer::{Numeric, Scorer, numeric_name};
-pub use state::{Description, State};
+pub use state::State;
 pub use stats::Estimate;
 pub use tensor_error::{TensorError, tensor_errors};
 pub use verify::{Making, Subject, Verdict, verify};
 pub use windows::{Cut, Windows};
-
-/// Takes the lock of a file that one run at a time may write.
-fn lock(file: &std::fs::File, path: &std::path::Path) -> Result<(), Error> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: path.into() }),
-        // File systems without locks: go on, as most programs do.
-        Err(std::fs::TryLockError::Error(_)) => Ok(()),
-    }
-}

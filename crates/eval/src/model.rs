@@ -4,10 +4,10 @@ use crate::Error;
 use crate::distribution;
 use crate::fingerprint::{fingerprint, vocabulary_digest};
 use crate::logprobs::BaseFacts;
-use crate::progress::{Event, Progress};
 use crate::scorer::{Numeric, Scorer};
+use crate::state::State;
 use aeolus_infer::{CacheType, Runtime, Tokenizer};
-use aeolus_pipeline::Cancel;
+use aeolus_job::{Cancel, Event, Progress};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -95,14 +95,28 @@ impl<'r> Model<'r> {
         }
         let file = self.model.file();
         let of = file.maps().iter().map(|map| map.len() as u64).sum();
-        let (name, mut bytes) = (self.name.as_str(), 0);
-        progress.event(Event::Reading { name, bytes, of });
-        let read = |more| {
-            bytes += more;
-            progress.event(Event::Reading { name, bytes, of });
-        };
+        let name = self.name.as_str();
+        let read = |bytes| progress.event(Event::Reading { name, bytes, of });
+        read(0);
         let found = fingerprint(file, self.runtime, cancel, read)?;
         Ok(self.fingerprint.get_or_init(|| found))
+    }
+
+    /// What tells its results in `state` from others: its fingerprint, or, in one that ends with the
+    /// run, its path, for which nothing is read.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn mark(
+        &self,
+        state: &State,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<String, Error> {
+        match state.is_kept() {
+            true => Ok(self.fingerprint(progress, cancel)?.to_owned()),
+            false => Ok(format!("file {}", self.path.display())),
+        }
     }
 
     /// Weights of its matrices and vectors.

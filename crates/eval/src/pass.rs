@@ -2,10 +2,10 @@
 
 use crate::Error;
 use crate::distribution::NonFinite;
-use crate::progress::{Event, Progress, Running};
 use crate::scorer::Scorer;
 use crate::windows::Windows;
-use aeolus_pipeline::Cancel;
+use aeolus_job::Cancel;
+use aeolus_job::{Event, Figure, Progress};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ pub(crate) fn pass<T: Send>(
     model: &dyn Scorer,
     todo: &[usize],
     score: impl Fn(usize, &[f32]) -> Result<T, Failure> + Sync,
-    mut keep: impl FnMut(usize, T) -> Result<Running, Error>,
+    mut keep: impl FnMut(usize, T) -> Result<Figure, Error>,
 ) -> Result<(), Error> {
     let scored = job.windows.scored();
     check_tokens(job.windows, model)?;
@@ -51,19 +51,20 @@ pub(crate) fn pass<T: Send>(
             *results[i].lock().unwrap_or_else(|e| e.into_inner()) = Some(result);
         })?;
         model.verify_unchanged()?;
-        let mut running = None;
+        let mut figure = None;
         for (window, result) in now.iter().zip(results) {
             let result = result.into_inner().unwrap_or_else(|e| e.into_inner());
             match result {
-                Some(Ok(result)) => running = Some(keep(*window, result)?),
+                Some(Ok(result)) => figure = Some(keep(*window, result)?),
                 Some(Err(failure)) => return Err(failure.at(model.name(), *window, scored.start)),
                 None => unreachable!("every window is visited"),
             }
         }
-        if let Some(running) = running {
-            let count = now.len();
-            job.progress.event(Event::Advanced { count, running });
-        }
+        job.progress.event(Event::Advanced {
+            name: model.name(),
+            count: now.len() as u64,
+            figure,
+        });
         rest = later;
         if started.elapsed() < ROUND / 2 {
             round *= 2;

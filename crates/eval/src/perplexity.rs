@@ -6,12 +6,12 @@
 
 use crate::distribution::nll;
 use crate::pass::{Failure, Job, pass};
-use crate::progress::{Event, Running};
 use crate::scorer::Scorer;
 use crate::state::{Record, State};
 use crate::stats::{self, Estimate};
 use crate::windows::Windows;
 use crate::{Error, fingerprint};
+use aeolus_job::{Event, Figure};
 use serde::Serialize;
 
 /// The result.
@@ -79,8 +79,8 @@ pub fn scored_bytes(windows: &Windows, bytes: impl Fn(&[u32]) -> u64) -> u64 {
     (0..windows.len()).map(|w| bytes(windows.targets(w))).sum()
 }
 
-/// Computes the perplexity of `model`. Its [`fingerprint`](crate::fingerprint()) marks its results in
-/// `state`; in one that is not kept, anything does. `text_bytes` are those of the scored tokens.
+/// Computes the perplexity of `model`. Its [`mark`](crate::Model::mark) tells its results in
+/// `state` from others. `text_bytes` are those of the scored tokens.
 ///
 /// # Errors
 /// [`Error::NonFinite`], [`Error::TokenRange`], [`Error::Model`], [`Error::Cancelled`];
@@ -88,22 +88,20 @@ pub fn scored_bytes(windows: &Windows, bytes: impl Fn(&[u32]) -> u64) -> u64 {
 pub fn perplexity(
     job: Job<'_>,
     model: &dyn Scorer,
-    fingerprint: &str,
+    mark: &str,
     text_bytes: u64,
     state: &mut State,
 ) -> Result<Perplexity, Error> {
-    let key = fingerprint::key(fingerprint);
+    let key = fingerprint::key(mark);
     let count = job.windows.len();
     let todo: Vec<usize> = (0..count)
         .filter(|w| state.get(key, *w).is_none())
         .collect();
     let known = count - todo.len();
     state.tell(job.progress, known);
-    job.progress.event(Event::Started {
-        total: count,
-        known,
-    });
-    job.progress.event(Event::Model { name: model.name() });
+    let (name, total, known) = (model.name(), count as u64, known as u64);
+    job.progress.event(Event::Started { total, known });
+    job.progress.event(Event::Next { name, total, known });
     let mut running = Sums::default();
     for record in (0..count).filter_map(|w| state.get(key, w)) {
         running.add_record(record);
@@ -120,7 +118,7 @@ pub fn perplexity(
     pass(job, model, &todo, score, |window, record| {
         running.add_record(&record);
         state.insert(key, window, record)?;
-        Ok(Running::Perplexity(stats::exp(running.mean())))
+        Ok(stats::exp(running.mean()).figure(Figure::Perplexity))
     })?;
 
     let mut sums = Sums::default();

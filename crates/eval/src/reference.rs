@@ -3,7 +3,8 @@
 use crate::Error;
 use aeolus_checkpoint::{Checkpoint, Forecastable};
 use aeolus_gguf::{Endian, TensorType};
-use aeolus_pipeline::{Cancel, Format, Options, Output, Progress};
+use aeolus_job::{Cancel, Progress};
+use aeolus_pipeline::{Format, Options, Output};
 use aeolus_recipe::FileType;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +45,8 @@ impl Reference {
             version: 3,
             endian: Endian::Little,
         };
-        let output = Output::plan(&Forecastable::from(source), file_type, &recipe, format)?;
+        let facts = Forecastable::from(source);
+        let output = Output::plan(&facts, file_type, &recipe, format, None)?;
         let tensors = output.layout().tensors().iter();
         let tensors = tensors.map(|info| (&*info.name, info.shape, info.ty));
         aeolus_infer::Model::check_plan(&source.metadata, tensors).map_err(|error| {

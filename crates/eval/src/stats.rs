@@ -1,5 +1,6 @@
 //! Means with error bars, and quantiles.
 
+use aeolus_job::Figure;
 use serde::Serialize;
 
 /// A figure and one standard error of it.
@@ -13,6 +14,12 @@ pub struct Estimate {
     pub value: f64,
     /// One standard error.
     pub error: f64,
+}
+
+impl Estimate {
+    pub(crate) fn figure(self, of: fn(f64, f64) -> Figure) -> Figure {
+        of(self.value, self.error)
+    }
 }
 
 /// Mean of `count` numbers from their sum and the sum of their squares.

@@ -15,7 +15,7 @@
 use crate::{Error, source};
 use aeolus_checkpoint::{Checkpoint, Tensor};
 use aeolus_gguf::{Endian, GgufFile, TensorInfo, TensorType, swap_rows};
-use aeolus_pipeline::Cancel;
+use aeolus_job::Cancel;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;

@@ -5,7 +5,7 @@ use crate::logprobs::{BaseFacts, Format, LogProbs, Writer};
 use crate::*;
 use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions};
 use aeolus_gguf::{GgufFile, TensorType};
-use aeolus_pipeline::{Cancel, Format as Container, Output};
+use aeolus_pipeline::{Format as Container, Output};
 use aeolus_recipe::FileType;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ fn windows() -> Windows {
 fn job<'a>(windows: &'a Windows, cancel: &'a Cancel) -> Job<'a> {
     Job {
         windows,
-        progress: &Quiet,
+        progress: &(),
         cancel,
     }
 }
@@ -430,7 +430,7 @@ fn forge(
         .iter()
         .map(|ty| {
             let recipe = aeolus_recipe::Options::default();
-            let output = Output::plan(&facts, *ty, &recipe, container).unwrap();
+            let output = Output::plan(&facts, *ty, &recipe, container, None).unwrap();
             (dir.join(format!("{ty}.gguf")), output)
         })
         .collect();
@@ -441,14 +441,7 @@ fn forge(
         allow_requantize: false,
         scratch: false,
     };
-    aeolus_pipeline::run(
-        source,
-        &outputs,
-        &options,
-        &aeolus_pipeline::Quiet,
-        &Cancel::new(),
-    )
-    .unwrap();
+    aeolus_pipeline::run(source, &outputs, &options, &(), &Cancel::new()).unwrap();
     outputs.into_iter().map(|(path, _)| path).collect()
 }
 
@@ -456,6 +449,7 @@ fn making() -> Making {
     Making {
         recipe: aeolus_recipe::Options::default(),
         via: None,
+        guide: None,
     }
 }
 
@@ -542,7 +536,7 @@ fn files_are_verified_to_the_last_byte() {
             vintage: Some(aeolus_recipe::Vintage::Current),
             ..aeolus_recipe::Options::default()
         },
-        via: None,
+        ..making()
     };
     let found = verdict(&source, &paths[1], &current);
     assert!(

@@ -8,10 +8,12 @@
 use crate::{Error, source};
 use aeolus_checkpoint::{Checkpoint, Forecastable, Tensor};
 use aeolus_gguf::{Endian, GgufFile, Header, Limits, Parse, TensorType, swap_rows};
-use aeolus_pipeline::{Cancel, Format, Output, Via};
+use aeolus_job::Cancel;
+use aeolus_pipeline::{Format, Guide, IMATRIX_FILE_KEY, Output, Via};
 use aeolus_recipe::FileType;
 use rayon::prelude::*;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// How the files were made.
@@ -21,6 +23,8 @@ pub struct Making {
     pub recipe: aeolus_recipe::Options,
     /// What weights were rounded to first; `None` for [`Via::default_for`] each tensor.
     pub via: Option<Via>,
+    /// What guided the encoders, if anything did.
+    pub guide: Option<Guide>,
 }
 
 /// A file and what it should be.
@@ -63,7 +67,7 @@ impl Subject {
         let file = GgufFile::open(path)?;
         let id = file.metadata().u32("general.file_type");
         let file_type = match id {
-            Ok(Some(id)) => FileType::from_ftype_id(id),
+            Ok(Some(id)) => FileType::of_file(id, path),
             _ => None,
         };
         let file_type = file_type.ok_or_else(|| Error::Format {
@@ -81,13 +85,25 @@ impl Subject {
         })
     }
 
-    /// The plan by which it should have been made: its own container and model name, the
-    /// source's everything else.
+    /// The plan by which it should have been made: its own container, model name and name of the
+    /// importance matrix, the source's everything else.
     fn plan(&self, facts: &Forecastable, making: &Making) -> Result<Output, Error> {
         let mut facts = facts.clone();
-        if let Ok(Some(name)) = self.file.metadata().str("general.name") {
+        let metadata = self.file.metadata();
+        if let Ok(Some(name)) = metadata.str("general.name") {
             facts.metadata.insert("general.name", name.to_owned());
         }
+        let says_guide = metadata.str(IMATRIX_FILE_KEY).ok().flatten();
+        let guide = match (&making.guide, says_guide) {
+            (None, Some(file)) if facts.metadata.get(IMATRIX_FILE_KEY).is_none() => {
+                return Err(Error::Guided {
+                    path: self.path.clone(),
+                    file: file.to_owned(),
+                });
+            }
+            (guide, None) => guide.clone(),
+            (guide, Some(file)) => guide.as_ref().map(|guide| guide.called(file)),
+        };
         let header = self.file.header();
         let format = Format {
             version: header.version.max(2),
@@ -98,6 +114,7 @@ impl Subject {
             self.file_type,
             &making.recipe,
             format,
+            guide.as_ref(),
         )?)
     }
 }
@@ -107,7 +124,8 @@ impl Subject {
 ///
 /// # Errors
 /// [`Error::Tensor`] for weights of the source that cannot be encoded; [`Error::Pipeline`] if there
-/// is no plan; [`Error::Cancelled`].
+/// is no plan; [`Error::Guided`] for a file that an importance matrix guided where none is given;
+/// [`Error::Cancelled`].
 pub fn verify(
     source: &Checkpoint,
     subjects: &[Subject],
@@ -129,12 +147,20 @@ pub fn verify(
         plans.push(plan);
     }
     for (index, tensor) in source.tensors.iter().enumerate() {
-        let types: Vec<TensorType> = plans.iter().map(|p| p.types().tensors[index].ty).collect();
-        // All plans have one recipe.
-        let vintage = plans.first().map(|plan| plan.types().vintage);
-        let default = vintage.map_or(Via::Source, |vintage| Via::default_for(vintage, tensor.ty));
-        let via = making.via.unwrap_or(default);
-        let wrong = wrong_files(source, tensor, subjects, &types, via, cancel)?;
+        let kind = |plan: &Output| {
+            let default = Via::default_for(plan.types().vintage, tensor.ty);
+            (
+                plan.types().tensors[index].ty,
+                making.via.unwrap_or(default),
+            )
+        };
+        let kinds: Vec<Kind> = plans.iter().map(kind).collect();
+        let how = How {
+            source,
+            tensor,
+            guide: making.guide.as_ref(),
+        };
+        let wrong = wrong_files(&how, subjects, &kinds, cancel)?;
         for (i, verdict) in verdicts.iter_mut().enumerate() {
             if let Some(problem) = &wrong[i] {
                 verdict.tensors.push(format!("{}: {problem}", tensor.name));
@@ -156,17 +182,26 @@ fn unknown_tensors(source: &Checkpoint, file: &GgufFile) -> Vec<String> {
         .collect()
 }
 
+/// A type, and what weights were rounded to before they were encoded in it.
+type Kind = (TensorType, Via);
+
+/// How the pipeline should have encoded a tensor.
+struct How<'a> {
+    source: &'a Checkpoint,
+    tensor: &'a Tensor,
+    guide: Option<&'a Guide>,
+}
+
 /// What is wrong with one tensor in each file.
 fn wrong_files(
-    source: &Checkpoint,
-    tensor: &Tensor,
+    how: &How<'_>,
     subjects: &[Subject],
-    types: &[TensorType],
-    via: Via,
+    kinds: &[Kind],
     cancel: &Cancel,
 ) -> Result<Vec<Option<String>>, Error> {
+    let tensor = how.tensor;
     let mut wrong: Vec<Option<String>> = vec![None; subjects.len()];
-    for ((wrong, subject), ty) in wrong.iter_mut().zip(subjects).zip(types) {
+    for ((wrong, subject), (ty, _)) in wrong.iter_mut().zip(subjects).zip(kinds) {
         *wrong = match subject.file.tensor(&tensor.name) {
             None => Some("is missing".into()),
             Some(info) if info.shape != tensor.shape => Some(format!(
@@ -177,9 +212,12 @@ fn wrong_files(
             Some(_) => None,
         };
     }
-    let mut distinct: Vec<TensorType> = types.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
+    let mut distinct: Vec<Kind> = Vec::new();
+    for kind in kinds {
+        if !distinct.contains(kind) {
+            distinct.push(*kind);
+        }
+    }
     let rows = tensor.shape.rows() as usize;
     // For each file, the first row that differs.
     let first_rows: Vec<Vec<Option<usize>>> = source::tiles(tensor)
@@ -189,10 +227,11 @@ fn wrong_files(
                 return Err(Error::Cancelled);
             }
             let mut differs = vec![None; subjects.len()];
-            for ty in &distinct {
-                let expected = encode(source, tensor, *ty, tile.clone(), via)?;
+            for kind in &distinct {
+                let expected = how.encode(*kind, tile.clone())?;
                 let stride = expected.len() / tile.len();
-                let users = (0..subjects.len()).filter(|i| types[*i] == *ty && wrong[*i].is_none());
+                let users =
+                    (0..subjects.len()).filter(|i| kinds[*i] == *kind && wrong[*i].is_none());
                 for i in users {
                     let file = &subjects[i].file;
                     let Some(info) = file.tensor(&tensor.name) else {
@@ -204,7 +243,7 @@ fn wrong_files(
                         Endian::Little => None,
                         Endian::Big => {
                             let mut bytes = expected.clone();
-                            swap_rows(*ty, &mut bytes)
+                            swap_rows(kind.0, &mut bytes)
                                 .map_err(|e| source::problem(tensor, e.to_string()))?;
                             Some(bytes)
                         }
@@ -229,36 +268,45 @@ fn wrong_files(
     Ok(wrong)
 }
 
-/// Some rows of a tensor as the pipeline should have written them, little-endian.
-fn encode(
-    source: &Checkpoint,
-    tensor: &Tensor,
-    ty: TensorType,
-    rows: std::ops::Range<usize>,
-    via: Via,
-) -> Result<Vec<u8>, Error> {
-    // A quantized source keeps its blocks where the plan has the same type.
-    if ty == tensor.ty && ty.is_quantized() {
-        return source::bytes(source, tensor, rows);
+impl How<'_> {
+    /// Some rows as they should have been written, little-endian.
+    fn encode(&self, (ty, via): Kind, rows: Range<usize>) -> Result<Vec<u8>, Error> {
+        let tensor = self.tensor;
+        // A quantized source keeps its blocks where the plan has the same type.
+        if ty == tensor.ty && ty.is_quantized() {
+            return source::bytes(self.source, tensor, rows);
+        }
+        let problem = |what: String| source::problem(tensor, what);
+        let cols = source::cols(tensor);
+        let mut x = source::decode(self.source, tensor, rows.clone())?;
+        if ty.is_quantized() && via == Via::F16 {
+            aeolus_quant::round_through_f16(&mut x).map_err(|e| problem(e.to_string()))?;
+        }
+        let row_bytes = ty
+            .row_bytes(cols as u64)
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .ok_or_else(|| {
+                problem(format!(
+                    "rows of {cols} weights are no whole blocks of {ty}"
+                ))
+            })?;
+        let heeded = self.guide.filter(|_| aeolus_quant::is_guided(ty));
+        let guide = heeded.and_then(|guide| guide.of(&tensor.name, &tensor.shape));
+        let runs: Vec<(Range<usize>, Option<Vec<f32>>)> = match guide {
+            None => vec![(rows, None)],
+            Some(guide) => guide.runs(rows).map(|(run, x)| (run, Some(x))).collect(),
+        };
+        let mut out = vec![0; x.len() / cols * row_bytes];
+        let (mut x, mut rest) = (&x[..], &mut out[..]);
+        for (run, importance) in runs {
+            let (weights, after) = x.split_at(run.len() * cols);
+            let (bytes, behind) = rest.split_at_mut(run.len() * row_bytes);
+            aeolus_quant::encode_rows(ty, weights, cols, importance.as_deref(), bytes)
+                .map_err(|e| problem(e.to_string()))?;
+            (x, rest) = (after, behind);
+        }
+        Ok(out)
     }
-    let problem = |what: String| source::problem(tensor, what);
-    let cols = source::cols(tensor);
-    let count = rows.len();
-    let mut x = source::decode(source, tensor, rows)?;
-    if ty.is_quantized() && via == Via::F16 {
-        aeolus_quant::round_through_f16(&mut x).map_err(|e| problem(e.to_string()))?;
-    }
-    let row_bytes = ty
-        .row_bytes(cols as u64)
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| {
-            problem(format!(
-                "rows of {cols} weights are no whole blocks of {ty}"
-            ))
-        })?;
-    let mut out = vec![0; count * row_bytes];
-    aeolus_quant::encode_rows(ty, &x, cols, None, &mut out).map_err(|e| problem(e.to_string()))?;
-    Ok(out)
 }
 
 /// What of a file's header is not as planned, key by key.

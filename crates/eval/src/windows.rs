@@ -220,7 +220,7 @@ impl Windows {
         for token in &self.tokens {
             hash.update(token.to_le_bytes());
         }
-        crate::fingerprint::hex(&hash.finalize())
+        aeolus_source::hex(&hash.finalize())
     }
 }
 

@@ -12,9 +12,8 @@
 //! Both hold the text's tokens, then one record of fixed size for each window, in order. So a
 //! file grows by whole windows, and one whose making was interrupted is continued.
 //! Under its own name a file is complete; before that it is `NAME.partial`, with a
-//! `NAME.partial.journal` that says which model it is of.
+//! `NAME.partial.journal` (a [log](aeolus_job::Log)) that says which model it is of.
 
-mod journal;
 mod ours;
 mod peer;
 mod writer;
@@ -25,7 +24,7 @@ use crate::{Error, Numeric};
 use aeolus_source::Map;
 use std::path::Path;
 
-pub(crate) use writer::{Writer, sweep};
+pub(crate) use writer::Writer;
 
 /// The layout of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +186,7 @@ impl LogProbs {
         self.facts.fingerprint.clone().unwrap_or_else(|| {
             let bytes = self.map.bytes();
             let end = bytes.len().min(self.data_offset + self.row_bytes);
-            format!("file {:016x}", crate::checksum::checksum(&bytes[..end]))
+            format!("file {:016x}", aeolus_job::checksum(&bytes[..end]))
         })
     }
 

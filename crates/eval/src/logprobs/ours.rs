@@ -18,17 +18,19 @@
 //! 20 resolves. The top is chosen such that the probabilities, as decoded, sum to 1.
 
 use super::{BaseFacts, Header, take, take_tokens};
-use crate::checksum::checksum;
-use crate::described;
 use crate::distribution::{BaseRow, NonFinite, top};
 use crate::scorer::{numeric_from_name, numeric_name};
 use crate::windows::{Layout, Windows};
+use aeolus_job::checksum;
 use serde::{Deserialize, Serialize};
 
 pub(super) const MAGIC: &[u8] = b"AEOLOGP1";
 pub(super) const TAIL_BYTES: usize = 8;
 const ROW_HEAD_BYTES: usize = 20;
 const MAX_CODE: u32 = (1 << 24) - 1;
+/// Longest description that is read, in bytes; one has some hundreds.
+const MAX_DESCRIPTION_BYTES: usize = 64 << 10;
+const SHORT: &str = "it ends within its header";
 
 #[derive(Serialize, Deserialize)]
 struct Description {
@@ -61,7 +63,9 @@ pub(super) fn header(windows: &Windows, facts: &BaseFacts) -> Vec<u8> {
         program: Some(env!("CARGO_PKG_VERSION").into()),
     };
     let text = serde_json::to_vec(&description).unwrap_or_default();
-    let mut out = described::beginning(MAGIC, &text);
+    let mut out = MAGIC.to_vec();
+    out.extend((text.len() as u32).to_le_bytes());
+    out.extend(text);
     for token in windows.tokens() {
         out.extend(token.to_le_bytes());
     }
@@ -69,7 +73,15 @@ pub(super) fn header(windows: &Windows, facts: &BaseFacts) -> Vec<u8> {
 }
 
 pub(super) fn read_header(bytes: &[u8]) -> Result<Header, String> {
-    let (text, mut rest) = described::split(bytes.get(MAGIC.len()..).unwrap_or_default())?;
+    let mut rest = bytes.get(MAGIC.len()..).unwrap_or_default();
+    let length = take(&mut rest).ok_or(SHORT)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MAX_DESCRIPTION_BYTES {
+        return Err(format!(
+            "its description has {length} bytes, at most {MAX_DESCRIPTION_BYTES} were expected"
+        ));
+    }
+    let (text, mut rest) = rest.split_at_checked(length).ok_or(SHORT)?;
     let description: Description =
         serde_json::from_slice(text).map_err(|e| format!("its description: {e}"))?;
     if description.schema != SCHEMA {
@@ -85,7 +97,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header, String> {
         ),
         None => None,
     };
-    let tokens = take_tokens(&mut rest, description.tokens).ok_or("it ends within its header")?;
+    let tokens = take_tokens(&mut rest, description.tokens).ok_or(SHORT)?;
     if let Some(token) = tokens.iter().find(|t| **t as usize >= description.vocab) {
         return Err(format!(
             "token {token} is out of range: the vocabulary has {} tokens",

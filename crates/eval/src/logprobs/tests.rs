@@ -1,7 +1,7 @@
 use super::*;
 use crate::distribution::compare;
 use crate::windows::Cut;
-use aeolus_testkit::full_disk::FullDisk;
+use aeolus_job::full_disk::FullDisk;
 use std::path::PathBuf;
 
 const VOCAB: usize = 41;
@@ -139,7 +139,7 @@ fn a_file_goes_on_where_it_was_interrupted() {
         assert_eq!(writer.complete(), 2);
         assert!(matches!(
             Writer::create(&path, format, &windows, &facts()),
-            Err(Error::Busy { .. })
+            Err(Error::Job(aeolus_job::Error::Busy { .. }))
         ));
         drop(writer);
         write(&path, format, &windows, 4).finish().unwrap();
@@ -147,20 +147,6 @@ fn a_file_goes_on_where_it_was_interrupted() {
         let names = std::fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(names, 1, "only the finished file");
     }
-}
-
-#[test]
-fn a_leftover_journal_goes_once_the_file_has_its_name() {
-    let (dir, path) = whole(Format::Aeolus);
-    let [partial, journal] = ["base.partial", "base.partial.journal"].map(|n| dir.path().join(n));
-    std::fs::write(&journal, "left by a run that was killed").unwrap();
-    // Another run may be at it.
-    std::fs::write(&partial, "windows").unwrap();
-    sweep(&path);
-    assert!(journal.exists() && partial.exists());
-    std::fs::remove_file(&partial).unwrap();
-    sweep(&path);
-    assert!(!journal.exists() && path.exists());
 }
 
 #[test]

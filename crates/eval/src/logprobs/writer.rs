@@ -1,25 +1,27 @@
-//! A file of log-probabilities that grows by windows, and goes on where it was interrupted.
+//! A file of log-probabilities that grows by windows, and continues where it was interrupted.
+//!
+//! The peer's layout says neither which model its windows are of nor whether they are whole, so
+//! a file that is to be continued needs a log that does; ours gets one, too, for the program's
+//! version. A record is the checksum of a window's bytes, and is believed if they agree.
 
-use super::journal::{Identity, Journal, journal_path};
 use super::{BaseFacts, Format, LogProbs, ours, peer, record_bytes};
+use crate::Error;
 use crate::distribution::NonFinite;
+use crate::scorer::numeric_name;
 use crate::state::SYNC_PAUSE;
 use crate::windows::Windows;
-use crate::{Error, fault};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use aeolus_job::{Found, Identity, Names, PartialFile, checksum, folder_of};
+use std::path::Path;
 use std::time::Instant;
 
 /// Writes `NAME.partial` window by window, then gives it its name.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    file: File,
-    journal: Journal,
-    path: PathBuf,
-    partial: PathBuf,
+    file: PartialFile,
     encoder: Encoder,
     complete: usize,
+    /// Where the next window goes.
+    end: u64,
     started_over: Option<String>,
     count: usize,
     bos: Option<u32>,
@@ -69,12 +71,12 @@ impl Encoder {
 }
 
 impl Writer {
-    /// Starts `path`, or goes on with `path.partial` if its journal says that it was begun with
-    /// the same text, cut and model, in the same mode and by the same version of the program.
+    /// Starts `path`, or continues `path.partial` if its log says that it was begun with the same
+    /// text, cut and model, in the same mode and by the same version of the program.
     ///
     /// # Errors
     /// [`Error::Cut`] for strided windows or sizes that the peer's layout cannot hold,
-    /// [`Error::Busy`], [`Error::NoSpace`], [`Error::Io`].
+    /// [`Error::NoSpace`], [`Error::Job`].
     pub(crate) fn create(
         path: &Path,
         format: Format,
@@ -95,69 +97,45 @@ impl Writer {
         let record = record_bytes(format, windows, facts.vocab).ok_or_else(too_large)?;
         let encoder = Encoder::new(format, windows, facts.vocab).ok_or_else(too_large)?;
 
-        let partial = partial_path(path);
-        let io = |action| Error::io(action, &partial);
-        let file = aeolus_source::open_locked(&partial, false)?;
-        let mut file = file.ok_or_else(|| Error::Busy {
-            path: partial.clone(),
-        })?;
-        let identity = Identity::new(format, windows, facts);
-        let mut journal = Journal::open(&partial, &identity)?;
-        let bytes = file.metadata().map_err(io("read"))?.len();
-        let mut found = Vec::new();
-        (&mut file)
-            .take(header.len() as u64)
-            .read_to_end(&mut found)
-            .map_err(io("read"))?;
-        let known = found == header && journal.other().is_none();
-        let complete = if known {
-            let whole = (bytes - header.len() as u64) / record as u64;
-            let whole = whole.min(windows.len() as u64) as usize;
-            count_good(&mut file, &journal, record, whole).map_err(io("read"))?
-        } else {
-            0
+        let sum = |text: &str| u64::from_str_radix(text, 16).ok();
+        let identity = identity(format, windows, facts);
+        let (mut file, found) = PartialFile::open_logged(Names::of(path), &identity, sum)?;
+        let (mut sums, mut started_over) = match found {
+            Found::Nothing => (
+                Vec::new(),
+                Some("nothing tells which model it is of".into()),
+            ),
+            found => found.records_or_why(),
         };
-        let folder = folder_of(path);
+        let bytes = file.len()?;
+        sums.truncate(windows.len());
+        let complete = count_good(&file, &header, &sums, record);
+        if complete == 0 && !sums.is_empty() {
+            started_over = Some("its bytes are not those that its journal has".into());
+        }
+        let end = header.len() as u64 + complete as u64 * record as u64;
         let needed = (windows.len() - complete) as u64 * record as u64;
         // What is there is written over, or cut off.
-        let kept = header.len() as u64 + complete as u64 * record as u64;
+        let folder = folder_of(path);
         let available = aeolus_source::available_bytes(folder)?;
-        let available = available.saturating_add(bytes.saturating_sub(kept));
+        let available = available.saturating_add(bytes.saturating_sub(end));
         if available < needed {
-            if bytes == 0 {
-                let _ = std::fs::remove_file(&partial);
-                journal.remove();
-            }
             return Err(Error::NoSpace {
                 folder: folder.into(),
                 needed,
                 available,
             });
         }
-        // What follows the last whole window was being written when the run ended.
-        let mut started_over = None;
-        if known {
-            journal.go_on(complete)?;
-            file.set_len(kept).map_err(io("write"))?;
-            file.seek(SeekFrom::Start(kept)).map_err(io("write"))?;
-        } else {
-            if bytes > 0 {
-                let why = journal.other().unwrap_or("its header is another one");
-                started_over = Some(why.to_owned());
-            }
-            journal.start_over(&identity)?;
-            file.set_len(0).map_err(io("write"))?;
-            file.seek(SeekFrom::Start(0)).map_err(io("write"))?;
-            fault::write_all(&mut file, &partial, &header).map_err(io("write"))?;
+        file.begin(if complete > 0 { end } else { 0 }, complete)?;
+        if complete == 0 {
+            file.write_at(&header, 0)?;
         }
         Ok(Self {
             file,
-            journal,
-            path: path.into(),
-            partial,
             encoder,
             complete,
-            started_over,
+            end,
+            started_over: started_over.filter(|_| bytes > 0),
             count: windows.len(),
             bos: windows.layout().bos,
             synced: Instant::now(),
@@ -166,8 +144,8 @@ impl Writer {
 
     /// Why nothing is taken over of a file that was begun, in words.
     pub(crate) fn started_over(&self) -> Option<(&Path, &str)> {
-        let why = self.started_over.as_deref();
-        why.map(|why| (self.partial.as_path(), why))
+        let partial = self.file.names().partial.as_path();
+        self.started_over.as_deref().map(|why| (partial, why))
     }
 
     /// Windows that are there already.
@@ -183,7 +161,7 @@ impl Writer {
     /// Appends the next window's record.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Job`].
     pub(crate) fn append(&mut self, record: &[u8]) -> Result<(), Error> {
         assert_eq!(
             record.len(),
@@ -191,15 +169,12 @@ impl Writer {
             "bytes of a record"
         );
         assert!(self.complete < self.count, "windows of a file");
-        fault::write_all(&mut self.file, &self.partial, record)
-            .map_err(Error::io("write", &self.partial))?;
-        self.journal.note(record)?;
+        self.file.write_at(record, self.end)?;
+        self.file.note(&format!("{:016x}", checksum(record)))?;
         self.complete += 1;
+        self.end += record.len() as u64;
         if self.synced.elapsed() >= SYNC_PAUSE {
-            self.file
-                .sync_data()
-                .map_err(Error::io("write", &self.partial))?;
-            self.journal.sync()?;
+            self.file.sync()?;
             self.synced = Instant::now();
         }
         Ok(())
@@ -209,62 +184,40 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::Io`], or those of [`LogProbs::open`].
-    pub(crate) fn finish(self) -> Result<LogProbs, Error> {
+    pub(crate) fn finish(mut self) -> Result<LogProbs, Error> {
         assert_eq!(self.complete, self.count, "windows of a finished file");
-        self.file
-            .sync_all()
-            .map_err(Error::io("write", &self.partial))?;
-        std::fs::rename(&self.partial, &self.path).map_err(Error::io("write", &self.path))?;
-        // Without its journal a partial file is of no use, so the name has to be durable before
-        // that goes. It is once the folder is: best effort, some systems refuse.
-        if let Ok(folder) = File::open(folder_of(&self.path)) {
-            let _ = folder.sync_all();
-        }
-        self.journal.remove();
-        LogProbs::open(&self.path, self.bos)
+        let path = self.file.names().path.clone();
+        self.file.name(true).map_err(Error::io("write", &path))?;
+        self.file.forget();
+        LogProbs::open(&path, self.bos)
     }
 }
 
-/// Removes the journal that a run left which ended right after it gave the file at `path` its name.
-pub(crate) fn sweep(path: &Path) {
-    let partial = partial_path(path);
-    let journal = journal_path(&partial);
-    let is_file = journal.symlink_metadata().is_ok_and(|meta| meta.is_file());
-    if is_file && partial.symlink_metadata().is_err() {
-        let _ = std::fs::remove_file(journal);
-    }
+/// What a file's windows depend on.
+fn identity(format: Format, windows: &Windows, facts: &BaseFacts) -> Identity {
+    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+    Identity::new([
+        ("program", env!("CARGO_PKG_VERSION").into()),
+        ("layout", format!("{format:?}")),
+        ("text", windows.digest()),
+        ("windows", windows.len().to_string()),
+        ("vocabulary", known(&facts.vocabulary)),
+        ("model", known(&facts.fingerprint)),
+        ("mode", facts.numeric.map_or("unknown", numeric_name).into()),
+    ])
 }
 
-/// `NAME.partial`.
-fn partial_path(path: &Path) -> PathBuf {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    partial.into()
-}
-
-/// The folder that a path's file is in.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+/// How many of the first windows are as they were written, behind this header: a power failure can
+/// leave a file its length and take bytes.
+fn count_good(file: &PartialFile, header: &[u8], sums: &[u64], record: usize) -> usize {
+    let reads = |bytes: &mut [u8], offset| file.read_at(bytes, offset).is_ok();
+    let mut found = vec![0; header.len()];
+    if sums.is_empty() || !reads(&mut found, 0) || found != header {
+        return 0;
     }
-}
-
-/// How many of the first `whole` records, which come next in the file, are as they were written: a
-/// power failure can leave a file its length and take bytes.
-fn count_good(
-    file: &mut File,
-    journal: &Journal,
-    record: usize,
-    whole: usize,
-) -> std::io::Result<usize> {
-    let whole = whole.min(journal.claims());
-    let mut bytes = vec![0; if whole > 0 { record } else { 0 }];
-    for index in 0..whole {
-        file.read_exact(&mut bytes)?;
-        if !journal.agrees(index, &bytes) {
-            return Ok(index);
-        }
-    }
-    Ok(whole)
+    let mut bytes = vec![0; record];
+    let offsets = (header.len() as u64..).step_by(record);
+    let good = sums.iter().zip(offsets);
+    good.take_while(|(sum, offset)| reads(&mut bytes, *offset) && checksum(&bytes) == **sum)
+        .count()
 }

@@ -1,12 +1,11 @@
 //! Asks a model every question of a file.
 
 use super::{Question, Task};
-use crate::progress::{Event, Progress, Running};
 use crate::scorer::Scorer;
-use crate::state::{Description, Record, State};
+use crate::state::{Record, State};
 use crate::stats::{self, Estimate};
 use crate::{Error, fingerprint};
-use aeolus_pipeline::Cancel;
+use aeolus_job::{Cancel, Event, Figure, Identity, Progress};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -55,21 +54,16 @@ impl Outcome {
 pub struct Asked<'a> {
     /// The model.
     pub model: &'a dyn Scorer,
-    /// Its [`fingerprint`](crate::fingerprint()), which marks its answers in a state; in one that is not
-    /// kept, anything does.
-    pub fingerprint: &'a str,
+    /// Its [`mark`](crate::Model::mark), which tells its answers in a state from others.
+    pub mark: &'a str,
     /// A text's tokens, with the one that the model wants before it.
     pub encode: &'a dyn Fn(&str) -> Vec<u32>,
 }
 
 /// What a state file of tasks holds results of. One file may hold answers of several models to
 /// several tasks: each question has its own key.
-pub fn describe(numeric: &str) -> Description {
-    let mut description = Description::new();
-    description.insert("schema".into(), "aeolus.eval-state/1".into());
-    description.insert("kind".into(), "tasks".into());
-    description.insert("numeric".into(), numeric.into());
-    description
+pub fn describe(numeric: &str) -> Identity {
+    Identity::new([("kind", "tasks"), ("numeric", numeric)])
 }
 
 /// Questions of a file as they are put to a model.
@@ -130,12 +124,10 @@ impl<'a> Round<'a> {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
-        progress.event(Event::Started {
-            total: self.questions.len(),
-            known: self.known(state),
-        });
+        let (total, known) = (self.questions.len() as u64, self.known(state) as u64);
         let name = self.asked.model.name();
-        progress.event(Event::Model { name });
+        progress.event(Event::Started { total, known });
+        progress.event(Event::Next { name, total, known });
         let mut sums = [0; 4];
         for (done, (question, key)) in self.questions.iter().zip(&self.keys).enumerate() {
             let known = state.get(*key, 0).map(|record| record.sums.clone());
@@ -159,8 +151,9 @@ impl<'a> Round<'a> {
             if is_new {
                 let so_far = stats::share(sums[0], done as u64 + 1);
                 progress.event(Event::Advanced {
+                    name,
                     count: 1,
-                    running: Running::Accuracy(so_far),
+                    figure: Some(so_far.figure(Figure::Accuracy)),
                 });
             }
         }
@@ -184,7 +177,7 @@ fn key(asked: Asked<'_>, question: &Question, shots: &str) -> u64 {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     };
-    add(asked.fingerprint);
+    add(asked.mark);
     add(&question.preamble);
     add(shots);
     for choice in &question.choices {
@@ -192,7 +185,7 @@ fn key(asked: Asked<'_>, question: &Question, shots: &str) -> u64 {
         add(&choice.ending);
     }
     hash.update((question.answer as u64).to_le_bytes());
-    fingerprint::key(&fingerprint::hex(&hash.finalize()))
+    fingerprint::key(&aeolus_source::hex(&hash.finalize()))
 }
 
 /// 1 or 0: whether the right choice has the highest log-likelihood, the highest over its

@@ -1,8 +1,7 @@
 use super::*;
 use crate::State;
-use crate::progress::Quiet;
 use crate::scorer::Scorer;
-use aeolus_pipeline::Cancel;
+use aeolus_job::Cancel;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -202,10 +201,10 @@ fn asked(
 ) -> Result<Outcome, Error> {
     let asked = Asked {
         model,
-        fingerprint: "f",
+        mark: "f",
         encode: &bytes,
     };
-    Round::new(asked, questions, options)?.run(state, &Quiet, cancel)
+    Round::new(asked, questions, options)?.run(state, &(), cancel)
 }
 
 #[test]
@@ -365,7 +364,7 @@ fn answers_are_kept_and_not_asked_again() {
         let state = State::open(&path, &describe("exact")).unwrap();
         let asked = Asked {
             model: &model,
-            fingerprint: "f",
+            mark: "f",
             encode: &bytes,
         };
         Round::new(asked, questions, &options)
