@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the files of a repository lie.
@@ -33,6 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct RepoCache {
     root: PathBuf,
     folder: PathBuf,
+    layout: Arc<hf_hub::CacheRepo>,
     locks: PathBuf,
     id: String,
     symlink: Symlink,
@@ -72,11 +74,13 @@ static LINKS: AtomicU64 = AtomicU64::new(0);
 impl RepoCache {
     pub fn new(settings: &Settings, repo: &RepoRef) -> Self {
         let cache = &settings.cache;
-        // The parts hold no "--" and no slash: RepoRef saw to it.
-        let name = format!("models--{}--{}", repo.owner(), repo.name());
+        // Unique, since the parts hold neither "--" nor a slash: RepoRef saw to it.
+        let model = hf_hub::Repo::model(repo.id());
+        let name = model.folder_name();
         Self {
             root: cache.clone(),
             folder: cache.join(&name),
+            layout: Arc::new(hf_hub::Cache::new(cache.clone()).repo(model)),
             locks: cache.join(".locks").join(name),
             id: repo.id(),
             symlink: match settings.links {
@@ -95,7 +99,7 @@ impl RepoCache {
     }
 
     pub fn snapshot(&self, commit: &str) -> PathBuf {
-        self.folder.join("snapshots").join(commit)
+        self.layout.pointer_path(commit)
     }
 
     /// The file of a commit if the cache has it with the right size.

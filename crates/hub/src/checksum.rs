@@ -1,5 +1,6 @@
 //! The two hashes by which the Hub names bytes.
 
+use aeolus_source::hex;
 use sha1::Digest;
 
 /// What a file's bytes must hash to.
@@ -65,10 +66,6 @@ impl Hasher {
             Self::Git(hash) => hex(&hash.finalize()),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -331,6 +331,9 @@ pub enum Error {
     /// The byte source below refused.
     #[error(transparent)]
     Source(#[from] aeolus_source::Error),
+    /// A file that is being written: the system refuses, or something else is in its place.
+    #[error(transparent)]
+    Job(#[from] aeolus_job::Error),
     /// A request that never got as far as the network, or was given up.
     #[error("{url}: no byte moved for {} s", after.as_secs_f32())]
     Stalled {

@@ -7,30 +7,19 @@
 
 mod claim;
 mod download;
-mod journal;
+mod intervals;
 mod workers;
 
 use crate::cache::{RepoCache, inside};
 use crate::checksum::Checksum;
 use crate::listing::{Entry, Listing};
 use crate::{Error, Event, Hub, Progress, RepoRef, Selection};
+use aeolus_job::PartialFile;
 use download::{Job, Names};
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 pub(crate) use workers::content_range;
-
-/// How many bytes a journal's lines say are there of a file of `bytes`, and how many are missing.
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn journal_of(text: &str, bytes: u64) -> (u64, u64) {
-    let (done, _) = journal::said(text.as_bytes(), bytes);
-    let gaps = done.gaps(bytes, bytes);
-    (
-        done.total(),
-        gaps.iter().map(|gap| gap.end - gap.start).sum(),
-    )
-}
 
 /// Room that is left on the disk besides the files, in bytes.
 const SPACE_MARGIN: u64 = 1 << 20;
@@ -116,7 +105,7 @@ impl Hub {
             ),
         };
         for file in plan.files.iter().filter(|f| f.present) {
-            progress.event(Event::Present { path: &file.path });
+            progress.event(Event::Present { name: &file.path });
         }
         let missing = plan.jobs.iter().map(Job::missing_bytes);
         let missing = missing.sum::<Result<u64, Error>>()?;
@@ -126,9 +115,9 @@ impl Hub {
             plan.copies.iter().try_for_each(Copy::run)?;
         }
         if !plan.jobs.is_empty() {
-            progress.event(Event::Total {
-                files: plan.jobs.len(),
-                bytes: missing,
+            progress.event(Event::Started {
+                total: missing,
+                known: 0,
             });
             let jobs = std::mem::take(&mut plan.jobs);
             workers::run(self, repo, &listing.commit, jobs, progress)?;
@@ -256,7 +245,7 @@ impl Hub {
         let names = work.jobs.iter().map(|job| &job.names);
         let there = names
             .chain(work.copies.iter().map(|copy| &copy.names))
-            .find_map(|names| names.partial.parent())
+            .find_map(|names| names.file.partial.parent())
             .unwrap_or(folder);
         fs::create_dir_all(there).map_err(Error::io("create", there))?;
         let available = aeolus_source::available_bytes(there)?;
@@ -300,43 +289,27 @@ struct Copy {
 impl Copy {
     /// Copies it and gives it its name, whole.
     fn run(&self) -> Result<(), Error> {
-        let copy = self.names.copy();
-        let mut from = fs::File::open(&self.from).map_err(Error::io("open", &self.from))?;
-        let to = loop {
-            // `None` is for those who do not wait.
-            if let Some(to) = aeolus_source::open_locked(&copy, true)? {
-                break to;
-            }
-        };
-        let copied = to
-            .set_len(0)
-            .and_then(|()| std::io::copy(&mut from, &mut &to))
-            .and_then(|_| to.sync_all())
-            .and_then(|()| fs::rename(&copy, &self.names.place));
-        copied.map_err(|error| {
-            let _ = fs::remove_file(&copy);
-            Error::io("write", &self.names.place)(error)
+        let mut to = PartialFile::open_waiting(self.names.copy())?;
+        to.begin(0, 0)?;
+        let mut offset = 0;
+        aeolus_source::read_pieces(&self.from, |piece| {
+            to.write_at(piece, offset)?;
+            offset += piece.len() as u64;
+            Ok::<(), Error>(())
         })?;
+        let place = &self.names.file.path;
+        to.name(true).map_err(Error::io("write", place))?;
         // A download that was interrupted before the cache had it.
-        if remove_idle(&self.names.partial) {
-            let _ = fs::remove_file(&self.names.journal);
-        }
+        remove_idle(self.names.file.clone());
         Ok(())
     }
 }
 
-/// Removes a file that was being written, unless somebody still holds its lock. Whether it is gone.
-fn remove_idle(path: &Path) -> bool {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => return false,
-        Err(_) => return true,
+/// Removes what was being written, unless somebody is still at it.
+fn remove_idle(names: aeolus_job::Names) {
+    if let Ok(file) = PartialFile::open(names) {
+        file.discard();
     }
-    let Ok(file) = fs::File::options().write(true).open(path) else {
-        return false;
-    };
-    // Without locks nobody can tell; whoever is at it loses no more than its work.
-    !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) && fs::remove_file(path).is_ok()
 }
 
 fn checksum(entry: &Entry) -> Checksum {
@@ -348,16 +321,15 @@ fn checksum(entry: &Entry) -> Checksum {
 
 /// Whether a file on this disk hashes to what it should.
 fn has_hash(path: &Path, check: &Checksum) -> Result<bool, Error> {
-    let mut file = fs::File::open(path).map_err(Error::io("open", path))?;
-    let length = file.metadata().map_err(Error::io("measure", path))?.len();
+    let length = fs::metadata(path)
+        .map_err(Error::io("measure", path))?
+        .len();
     let mut hasher = check.hasher(length);
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer).map_err(Error::io("read", path))? {
-            0 => return Ok(hasher.finish() == check.expected()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+    aeolus_source::read_pieces(path, |piece| {
+        hasher.update(piece);
+        Ok::<(), Error>(())
+    })?;
+    Ok(hasher.finish() == check.expected())
 }
 
 #[cfg(test)]
@@ -383,25 +355,20 @@ mod tests {
             names: Names::hidden(&folder.join("a.bin"), &"1".repeat(64)),
             bytes: 5,
         };
-        let Names {
-            place,
-            partial,
-            journal,
-            ..
-        } = copy().names;
+        let aeolus_job::Names { path, partial, log } = copy().names.file;
         fs::write(&partial, "who").unwrap();
-        fs::write(&journal, "0-3").unwrap();
+        fs::write(&log, "0-3").unwrap();
         // Somebody is at it.
         let held = fs::File::open(&partial).unwrap();
         held.lock().unwrap();
         copy().run().unwrap();
-        assert_eq!(fs::read(&place).unwrap(), b"whole");
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(names(&folder).len(), 3, "{:?}", names(&folder));
         drop(held);
         copy().run().unwrap();
         assert_eq!(names(&folder), ["a.bin"]);
         // A journal alone goes, too.
-        fs::write(&journal, "0-3").unwrap();
+        fs::write(&log, "0-3").unwrap();
         copy().run().unwrap();
         assert_eq!(names(&folder), ["a.bin"]);
     }

@@ -9,15 +9,13 @@ pub fn answers(data: &[u8]) {
         return;
     };
     if question % 4 == 3 {
-        if let Ok(text) = std::str::from_utf8(rest) {
-            if let Some((first, total)) = fetch::content_range(text) {
-                assert!(
-                    total.is_none_or(|total| text.contains(&total.to_string())),
-                    "{first}"
-                );
-            }
-            let (there, missing) = fetch::journal_of(text, 1 << 40);
-            assert_eq!(there + missing, 1 << 40);
+        if let Ok(text) = std::str::from_utf8(rest)
+            && let Some((first, total)) = fetch::content_range(text)
+        {
+            assert!(
+                total.is_none_or(|total| text.contains(&total.to_string())),
+                "{first}"
+            );
         }
         return;
     }

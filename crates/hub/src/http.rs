@@ -47,6 +47,7 @@ pub(crate) struct Call<'a> {
     headers: HeaderMap,
     body: Body<'a>,
     patience: Option<Duration>,
+    at_home: bool,
 }
 
 enum Body<'a> {
@@ -75,6 +76,7 @@ impl<'a> Call<'a> {
             headers,
             body: Body::Empty,
             patience: None,
+            at_home: false,
         }
     }
 
@@ -106,6 +108,12 @@ impl<'a> Call<'a> {
 
     pub fn part(mut self, part: FilePart<'a>) -> Self {
         self.body = Body::Part(part);
+        self
+    }
+
+    /// Refuses redirects away from the Hub: the answer is only worth something if the Hub gave it.
+    pub fn at_home(mut self) -> Self {
+        self.at_home = true;
         self
     }
 
@@ -204,6 +212,10 @@ impl Http {
                     return Err(Failure::bad(&url, what));
                 }
                 let next = next_hop(&url, &inner)?;
+                if call.at_home && next.origin() != self.endpoint.origin() {
+                    let what = format!("a redirect to {}, away from the Hub", shown(&next));
+                    return Err(Failure::bad(&url, what));
+                }
                 self.drain(inner);
                 url = next;
                 continue;
@@ -256,16 +268,13 @@ impl Http {
         let transport = |e: reqwest::Error| Failure::transport(url, &e);
         match &call.body {
             Body::Part(part) => self.wait(async {
-                let body = upload::FileBody::open(part).await.map_err(Failure::Local)?;
-                let sent = body.counter();
-                let request = request
-                    .header("content-length", part.bytes)
-                    .body(body.into_body());
+                let (body, sent) = upload::body(part).await.map_err(Failure::Local)?;
+                let request = request.header("content-length", part.bytes).body(body);
                 let mut answer = std::pin::pin!(request.send());
                 let (mut told, mut moved_at) = (0, Instant::now());
                 loop {
                     let answer = tokio::time::timeout(TICK, &mut answer).await;
-                    let now = sent.get();
+                    let now = sent.load(Ordering::Relaxed);
                     if now > told {
                         (part.moved)(now - told);
                         (told, moved_at) = (now, Instant::now());
@@ -297,8 +306,10 @@ impl Http {
     }
 }
 
-/// A client with the settings that every client of this crate has.
-pub(crate) fn builder(settings: &Settings, endpoint: &Url) -> reqwest::ClientBuilder {
+/// The client's settings, with the token left out: it goes with single requests.
+fn builder(settings: &Settings, endpoint: &Url) -> reqwest::ClientBuilder {
+    // reqwest takes the process's provider of cryptography. If there is one already, that is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
         .user_agent(concat!("aeolus/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.network.connect_timeout)

@@ -1,9 +1,9 @@
 //! The Hub as its callers see it: a client with settings, and what it can be asked.
 
-use crate::http::{Call, Failure, Http, Subject, builder};
+use crate::http::{Call, Http, Subject};
 use crate::listing::{Listing, MAX_PAGE};
 use crate::{Error, Progress, RepoRef, Settings, name};
-use hf_hub::HFError;
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// A client of the Hub. Cheap to clone; clones share their connections.
@@ -17,7 +17,6 @@ pub struct Hub {
 struct Inner {
     settings: Settings,
     http: Http,
-    api: hf_hub::HFClient,
 }
 
 /// Who a token belongs to.
@@ -30,6 +29,18 @@ pub struct Identity {
     pub organizations: Vec<String>,
 }
 
+/// The part of the Hub's answer to `whoami-v2` that is read.
+#[derive(Deserialize)]
+struct User {
+    name: String,
+    orgs: Option<Vec<Organization>>,
+}
+
+#[derive(Deserialize)]
+struct Organization {
+    name: Option<String>,
+}
+
 impl Hub {
     /// A client with these settings. No request is made.
     ///
@@ -37,44 +48,8 @@ impl Hub {
     /// [`Error::Setting`] for an address that is none, [`Error::Io`] if no thread can be started.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let http = Http::new(&settings)?;
-        let bad = |why: String| Error::Setting {
-            name: "HF_ENDPOINT".to_owned(),
-            why,
-        };
-        let mut headers = reqwest::header::HeaderMap::new();
-        if let Some(token) = &settings.token {
-            headers.insert(reqwest::header::AUTHORIZATION, token.header());
-        }
-        let client = builder(&settings, http.endpoint())
-            .default_headers(headers)
-            .read_timeout(settings.network.stall_timeout)
-            // A renamed repository redirects within the Hub; the token goes nowhere else.
-            .redirect(reqwest::redirect::Policy::custom(|attempt| {
-                let home = attempt.previous().first().map(|url| url.origin());
-                match home == Some(attempt.url().origin()) && attempt.previous().len() < 10 {
-                    true => attempt.follow(),
-                    false => attempt.stop(),
-                }
-            }))
-            .build()
-            .map_err(|e| bad(e.to_string()))?;
-        let api = hf_hub::HFClient::builder()
-            .endpoint(settings.endpoint.as_str())
-            .client(client)
-            .cache_dir(&settings.cache)
-            // Left alone it would look for a token in the environment and send it in a header that
-            // is not marked as sensitive. A line feed fits into no header, so it sends none.
-            .token("\n")
-            // Its retries do not know Retry-After; ours do.
-            .retry_max_attempts(0)
-            .build()
-            .map_err(|e| bad(e.to_string()))?;
         Ok(Self {
-            inner: Arc::new(Inner {
-                settings,
-                http,
-                api,
-            }),
+            inner: Arc::new(Inner { settings, http }),
             listener: Arc::new(()),
         })
     }
@@ -112,14 +87,22 @@ impl Hub {
     /// # Errors
     /// [`Error::Unauthorized`] without a valid token; network errors.
     pub fn whoami(&self) -> Result<Identity, Error> {
-        let about = self.about("the account", "", None);
-        let user = self.ask(about, self.listener(), || self.api().whoami().send())?;
+        let subject = "the account";
+        let about = self.about(subject, "", None);
+        let http = self.http();
+        http.check_online(subject)?;
+        let url = http.url(["api", "whoami-v2"]);
+        let user = http.attempts().run(about, self.listener(), |_| {
+            let mut response = http.send(Call::get(url.clone()).at_home())?;
+            serde_json::from_value::<User>(response.json(MAX_PAGE)?)
+                .map_err(|e| response.bad(format!("an answer of another form than the Hub's: {e}")))
+        })?;
         Ok(Identity {
-            name: user.username,
+            name: user.name,
             organizations: user
                 .orgs
-                .unwrap_or_default()
                 .into_iter()
+                .flatten()
                 .filter_map(|o| o.name)
                 .collect(),
         })
@@ -228,8 +211,7 @@ impl Hub {
         }
     }
 
-    /// What the Hub says of a repository, at a revision. By our own request: `hf-hub` says neither
-    /// that a web page came nor what it was.
+    /// What the Hub says of a repository, at a revision.
     pub(crate) fn facts(
         &self,
         repo: &RepoRef,
@@ -242,29 +224,8 @@ impl Hub {
         let id = repo.id();
         self.http().check_online(&id)?;
         let about = self.about(&id, repo.revision(), None);
-        self.http().attempts().run(about, progress, || {
+        self.http().attempts().run(about, progress, |_| {
             self.http().send(Call::get(url.clone()))?.json(MAX_PAGE)
-        })
-    }
-
-    /// Asks `hf-hub`, with our patience.
-    pub(crate) fn ask<T, F>(
-        &self,
-        about: Subject<'_>,
-        progress: &dyn Progress,
-        question: impl Fn() -> F,
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, HFError>>,
-    {
-        self.http().check_online(about.repo)?;
-        // The address that a failure names if hf-hub does not tell which one it was.
-        let place = self.settings().endpoint.as_str();
-        let attempts = self.http().attempts();
-        attempts.run(about, progress, || {
-            self.http()
-                .wait(question())
-                .map_err(|e| self.http().foreign(e, place))
         })
     }
 
@@ -288,10 +249,6 @@ impl Hub {
         &self.inner.http
     }
 
-    pub(crate) fn api(&self) -> &hf_hub::HFClient {
-        &self.inner.api
-    }
-
     pub(crate) fn cache(&self, repo: &RepoRef) -> crate::cache::RepoCache {
         crate::cache::RepoCache::new(self.settings(), repo)
     }
@@ -300,60 +257,5 @@ impl Hub {
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Hub").field(&self.inner.settings).finish()
-    }
-}
-
-impl Http {
-    /// What a failure of `hf-hub` is among ours.
-    fn foreign(&self, error: HFError, place: &str) -> Failure {
-        let (context, retry_after) = match error {
-            HFError::Http { context }
-            | HFError::AuthRequired { context }
-            | HFError::Forbidden { context }
-            | HFError::Conflict { context } => (context, None),
-            HFError::RateLimited {
-                context,
-                retry_after,
-            } => (context, retry_after),
-            HFError::Request { source, .. } => {
-                let url = source
-                    .url()
-                    .cloned()
-                    .unwrap_or_else(|| self.endpoint().clone());
-                // It does not say what came, only that its parser did not take it.
-                if source.is_decode() {
-                    return Failure::bad(&url, "an answer that is not the Hub's".to_owned());
-                }
-                return match source.is_timeout() && !source.is_connect() {
-                    true => Failure::Stalled {
-                        url: crate::http::shown(&url),
-                        after: self.network.stall_timeout,
-                    },
-                    false => Failure::transport(&url, &source),
-                };
-            }
-            other => {
-                return Failure::Bad {
-                    url: place.to_owned(),
-                    what: other.to_string(),
-                };
-            }
-        };
-        let url = reqwest::Url::parse(&context.url)
-            .map_or(context.url.clone(), |u| crate::http::shown(&u));
-        let page = crate::http::web_page(None, context.body.as_bytes());
-        let reason = context
-            .status
-            .canonical_reason()
-            .unwrap_or("no reason given");
-        let words = context.server_message.as_deref().or(page.as_deref());
-        Failure::Status {
-            url,
-            status: context.status.as_u16(),
-            code: context.error_code.clone().unwrap_or_default(),
-            detail: self.tidy(words.unwrap_or(reason)),
-            page: page.is_some(),
-            retry_after,
-        }
     }
 }

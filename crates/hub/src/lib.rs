@@ -13,9 +13,9 @@
 //! - [`Hub::open`]: a [`RemoteFile`], of which any range can be read without fetching the rest.
 //! - [`Hub::plan`] and [`Hub::publish`]: a folder becomes one commit; the plan is what is sent.
 //!
-//! `hf-hub` tells who the token belongs to and creates repositories. The bytes are moved by our own requests: that crate neither resumes, nor checks
-//! lengths and hashes, nor has time-outs, and its uploads may inline gigabytes as base64.
-//! `docs/hub.md` has the protocol and the limits.
+//! `hf-hub` gives the layout of the shared cache. All requests are our own: that crate neither
+//! resumes, nor checks lengths and hashes, nor has time-outs. `docs/hub.md` has the protocol and
+//! the limits.
 //!
 //! All calls block; none may be made from inside an async runtime.
 //!
@@ -42,7 +42,6 @@ mod http;
 mod hub;
 mod listing;
 mod name;
-mod progress;
 mod publish;
 mod remote_file;
 mod repo_ref;
@@ -50,11 +49,11 @@ mod select;
 mod settings;
 mod token;
 
+pub use aeolus_job::{Event, Progress};
 pub use error::Error;
 pub use fetch::{Fetched, FetchedFile, Target};
 pub use hub::{Hub, Identity};
 pub use listing::{Entry, Listing};
-pub use progress::{Event, Progress};
 pub use publish::{How, Plan, PlannedFile, PublishRequest, Published};
 pub use remote_file::RemoteFile;
 pub use repo_ref::RepoRef;

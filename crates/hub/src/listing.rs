@@ -1,6 +1,4 @@
 //! The files of a commit.
-//!
-//! Asked for by our own request: `hf-hub` leaves out the hashes of large files.
 
 use crate::http::{Call, Failure, Http, Response, Subject};
 use crate::{Error, Progress, name};
@@ -50,7 +48,7 @@ impl Listing {
         let mut first = http.url(words);
         first.set_query(Some("recursive=true"));
         let files = all_pages(about.repo, first, |url| {
-            http.attempts().run(about, progress, || {
+            http.attempts().run(about, progress, |_| {
                 let mut response = http.send(Call::get(url.clone()))?;
                 let after = next_page(&response, url)?;
                 let value = response.json(MAX_PAGE)?;

@@ -24,7 +24,9 @@ pub(crate) fn read_links(value: &serde_json::Value, bytes: u64) {
 
 pub use plan::{How, Plan, PlannedFile};
 
+use crate::http::{Call, Failure};
 use crate::{Error, Event, Hub, Progress, RepoRef, Selection};
+use reqwest::Method;
 use std::path::PathBuf;
 
 /// What is to be published, and where.
@@ -147,11 +149,8 @@ impl Hub {
         let body = commit::body(&plan)?;
         let stored: Vec<&PlannedFile> = plan.files.iter().filter(|f| f.how == How::Store).collect();
         if !stored.is_empty() {
-            let bytes = stored.iter().map(|f| f.bytes).sum();
-            progress.event(Event::Total {
-                files: stored.len(),
-                bytes,
-            });
+            let total = stored.iter().map(|f| f.bytes).sum();
+            progress.event(Event::Started { total, known: 0 });
         }
         let mut uploaded_bytes = 0;
         for file in stored {
@@ -178,16 +177,18 @@ impl Hub {
     fn create(&self, repo: &RepoRef, private: bool, progress: &dyn Progress) -> Result<(), Error> {
         let id = repo.id();
         let about = self.about(&id, repo.revision(), None);
-        self.ask(about, progress, || {
-            let kind = hf_hub::RepoTypeModel;
-            self.api()
-                .create_repository()
-                .repo_id(&id)
-                .repo_type(kind)
-                .private(private)
-                .exist_ok(true)
-                .send()
-        })?;
-        Ok(())
+        let http = self.http();
+        let body = serde_json::json!({
+            "type": "model", "organization": repo.owner(), "name": repo.name(), "private": private,
+        });
+        let url = http.url(["api", "repos", "create"]);
+        http.attempts().run(about, progress, |_| {
+            let call = Call::new(Method::POST, url.clone()).json(&body).at_home();
+            match http.send(call) {
+                // Someone else, or a request whose answer was lost, was faster.
+                Ok(_) | Err(Failure::Status { status: 409, .. }) => Ok(()),
+                Err(failure) => Err(failure),
+            }
+        })
     }
 }

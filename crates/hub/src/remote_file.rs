@@ -2,7 +2,7 @@
 
 use crate::fetch::content_range;
 use crate::http::{Failure, Shortcut};
-use crate::{Error, Event, Hub, Listing, RepoRef};
+use crate::{Error, Hub, Listing, RepoRef};
 use std::ops::Range;
 
 /// A file on the Hub, at one commit. Its bytes are read by range; nothing is kept on this disk.
@@ -108,36 +108,24 @@ impl RemoteFile {
         let mut out = Vec::new();
         let id = self.repo.id();
         let about = self.hub.about(&id, self.repo.revision(), Some(&self.path));
-        let mut attempts = self.hub.http().attempts();
-        loop {
-            let before = out.len();
-            let result = self.pull(&range, &mut out);
-            if range.start + out.len() as u64 >= range.end {
-                return Ok(out);
-            }
-            if out.len() > before {
-                attempts.progress();
-            }
-            if let Err(failure) = result {
-                match attempts.failed(failure) {
-                    Ok((wait, why)) => {
-                        let (path, why) = (&*self.path, &*why);
-                        let event = Event::Retrying { path, why, wait };
-                        self.hub.listener().event(event);
-                        std::thread::sleep(wait);
-                    }
-                    Err(failure) => return Err(failure.explain(about, attempts.count())),
+        let attempts = self.hub.http().attempts();
+        attempts.run(about, self.hub.listener(), |attempts| {
+            while range.start + (out.len() as u64) < range.end {
+                let before = out.len();
+                let pulled = self.pull(&range, &mut out);
+                if out.len() > before {
+                    attempts.progress();
                 }
+                pulled?;
             }
-        }
+            Ok(())
+        })?;
+        Ok(out)
     }
 
     /// One request for what is missing of the range.
     fn pull(&self, range: &Range<u64>, out: &mut Vec<u8>) -> Result<(), Failure> {
         let first = range.start + out.len() as u64;
-        if first >= range.end {
-            return Ok(());
-        }
         let home = self.hub.resolve_url(&self.repo, &self.commit, &self.path);
         let mut response = self.shortcut.ask(self.hub.http(), home, first..range.end)?;
         response.check_file(&self.path, self.bytes)?;

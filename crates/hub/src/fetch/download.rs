@@ -1,21 +1,23 @@
 //! One file on its way: its names, its partial file, its hash, its end.
 
-use super::journal::{Intervals, Journal};
+use super::intervals::{self, Intervals};
 use crate::cache::RepoCache;
 use crate::checksum::{Checksum, Hasher};
 use crate::http::Shortcut;
 use crate::{Error, name};
-use std::fs::{self, File, TryLockError};
+use aeolus_job::{Identity, Log, PartialFile};
+use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Bytes hashed at a time.
 const HASH_PIECE: usize = 256 << 10;
 
 /// A file that is to be fetched.
+#[derive(Clone)]
 pub(super) struct Job {
     /// Path in the repository.
     pub path: String,
@@ -33,61 +35,40 @@ pub(super) struct Job {
 }
 
 /// Where a file and its traces lie.
+#[derive(Clone)]
 pub(super) struct Names {
-    /// The finished file.
-    pub place: PathBuf,
-    pub partial: PathBuf,
-    pub journal: PathBuf,
-    pub lock: PathBuf,
+    pub file: aeolus_job::Names,
+    /// What the Python client locks, too, while it fetches a blob.
+    pub lock: Option<PathBuf>,
 }
 
 impl Names {
     /// For a blob of the cache: its name with a suffix.
     pub fn beside(place: &Path, lock: &Path) -> Self {
-        let name = place
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        Self::from(place, &format!("{name}.partial"), Some(lock))
+        Self {
+            file: aeolus_job::Names::of(place),
+            lock: Some(lock.into()),
+        }
     }
 
     /// For a file in the user's folder: hidden, and with a part of its hash, so that a newer
     /// version does not continue an older one.
     pub fn hidden(place: &Path, hash: &str) -> Self {
-        let name = place
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let most = name
-            .char_indices()
-            .map(|(at, _)| at)
-            .take_while(|at| *at < 180)
-            .last()
-            .unwrap_or(0);
-        let stem = if name.len() < 180 {
-            &name
-        } else {
-            &name[..most]
-        };
+        let name = place.file_name().unwrap_or_default().to_string_lossy();
+        // File systems end names at 255 bytes.
+        let stem = &name[..name.floor_char_boundary(180)];
         let hash = hash.get(..16).unwrap_or(hash);
-        Self::from(place, &format!(".{stem}.{hash}.partial"), None)
+        let partial = place.with_file_name(format!(".{stem}.{hash}.partial"));
+        Self {
+            file: aeolus_job::Names::with_partial(place, partial),
+            lock: None,
+        }
     }
 
     /// Where a file of the cache is copied to before it gets its name.
-    pub fn copy(&self) -> PathBuf {
-        self.partial.with_extension("copy")
-    }
-
-    fn from(place: &Path, partial: &str, lock: Option<&Path>) -> Self {
-        let partial_path = place.with_file_name(partial);
-        Self {
-            place: place.to_path_buf(),
-            journal: place.with_file_name(format!("{partial}.journal")),
-            lock: lock.map_or_else(|| partial_path.clone(), Path::to_path_buf),
-            partial: partial_path,
-        }
+    pub fn copy(&self) -> aeolus_job::Names {
+        let partial = self.file.partial.with_extension("copy");
+        aeolus_job::Names::with_partial(&self.file.path, partial)
     }
 }
 
@@ -107,23 +88,32 @@ impl Job {
         })
     }
 
-    fn done_before(&self) -> Result<Intervals, Error> {
-        Journal::read(
-            &self.names.partial,
-            &self.names.journal,
-            self.check.expected(),
-            self.bytes,
-        )
+    fn identity(&self) -> Identity {
+        let object = self.check.expected().to_owned();
+        Identity::new([("object", object), ("bytes", self.bytes.to_string())])
     }
 
     /// Bytes that still have to be fetched.
     pub fn missing_bytes(&self) -> Result<u64, Error> {
-        Ok(self.bytes - self.done_before()?.total())
+        let names = &self.names.file;
+        let whole = |meta: &fs::Metadata| meta.is_file() && meta.len() == self.bytes;
+        if !fs::symlink_metadata(&names.partial).is_ok_and(|meta| whole(&meta)) {
+            return Ok(self.bytes);
+        }
+        let found = Log::peek(&names.log, &self.identity(), |text| {
+            intervals::stretch(text, self.bytes)
+        });
+        let stretches = match found {
+            // It is replaced.
+            Err(aeolus_job::Error::NotAFile { .. }) => Vec::new(),
+            found => found?.records_or_why().0,
+        };
+        Ok(self.bytes - Intervals::of(stretches).total())
     }
 
     /// Whether another process has finished it meanwhile.
     fn is_finished(&self, commit: &str) -> Result<bool, Error> {
-        let place = &self.names.place;
+        let place = &self.names.file.path;
         let there = fs::metadata(place).is_ok_and(|f| f.is_file() && f.len() == self.bytes);
         match &self.cache {
             // Without links the blob itself has moved to its path.
@@ -152,12 +142,6 @@ impl Job {
         }
         Ok(())
     }
-
-    fn forget(&self) {
-        // What cannot be removed is overwritten by the next run.
-        let _ = fs::remove_file(&self.names.journal);
-        let _ = fs::remove_file(&self.names.partial);
-    }
 }
 
 /// How opening a job went.
@@ -176,18 +160,18 @@ pub(super) struct Download {
     /// Bytes that an earlier run left.
     pub already: u64,
     pub shortcut: Shortcut,
-    file: File,
-    /// Held as long as this is; a lock goes with its file.
-    lock: File,
-    state: Mutex<State>,
+    /// `None` once it has its name, or was thrown away.
+    held: RwLock<Option<Held>>,
+    done: Mutex<Intervals>,
     hash: Mutex<Hash>,
     /// Pieces that are not complete.
     left: AtomicUsize,
 }
 
-struct State {
-    done: Intervals,
-    journal: Journal,
+/// The partial file, and the lock that goes with it.
+struct Held {
+    file: PartialFile,
+    _lock: Option<File>,
 }
 
 struct Hash {
@@ -199,70 +183,54 @@ struct Hash {
 impl Download {
     pub fn open(job: Box<Job>, commit: &str, range_bytes: u64) -> Result<Opened, Error> {
         let names = &job.names;
-        for path in [&names.partial, &names.lock] {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-            }
+        let paths = [&names.file.partial, &names.file.log];
+        let paths = || paths.into_iter().chain(&names.lock);
+        for folder in paths().filter_map(|path| path.parent()) {
+            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         }
         if job.is_finished(commit)? {
             job.link(commit, false)?;
             return Ok(Opened::Finished(job));
         }
-        for path in [&names.partial, &names.journal, &names.lock] {
+        for path in paths() {
             // Nothing of ours is a link, which would lead the bytes elsewhere, or a pipe, which would
             // take them and wait.
             if fs::symlink_metadata(path).is_ok_and(|f| !f.is_file()) {
                 fs::remove_file(path).map_err(Error::io("remove", path))?;
             }
         }
-        let lock = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&names.lock);
-        let lock = lock.map_err(Error::io("lock", &names.lock))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Opened::Busy(job)),
-            // A file system without locks, however it says so: two processes would write the same
-            // bytes to the same places, which harms nobody.
-            Err(TryLockError::Error(_)) => {}
-        }
+        let opened = names.lock.as_deref().map(aeolus_job::lock).transpose();
+        let opened = opened.and_then(|lock| {
+            let parse = |text: &str| intervals::stretch(text, job.bytes);
+            let file = PartialFile::open_logged(names.file.clone(), &job.identity(), parse)?;
+            Ok((lock, file))
+        });
+        let (lock, (mut file, found)) = match opened {
+            Err(aeolus_job::Error::Busy { .. }) => return Ok(Opened::Busy(job)),
+            opened => opened?,
+        };
         if job.is_finished(commit)? {
-            if job.cache.is_none() {
-                job.forget();
-            }
+            file.discard();
             job.link(commit, false)?;
             return Ok(Opened::Finished(job));
         }
 
-        let done = if job.second_try {
-            Intervals::default()
-        } else {
-            job.done_before()?
-        };
-        let already = done.total();
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&names.partial);
-        let file = file.map_err(Error::io("open", &names.partial))?;
-        if already == 0 {
-            let _ = fs::remove_file(&names.journal);
-            file.set_len(0)
-                .and_then(|()| file.set_len(job.bytes))
-                .map_err(Error::io("size", &names.partial))?;
+        let mut stretches = found.records_or_why().0;
+        if job.second_try || file.len()? != job.bytes {
+            stretches.clear();
         }
+        let notes = stretches.len();
+        let done = Intervals::of(stretches);
+        let already = done.total();
+        file.begin(if already > 0 { job.bytes } else { 0 }, notes)?;
+        file.set_len(job.bytes)?;
         let pieces = done.gaps(job.bytes, range_bytes);
-        let journal = Journal::new(&names.journal, job.check.expected(), job.bytes);
+        let held = Held { file, _lock: lock };
         let download = Self {
             already,
             shortcut: Shortcut::default(),
-            file,
-            lock,
-            state: Mutex::new(State { done, journal }),
+            held: RwLock::new(Some(held)),
+            done: Mutex::new(done),
             hash: Mutex::new(Hash {
                 hasher: Some(job.check.hasher(job.bytes)),
                 fed: 0,
@@ -273,10 +241,20 @@ impl Download {
         Ok(Opened::Ready(Arc::new(download), pieces))
     }
 
+    fn with_file<T>(
+        &self,
+        act: impl FnOnce(&PartialFile) -> Result<T, aeolus_job::Error>,
+    ) -> Result<T, Error> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        // Pieces are written before the file is finished: it is there.
+        let path = &self.job.names.file.partial;
+        let gone = || Error::io("write", path)(io::ErrorKind::NotFound.into());
+        Ok(act(&held.as_ref().ok_or_else(gone)?.file)?)
+    }
+
     /// Writes bytes at their place.
     pub fn write(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        aeolus_source::write_at(&self.file, bytes, offset)
-            .map_err(Error::io("write", &self.job.names.partial))
+        self.with_file(|file| file.write_at(bytes, offset))
     }
 
     /// Notes that these bytes were written, and hashes on.
@@ -284,11 +262,11 @@ impl Download {
         if range.is_empty() {
             return Ok(());
         }
+        self.with_file(|file| file.note(&intervals::text(&range)))?;
         let prefix = {
-            let mut state = guard(&self.state);
-            state.journal.note(&range)?;
-            state.done.insert(range);
-            state.done.prefix()
+            let mut done = guard(&self.done);
+            done.insert(range);
+            done.prefix()
         };
         match self.hash.try_lock() {
             Ok(mut hash) => self.feed(&mut hash, prefix),
@@ -311,8 +289,7 @@ impl Download {
             let n = usize::try_from(to - hash.fed)
                 .unwrap_or(HASH_PIECE)
                 .min(HASH_PIECE);
-            read_at(&self.file, &mut buffer[..n], hash.fed)
-                .map_err(Error::io("read", &self.job.names.partial))?;
+            self.with_file(|file| file.read_at(&mut buffer[..n], hash.fed))?;
             hasher.update(&buffer[..n]);
             hash.fed += n as u64;
         }
@@ -329,9 +306,14 @@ impl Download {
             self.feed(&mut hash, self.job.bytes)?;
             hash.hasher.take().map(Hasher::finish).unwrap_or_default()
         };
+        let held = self.held.write();
+        let held = held.unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Held { mut file, _lock }) = held else {
+            return Ok(());
+        };
         let (job, names) = (&self.job, &self.job.names);
         if found != job.check.expected() {
-            job.forget();
+            file.discard();
             return Err(Error::WrongChecksum {
                 path: job.path.clone(),
                 kind: job.check.kind(),
@@ -339,63 +321,26 @@ impl Download {
                 found,
             });
         }
-        self.file
-            .sync_all()
-            .map_err(Error::io("sync", &names.partial))?;
-        fs::rename(&names.partial, &names.place).map_err(Error::io("name", &names.place))?;
-        let _ = fs::remove_file(&names.journal);
+        let name = file.name(true);
+        name.map_err(Error::io("name", &names.file.path))?;
+        file.forget();
         if job.cache.is_none() {
             // A copy from the cache that was interrupted before the cache lost the file.
-            super::remove_idle(&names.copy());
+            super::remove_idle(names.copy());
         }
         job.link(commit, true)
     }
 
     /// The job again, for a second try from the start; `None` if this was that.
     pub fn again(&self) -> Option<Box<Job>> {
-        // Our own lock would keep us out.
-        let _ = self.lock.unlock();
-        let job = &self.job;
-        let names = Names {
-            place: job.names.place.clone(),
-            partial: job.names.partial.clone(),
-            journal: job.names.journal.clone(),
-            lock: job.names.lock.clone(),
-        };
         let again = Job {
-            path: job.path.clone(),
-            bytes: job.bytes,
-            check: job.check.clone(),
-            names,
-            cache: job.cache.clone(),
-            links: job.links.clone(),
             second_try: true,
-            waited: job.waited,
+            ..Job::clone(&self.job)
         };
-        (self.already > 0 && !job.second_try).then(|| Box::new(again))
+        (self.already > 0 && !self.job.second_try).then(|| Box::new(again))
     }
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !buffer.is_empty() {
-        match file.seek_read(buffer, offset)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => {
-                buffer = &mut buffer[n..];
-                offset += n as u64;
-            }
-        }
-    }
-    Ok(())
 }

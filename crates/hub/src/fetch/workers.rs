@@ -4,15 +4,15 @@ use super::claim::Claim;
 use super::download::{Download, Job, Opened};
 use crate::http::{Failure, Response};
 use crate::{Error, Event, Hub, Progress, RepoRef};
+use aeolus_job::Cancel;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often a file that another process fetches is looked at.
 const BUSY_POLL: Duration = Duration::from_millis(100);
-/// How often an idle thread looks for work, and a waiting one whether to stop.
+/// How often an idle thread looks for work.
 const IDLE_POLL: Duration = Duration::from_millis(5);
 
 /// Fetches all jobs, or stops at the first error.
@@ -35,14 +35,14 @@ pub(super) fn run(
         progress,
         id: repo.id(),
         queue: Mutex::new(queue),
-        stop: AtomicBool::new(false),
+        stop: Cancel::new(),
         error: Mutex::new(None),
     };
     std::thread::scope(|scope| {
         for _ in 0..hub.settings().network.connections.max(1) {
             scope.spawn(|| {
                 if let Err(error) = crew.work() {
-                    crew.stop.store(true, Ordering::Relaxed);
+                    crew.stop.set();
                     // The first error is the cause; those of others who stop are not.
                     let mut first = crew.error.lock().unwrap_or_else(PoisonError::into_inner);
                     first.get_or_insert(error);
@@ -67,7 +67,7 @@ struct Crew<'a> {
     progress: &'a dyn Progress,
     id: String,
     queue: Mutex<Queue>,
-    stop: AtomicBool,
+    stop: Cancel,
     error: Mutex<Option<Error>>,
 }
 
@@ -125,12 +125,8 @@ impl Crew<'_> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
     fn work(&self) -> Result<(), Error> {
-        while !self.stopped() {
+        while !self.stop.is_set() {
             let task = self.queue().next();
             match task {
                 Task::Piece(download, piece) => self.pieces(&download, piece)?,
@@ -150,10 +146,10 @@ impl Crew<'_> {
             let mut queue = self.queue();
             queue.opening -= 1;
             match opened? {
-                Opened::Finished(job) => self.progress.event(Event::Present { path: &job.path }),
+                Opened::Finished(job) => self.progress.event(Event::Present { name: &job.path }),
                 Opened::Busy(mut job) => {
                     if !job.waited {
-                        self.progress.event(Event::Waiting { path: &job.path });
+                        self.progress.event(Event::Waiting { name: &job.path });
                     }
                     job.waited = true;
                     busy = true;
@@ -161,10 +157,10 @@ impl Crew<'_> {
                 }
                 Opened::Ready(download, pieces) => {
                     let (job, already) = (&download.job, download.already);
-                    self.progress.event(Event::Started {
-                        path: &job.path,
-                        bytes: job.bytes,
-                        already,
+                    self.progress.event(Event::Next {
+                        name: &job.path,
+                        total: job.bytes,
+                        known: already,
                     });
                     if !pieces.is_empty() {
                         let unclaimed = pieces.into();
@@ -188,40 +184,24 @@ impl Crew<'_> {
     /// Fetches a piece, and those that come along if the server sends whole files only.
     fn pieces(&self, download: &Arc<Download>, piece: Range<u64>) -> Result<(), Error> {
         let mut claim = Claim::new(piece);
-        let mut attempts = self.hub.http().attempts();
-        while !claim.pieces.is_empty() && !self.stopped() {
-            claim.moved = false;
-            let pulled = self.pull(download, &mut claim);
-            // Whatever happened, what was written counts.
-            let saved = claim.save(download);
-            let failure = match pulled {
+        let path = Some(download.job.path.as_str());
+        let about = self.hub.about(&self.id, self.repo.revision(), path);
+        let attempts = self.hub.http().attempts().until(&self.stop);
+        attempts.run(about, self.progress, |attempts| {
+            while !claim.pieces.is_empty() && !self.stop.is_set() {
+                claim.moved = false;
+                let pulled = self.pull(download, &mut claim);
+                // Whatever happened, what was written counts.
+                let saved = claim.save(download);
+                if claim.moved {
+                    attempts.progress();
+                }
                 // On a full disk neither the file nor its journal can be written: the file is named.
-                Err(Failure::Local(cause)) => return Err(cause),
-                pulled => pulled.err(),
-            };
-            saved?;
-            if claim.moved {
-                attempts.progress();
+                pulled?;
+                saved.map_err(Failure::Local)?;
             }
-            let Some(failure) = failure else { continue };
-            match attempts.failed(failure) {
-                Ok((wait, why)) => {
-                    let path = &download.job.path;
-                    self.progress.event(Event::Retrying {
-                        path,
-                        why: &why,
-                        wait,
-                    });
-                    self.sleep(wait);
-                }
-                Err(failure) => {
-                    let path = Some(download.job.path.as_str());
-                    let about = self.hub.about(&self.id, self.repo.revision(), path);
-                    return Err(failure.explain(about, attempts.count()));
-                }
-            }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// One request, for the first piece of the claim.
@@ -245,16 +225,17 @@ impl Crew<'_> {
             let (took, finished) = claim.take(download, at, &chunk).map_err(Failure::Local)?;
             at += chunk.len() as u64;
             if took > 0 {
-                self.progress.event(Event::Bytes {
-                    path: &download.job.path,
-                    bytes: took,
+                self.progress.event(Event::Advanced {
+                    name: &download.job.path,
+                    count: took,
+                    figure: None,
                 });
             }
             if finished {
                 self.finish(download).map_err(Failure::Local)?;
             }
             let satisfied = response.status() == 206 && at >= piece.end;
-            if satisfied || claim.pieces.is_empty() || self.stopped() {
+            if satisfied || claim.pieces.is_empty() || self.stop.is_set() {
                 return Ok(());
             }
         }
@@ -306,33 +287,22 @@ impl Crew<'_> {
     fn finish(&self, download: &Download) -> Result<(), Error> {
         match download.finish(self.commit) {
             Ok(()) => {
-                self.progress.event(Event::Finished {
-                    path: &download.job.path,
+                self.progress.event(Event::Done {
+                    name: &download.job.path,
                 });
                 Ok(())
             }
             Err(error @ Error::WrongChecksum { .. }) => match download.again() {
                 None => Err(error),
                 Some(job) => {
-                    let (path, bytes) = (&job.path, job.bytes);
+                    let (name, count) = (&job.path, job.bytes);
                     let why = "the bytes of an earlier run were damaged";
-                    self.progress.event(Event::Lost { path, bytes, why });
+                    self.progress.event(Event::Lost { name, count, why });
                     self.queue().pending.push_back(job);
                     Ok(())
                 }
             },
             Err(error) => Err(error),
-        }
-    }
-
-    fn sleep(&self, wait: Duration) {
-        let end = Instant::now() + wait;
-        while !self.stopped() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(IDLE_POLL * 4));
         }
     }
 }

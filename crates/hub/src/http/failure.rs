@@ -2,9 +2,10 @@
 
 use super::{chain, shown};
 use crate::{Error, Network, Progress, Token};
+use aeolus_job::Cancel;
 use reqwest::Url;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How the failure begins that an `https` address of an `http` server is.
 const NO_TLS: &str = "the server does not speak TLS";
@@ -243,6 +244,7 @@ pub(crate) struct Attempts<'a> {
     /// Whether the Hub has ever answered.
     reached: &'a AtomicBool,
     failures: u32,
+    stop: Option<&'a Cancel>,
 }
 
 impl<'a> Attempts<'a> {
@@ -251,6 +253,7 @@ impl<'a> Attempts<'a> {
             network,
             reached,
             failures: 0,
+            stop: None,
         }
     }
 
@@ -260,7 +263,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Takes note of a failure: how long to wait, or the failure back if it is final.
-    pub fn failed(&mut self, failure: Failure) -> Result<(Duration, String), Failure> {
+    fn failed(&mut self, failure: Failure) -> Result<(Duration, String), Failure> {
         self.failures += 1;
         let limited = matches!(failure, Failure::Status { status: 429, .. });
         let retries = match limited || self.reached.load(Ordering::Relaxed) {
@@ -288,37 +291,55 @@ impl<'a> Attempts<'a> {
         Ok((wait, failure.brief()))
     }
 
+    /// The same, whose waits end as soon as this is set.
+    pub fn until(self, stop: &'a Cancel) -> Self {
+        Self {
+            stop: Some(stop),
+            ..self
+        }
+    }
+
     /// Runs something until it succeeds or fails for good, waiting in between.
     pub fn run<T>(
         mut self,
         about: Subject<'_>,
         progress: &dyn Progress,
-        mut attempt: impl FnMut() -> Result<T, Failure>,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         loop {
-            let failure = match attempt() {
+            let failure = match attempt(&mut self) {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
             match self.failed(failure) {
                 Err(failure) => return Err(failure.explain(about, self.failures)),
                 Ok((wait, why)) => {
-                    let path = about.path.unwrap_or(about.repo);
+                    let name = about.path.unwrap_or(about.repo);
                     progress.event(crate::Event::Retrying {
-                        path,
+                        name,
                         why: &why,
                         wait,
                     });
-                    std::thread::sleep(wait);
+                    self.wait(wait);
                 }
             }
         }
     }
 
-    pub fn count(&self) -> u32 {
-        self.failures
+    fn wait(&self, wait: Duration) {
+        let end = Instant::now() + wait;
+        while !self.stop.is_some_and(Cancel::is_set) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(STOP_POLL));
+        }
     }
 }
+
+/// How often one who waits looks whether to stop.
+const STOP_POLL: Duration = Duration::from_millis(20);
 
 /// A number from 0 to 1 that differs from call to call.
 fn jitter() -> f64 {

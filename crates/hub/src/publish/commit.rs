@@ -3,7 +3,7 @@
 use super::files::{content, sample};
 use super::{How, Plan, PlannedFile};
 use crate::http::{Call, Failure, shown};
-use crate::{Error, Event, Hub, Progress, RepoRef, name};
+use crate::{Error, Hub, Progress, RepoRef, name};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, Url};
@@ -34,7 +34,7 @@ impl Hub {
                 asked.push(json!({ "path": file.path, "size": file.bytes, "sample": sample }));
             }
             let question = json!({ "files": asked });
-            let answer = self.http().attempts().run(about, progress, || {
+            let answer = self.http().attempts().run(about, progress, |_| {
                 let mut response = self
                     .http()
                     .send(Call::new(Method::POST, url.clone()).json(&question))?;
@@ -71,11 +71,19 @@ impl Hub {
         let url = self.api_url(repo, "commit");
         let id = repo.id();
         let about = self.about(&id, repo.revision(), None);
-        let mut attempts = self.http().attempts();
-        loop {
+        let unchanged = |head: String| (head.clone(), page(&head), true);
+        let mut lost = false;
+        self.http().attempts().run(about, progress, |_| {
+            // The answer was lost, perhaps not the commit: a second one would be empty.
+            if lost {
+                let now = self.preupload(repo, plan, progress);
+                if now.map_err(Failure::Local)?.is_unchanged() {
+                    return head().map(unchanged).map_err(Failure::Local);
+                }
+            }
             let call =
                 Call::new(Method::POST, url.clone()).bytes("application/x-ndjson", body.clone());
-            let result = self
+            let answer = self
                 .http()
                 .send(call.patience(self.http().network.answer_timeout))
                 .and_then(|mut response| {
@@ -89,37 +97,18 @@ impl Hub {
                     let url = url.unwrap_or_else(|| page(&commit));
                     Ok((commit, url, true))
                 });
-            let failure = match result {
-                Ok(done) => return Ok(done),
-                Err(failure) => failure,
-            };
             // A gateway that gives up says so with a status; what it asked may go on behind it.
-            let lost = matches!(
-                failure,
-                Failure::Transport { .. }
+            lost = matches!(
+                answer,
+                Err(Failure::Transport { .. }
                     | Failure::Stalled { .. }
                     | Failure::Status {
                         status: 408 | 500..=599,
                         ..
-                    }
+                    })
             );
-            match attempts.failed(failure) {
-                Err(failure) => return Err(failure.explain(about, attempts.count())),
-                Ok((wait, why)) => {
-                    progress.event(Event::Retrying {
-                        path: "the commit",
-                        why: &why,
-                        wait,
-                    });
-                    std::thread::sleep(wait);
-                }
-            }
-            // The answer is lost, perhaps not the commit: a second one would be empty.
-            if lost && self.preupload(repo, plan, progress)?.is_unchanged() {
-                let commit = head()?;
-                return Ok((commit.clone(), page(&commit), true));
-            }
-        }
+            answer
+        })
     }
 
     fn api_url(&self, repo: &RepoRef, action: &str) -> Url {

@@ -8,11 +8,6 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Bytes read at a time.
-const PIECE: usize = 1 << 20;
-/// Bytes between two progress events.
-const EVENT_BYTES: u64 = 16 << 20;
-
 /// The files of a folder that are wanted: path in the repository and on this disk, in the order of
 /// the former.
 pub(super) fn collect(folder: &Path, wanted: &Selection) -> Result<Vec<(String, PathBuf)>, Error> {
@@ -71,50 +66,36 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) -> Resul
     Ok(())
 }
 
-/// A file with its size and hashes. That of a large one comes from a `SHA256SUMS` beside it, where
-/// that lists it and is not older; the store checks it once more when it has the bytes.
+/// A file with its size and hashes.
 pub(super) fn examine(
     path: String,
     local: PathBuf,
     progress: &dyn Progress,
 ) -> Result<PlannedFile, Error> {
-    let mut file = File::open(&local).map_err(Error::io("open", &local))?;
-    let bytes = file.metadata().map_err(Error::io("measure", &local))?.len();
+    let bytes = fs::metadata(&local).map_err(Error::io("measure", &local))?;
+    let bytes = bytes.len();
     let how = How::foreseen(&path, bytes);
-    if let (How::Store, Some(sha256)) = (how, listed(&local)) {
-        progress.event(Event::Hashed { path: &path, bytes });
-        return Ok(PlannedFile {
-            path,
-            bytes,
-            sha256,
-            how,
-            local,
-            blob: None,
+    let told = |read| {
+        progress.event(Event::Reading {
+            name: &path,
+            bytes: read,
+            of: bytes,
         });
-    }
+    };
+    told(0);
     let mut sha256 = Hasher::sha256();
     let mut git = Hasher::git(bytes);
     let small = how == How::Inline;
-    let (mut read, mut told) = (0, 0);
-    let mut buffer = vec![0; PIECE];
-    loop {
-        let n = file.read(&mut buffer).map_err(Error::io("read", &local))?;
-        read += n as u64;
-        if n == 0 || read - told >= EVENT_BYTES {
-            progress.event(Event::Hashed {
-                path: &path,
-                bytes: read - told,
-            });
-            told = read;
-        }
-        if n == 0 {
-            break;
-        }
-        sha256.update(&buffer[..n]);
+    let mut read = 0;
+    aeolus_source::read_pieces(&local, |piece| {
+        sha256.update(piece);
         if small {
-            git.update(&buffer[..n]);
+            git.update(piece);
         }
-    }
+        read += piece.len() as u64;
+        told(piece.len() as u64);
+        Ok::<(), Error>(())
+    })?;
     if read != bytes {
         return Err(Error::LocalChanged { path: local });
     }
@@ -127,13 +108,6 @@ pub(super) fn examine(
         local,
         blob,
     })
-}
-
-/// The digest that a list beside a file has of it. A list that cannot be read is none.
-fn listed(local: &Path) -> Option<String> {
-    let sums = aeolus_source::Sums::read(local.parent()?).ok()??;
-    sums.current(local.file_name()?.to_str()?)
-        .map(str::to_owned)
 }
 
 /// The content of a small file, if it is still the one that was planned.
@@ -216,25 +190,6 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('\n'), "{text}");
-    }
-
-    #[test]
-    fn a_digest_of_the_list_is_taken_until_the_file_changes() {
-        let dir = tempfile::tempdir().unwrap();
-        let local = dir.path().join("a.gguf");
-        fs::write(&local, "abc").unwrap();
-        let sum = aeolus_source::Sum {
-            name: "a.gguf".into(),
-            sha256: "0".repeat(64),
-        };
-        aeolus_source::Sums::add(dir.path(), std::slice::from_ref(&sum)).unwrap();
-        let digest = || examine("a.gguf".into(), local.clone(), &()).unwrap().sha256;
-        assert_eq!(digest(), sum.sha256);
-        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
-        let file = File::options().write(true).open(&local).unwrap();
-        file.set_modified(later).unwrap();
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(digest(), abc);
     }
 
     #[test]

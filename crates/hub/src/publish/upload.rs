@@ -57,13 +57,13 @@ impl Hub {
         for renewal in 0.. {
             let batch = self.batch(repo, plan, file, about, progress)?;
             let Some(upload) = batch.upload else {
-                progress.event(Event::Present { path: &file.path });
+                progress.event(Event::Present { name: &file.path });
                 return Ok(0);
             };
-            progress.event(Event::Started {
-                path: &file.path,
-                bytes: file.bytes,
-                already: 0,
+            progress.event(Event::Next {
+                name: &file.path,
+                total: file.bytes,
+                known: 0,
             });
             let moved = AtomicU64::new(0);
             let sending = Sending {
@@ -100,13 +100,13 @@ impl Hub {
             }
             if let Some(verify) = batch.verify {
                 let body = json!({ "oid": file.sha256, "size": file.bytes });
-                self.http().attempts().run(about, progress, || {
+                self.http().attempts().run(about, progress, |_| {
                     self.http().send(
                         with(Call::new(Method::POST, verify.url.clone()), &verify).json(&body),
                     )
                 })?;
             }
-            progress.event(Event::Finished { path: &file.path });
+            progress.event(Event::Done { name: &file.path });
             break;
         }
         Ok(file.bytes)
@@ -131,7 +131,7 @@ impl Hub {
             "hash_algo": "sha256",
             "ref": { "name": plan.revision },
         });
-        let answer = self.http().attempts().run(about, progress, || {
+        let answer = self.http().attempts().run(about, progress, |_| {
             let call = Call::new(Method::POST, url.clone())
                 .bytes(LFS_JSON, question.to_string().into_bytes());
             self.http()
@@ -261,15 +261,16 @@ impl Sending<'_> {
     /// Sends a part of the file, until it is there: its `ETag`.
     fn part(&self, link: &Link, offset: u64, bytes: u64) -> Result<String, Error> {
         let network = &self.hub.http().network;
-        let mut attempts = self.hub.http().attempts();
-        loop {
+        let attempts = self.hub.http().attempts();
+        attempts.run(self.about, self.progress, |_| {
             let sent = AtomicU64::new(0);
             let moved = |more: u64| {
                 sent.fetch_add(more, Ordering::Relaxed);
                 self.moved.fetch_add(more, Ordering::Relaxed);
-                self.progress.event(Event::Bytes {
-                    path: &self.file.path,
-                    bytes: more,
+                self.progress.event(Event::Advanced {
+                    name: &self.file.path,
+                    count: more,
+                    figure: None,
                 });
             };
             let part = FilePart {
@@ -279,24 +280,14 @@ impl Sending<'_> {
                 moved: &moved,
             };
             let call = with(Call::new(Method::PUT, link.url.clone()), link).part(part);
-            let failure = match self.hub.http().send(call.patience(network.answer_timeout)) {
-                Ok(response) => return Ok(response.header("etag").unwrap_or_default().to_owned()),
-                Err(failure) => failure,
-            };
-            match attempts.failed(failure) {
-                Err(failure) => return Err(failure.explain(self.about, attempts.count())),
-                Ok((wait, why)) => {
-                    let path = &self.file.path;
-                    self.lost(sent.load(Ordering::Relaxed), &why);
-                    self.progress.event(Event::Retrying {
-                        path,
-                        why: &why,
-                        wait,
-                    });
-                    std::thread::sleep(wait);
+            match self.hub.http().send(call.patience(network.answer_timeout)) {
+                Ok(response) => Ok(response.header("etag").unwrap_or_default().to_owned()),
+                Err(failure) => {
+                    self.lost(sent.load(Ordering::Relaxed), &failure.brief());
+                    Err(failure)
                 }
             }
-        }
+        })
     }
 
     /// Sends all parts, a few at a time, and says that they are there.
@@ -345,7 +336,7 @@ impl Sending<'_> {
         self.hub
             .http()
             .attempts()
-            .run(self.about, self.progress, || {
+            .run(self.about, self.progress, |_| {
                 let call = Call::new(Method::POST, complete.clone())
                     .bytes(LFS_JSON, body.to_string().into_bytes());
                 self.hub
@@ -363,8 +354,8 @@ impl Sending<'_> {
         if bytes > 0 {
             self.moved.fetch_sub(bytes, Ordering::Relaxed);
             self.progress.event(Event::Lost {
-                path: &self.file.path,
-                bytes,
+                name: &self.file.path,
+                count: bytes,
                 why,
             });
         }

@@ -62,12 +62,16 @@ fn a_checkpoint_comes_whole_and_only_once() {
             .iter()
             .all(|n| !n.contains("partial"))
     );
-    assert_eq!(record.count("Finished"), fetched.files.len());
+    assert_eq!(record.count("Done"), fetched.files.len());
     let bytes: u64 = record
         .lines()
         .iter()
-        .filter(|l| l.starts_with("Bytes"))
-        .map(|l| l.rsplit(' ').nth(1).unwrap().parse::<u64>().unwrap())
+        .filter(|l| l.starts_with("Advanced"))
+        .map(|l| {
+            let (_, count) = l.split_once("count: ").unwrap();
+            let (count, _) = count.split_once(',').unwrap();
+            count.parse::<u64>().unwrap()
+        })
         .sum();
     assert_eq!(bytes, fetched.files.iter().map(|f| f.bytes).sum::<u64>());
 
@@ -338,7 +342,6 @@ fn private_repositories_open_with_the_token_and_it_goes_to_the_hub_only() {
 
 #[test]
 fn the_environment_gives_no_token_to_a_client_without_one() {
-    // hf-hub would look for one by itself; ours is told that there is none.
     let server = HubServer::start();
     server.add_repo("o/n", Repo::new().file("a", "1"));
     let cache = tempfile::tempdir().unwrap();

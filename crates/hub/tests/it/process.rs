@@ -145,7 +145,7 @@ struct Filler(PathBuf, Mutex<bool>);
 impl aeolus_hub::Progress for Filler {
     fn event(&self, event: Event<'_>) {
         let mut done = self.1.lock().unwrap();
-        if matches!(event, Event::Bytes { .. }) && !std::mem::replace(&mut *done, true) {
+        if matches!(event, Event::Advanced { .. }) && !std::mem::replace(&mut *done, true) {
             let mut file = fs::File::create(&self.0).unwrap();
             while file.write_all(&[1; 4096]).is_ok() {}
         }

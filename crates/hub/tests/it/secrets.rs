@@ -117,7 +117,7 @@ fn a_redirect_to_another_host_does_not_take_the_token_along() {
         "{seen:?}"
     );
 
-    // Nor to the answer of what a revision is. What hf-hub asks does not follow at all.
+    // Nor to the answer of what a revision is. A question about the token is not asked elsewhere at all.
     server.fault(Fault::new(to("/api/models/o/n/revision/main")).path("/revision/"));
     hub.list(&repo("o/n")).unwrap();
     server.fault(Fault::new(to("/api/whoami-v2")).path("/whoami"));
