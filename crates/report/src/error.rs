@@ -9,6 +9,9 @@ pub enum Error {
     /// A GGUF file cannot be read.
     #[error(transparent)]
     Gguf(#[from] aeolus_gguf::Error),
+    /// A file cannot be read for its digest.
+    #[error(transparent)]
+    Source(#[from] aeolus_source::Error),
     /// The operating system refused.
     #[error("{}: cannot {what}: {error}", path.display())]
     Io {
@@ -43,7 +46,7 @@ pub enum Error {
         found_second: String,
     },
     /// A results file that is not what it should be.
-    #[error("{}: no {expected}: {problem}", path.display())]
+    #[error("{}: expected {expected}: {problem}", path.display())]
     Results {
         /// The file.
         path: PathBuf,
@@ -53,7 +56,7 @@ pub enum Error {
         problem: String,
     },
     /// A text file that is too large to be what it should be.
-    #[error("{}: {found} bytes, at most {max} are read of such a file", path.display())]
+    #[error("{}: found {found} bytes, expected at most {max} in such a file", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -62,20 +65,15 @@ pub enum Error {
         /// The limit.
         max: u64,
     },
-    /// Front matter that is no YAML mapping.
+    /// Front matter that is not a YAML mapping.
     #[error("front matter: {0}")]
     FrontMatter(String),
     /// A card template that cannot be used.
     #[error("card template: {0}")]
     Template(String),
-    /// A chart that could not be drawn.
-    #[error("cannot draw {chart}: {problem}")]
-    Chart {
-        /// Which.
-        chart: &'static str,
-        /// What the drawing library said.
-        problem: String,
-    },
+    /// A chart that cannot be made a picture.
+    #[error("cannot make a PNG of the chart: {0}")]
+    Picture(String),
 }
 
 impl Error {

@@ -148,7 +148,7 @@ impl File {
             .u32("general.file_type")
             .ok()
             .flatten()
-            .and_then(FileType::from_ftype_id);
+            .and_then(|id| FileType::of_file(id, name.as_ref()));
         let method = match file_type {
             Some(file_type) => file_type.name().to_owned(),
             None => method_in_name(name).unwrap_or_else(|| "GGUF".into()),

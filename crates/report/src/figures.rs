@@ -4,7 +4,7 @@ use crate::chart::{
     Axis, Bar, Cell, Chart, Format, MapScale, Point, TensorMap, Tradeoff, TypesBar, bars,
     tensor_map, tradeoff, types,
 };
-use crate::{Error, File, FileQuality, Recommended, Report};
+use crate::{File, FileQuality, Recommended, Report};
 use std::collections::HashMap;
 
 /// A chart and what to call its file.
@@ -30,15 +30,15 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    pub fn new(report: &Report<'_>, recommended: &Recommended) -> Result<Self, Error> {
+    pub fn new(report: &Report<'_>, recommended: &Recommended) -> Self {
         let names = names(&report.collection.files);
-        Ok(Self {
-            kld: size_against(report, &names, recommended, Loss::Kld)?,
-            perplexity: size_against(report, &names, recommended, Loss::Perplexity)?,
-            types: types_figure(report, &names)?,
-            maps: maps(report, &names)?,
-            speed: speed(report, &names, recommended)?,
-        })
+        Self {
+            kld: size_against(report, &names, recommended, Loss::Kld),
+            perplexity: size_against(report, &names, recommended, Loss::Perplexity),
+            types: types_figure(report, &names),
+            maps: maps(report, &names),
+            speed: speed(report, &names, recommended),
+        }
     }
 
     pub fn into_list(self) -> Vec<Figure> {
@@ -88,10 +88,8 @@ fn size_against(
     names: &[String],
     recommended: &Recommended,
     loss: Loss,
-) -> Result<Option<Figure>, Error> {
-    let Some(quality) = report.quality else {
-        return Ok(None);
-    };
+) -> Option<Figure> {
+    let quality = report.quality?;
     let files = report
         .collection
         .files
@@ -109,7 +107,7 @@ fn size_against(
         })
         .collect();
     if points.is_empty() {
-        return Ok(None);
+        return None;
     }
     let model = &report.collection.model.name;
     let chart = match loss {
@@ -137,17 +135,17 @@ fn size_against(
                 }),
         },
     };
-    Ok(Some(Figure {
+    Some(Figure {
         name: match loss {
             Loss::Kld => "size-kld".into(),
             Loss::Perplexity => "size-perplexity".into(),
         },
-        chart: tradeoff(&chart, Format::Wide)?,
-        narrow: Some(tradeoff(&chart, Format::Narrow)?),
-    }))
+        chart: tradeoff(&chart, Format::Wide),
+        narrow: Some(tradeoff(&chart, Format::Narrow)),
+    })
 }
 
-fn types_figure(report: &Report<'_>, names: &[String]) -> Result<Figure, Error> {
+fn types_figure(report: &Report<'_>, names: &[String]) -> Figure {
     let files = &report.collection.files;
     let bars: Vec<TypesBar> = files
         .iter()
@@ -165,15 +163,15 @@ fn types_figure(report: &Report<'_>, names: &[String]) -> Result<Figure, Error> 
         "{}: bytes of each block type by file",
         report.collection.model.name
     );
-    Ok(Figure {
+    Figure {
         name: "types".into(),
-        chart: types(&title, &bars, Format::Wide)?,
-        narrow: Some(types(&title, &bars, Format::Narrow)?),
-    })
+        chart: types(&title, &bars, Format::Wide),
+        narrow: Some(types(&title, &bars, Format::Narrow)),
+    }
 }
 
 /// Errors of tensors where they were measured, else bits per weight.
-fn maps(report: &Report<'_>, names: &[String]) -> Result<Vec<(usize, Figure)>, Error> {
+fn maps(report: &Report<'_>, names: &[String]) -> Vec<(usize, Figure)> {
     let measured = report.errors.is_some();
     let mut cells: Vec<(usize, Vec<Cell>)> = Vec::new();
     for (i, file) in report.collection.files.iter().enumerate() {
@@ -233,21 +231,17 @@ fn maps(report: &Report<'_>, names: &[String]) -> Result<Vec<(usize, Figure)>, E
             };
             let figure = Figure {
                 name: format!("{prefix}-{}", file_part(&names[i])),
-                chart: tensor_map(&map)?,
+                chart: tensor_map(&map),
                 narrow: None,
             };
-            Ok((i, figure))
+            (i, figure)
         })
         .collect()
 }
 
-fn speed(
-    report: &Report<'_>,
-    names: &[String],
-    recommended: &Recommended,
-) -> Result<Vec<Figure>, Error> {
+fn speed(report: &Report<'_>, names: &[String], recommended: &Recommended) -> Vec<Figure> {
     let Some(speed) = report.speed else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let kinds = [
         ("speed-prompt", "tokens of a prompt read in a second"),
@@ -277,12 +271,12 @@ fn speed(
             let title = format!("{}: {title}", report.collection.model.name);
             figures.push(Figure {
                 name: kind.into(),
-                chart: bars(&title, &list)?,
+                chart: bars(&title, &list),
                 narrow: None,
             });
         }
     }
-    Ok(figures)
+    figures
 }
 
 /// A name as part of a file name.

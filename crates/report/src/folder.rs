@@ -2,11 +2,9 @@
 
 use crate::{Collection, Error, HeaderFacts, Part};
 use aeolus_gguf::{GgufFile, ShardName};
-use aeolus_source::Sums;
+use aeolus_source::hex;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The files of a model, opened.
@@ -22,7 +20,7 @@ pub struct Opened {
 /// file counts as one.
 ///
 /// # Errors
-/// [`Error::NoFiles`] for a folder without any, [`Error::Gguf`] for a file that is none,
+/// [`Error::NoFiles`] for a folder without any, [`Error::Gguf`] for a file that is not GGUF,
 /// [`Error::TwoModels`] if they are not quantizations of one model.
 pub fn open(paths: &[PathBuf]) -> Result<Opened, Error> {
     let mut names: Vec<PathBuf> = Vec::new();
@@ -114,16 +112,15 @@ fn file_name(path: &Path) -> String {
 }
 
 impl Opened {
-    /// Fills in the digest of every part: from a `SHA256SUMS` beside it where that lists it and is not
-    /// older than it, else by reading the file. Files are read in parallel.
+    /// Fills in the digest of every part, for which all files are read, in parallel.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be read.
+    /// [`Error::Source`] if a file cannot be read.
     pub fn add_digests(&mut self) -> Result<(), Error> {
         let digests: Vec<Vec<String>> = self
             .paths
             .par_iter()
-            .map(|parts| parts.par_iter().map(|path| digest(path)).collect())
+            .map(|parts| parts.par_iter().map(|path| sha256(path)).collect())
             .collect::<Result<_, _>>()?;
         for (file, digests) in self.collection.files.iter_mut().zip(digests) {
             for (part, digest) in file.parts.iter_mut().zip(digests) {
@@ -134,63 +131,18 @@ impl Opened {
     }
 }
 
-fn digest(path: &Path) -> Result<String, Error> {
-    match recorded(path) {
-        Some(digest) => Ok(digest),
-        None => sha256(path),
-    }
-}
-
-/// The digest that a list beside the file has of it. A list that cannot be read is none.
-fn recorded(path: &Path) -> Option<String> {
-    let sums = Sums::read(path.parent()?).ok()??;
-    sums.current(&file_name(path)).map(str::to_owned)
-}
-
 fn sha256(path: &Path) -> Result<String, Error> {
-    let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(Error::io("read", path))? {
-            0 => break,
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-    let mut hex = String::with_capacity(64);
-    for byte in hasher.finalize() {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    Ok(hex)
+    aeolus_source::read_pieces(path, |piece| {
+        hasher.update(piece);
+        Ok::<(), Error>(())
+    })?;
+    Ok(hex(&hasher.finalize()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_of_digests_is_trusted_until_the_file_changes() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("a.gguf");
-        std::fs::write(&file, "abc").unwrap();
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(digest(&file).unwrap(), abc);
-        let listed = "00".repeat(32);
-        std::fs::write(
-            dir.path().join(aeolus_source::SUMS),
-            format!("{listed}  b.gguf\n{listed} *a.gguf\n"),
-        )
-        .unwrap();
-        assert_eq!(digest(&file).unwrap(), listed);
-        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
-        std::fs::File::options()
-            .write(true)
-            .open(&file)
-            .unwrap()
-            .set_modified(later)
-            .unwrap();
-        assert_eq!(digest(&file).unwrap(), abc);
-    }
 
     #[test]
     fn an_empty_folder_is_an_error() {

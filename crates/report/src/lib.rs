@@ -8,7 +8,7 @@
 //! - [`folder`]: the files of a folder, and their digests.
 //! - [`Card`]: the model card, Markdown from a template that can be replaced.
 //! - [`Report`]: one self-contained HTML page with charts and tables, and the charts alone.
-//! - [`chart`]: what they are drawn with, as SVG; [`png`] turns them into pictures.
+//! - [`chart`]: the charts, as SVG; [`png`] turns them into pictures.
 //!
 //! # Trust
 //!

@@ -40,22 +40,19 @@ impl<'a> Report<'a> {
     }
 
     /// The charts.
-    ///
-    /// # Errors
-    /// [`Error::Chart`] if the drawing library fails.
-    pub fn figures(&self) -> Result<Vec<Figure>, Error> {
+    pub fn figures(&self) -> Vec<Figure> {
         let recommended = recommend(self.collection, self.quality);
-        Ok(Figures::new(self, &recommended)?.into_list())
+        Figures::new(self, &recommended).into_list()
     }
 
     /// The page: charts and tables, fonts and styles in one HTML document that loads nothing,
     /// runs nothing, and follows the reader's choice of light or dark.
     ///
     /// # Errors
-    /// [`Error::Chart`] if the drawing library fails.
+    /// [`Error::Template`] if the built-in template fails.
     pub fn page(&self) -> Result<String, Error> {
         let recommended = recommend(self.collection, self.quality);
-        let figures = Figures::new(self, &recommended)?;
+        let figures = Figures::new(self, &recommended);
         let mut environment = Environment::new();
         let failed = |error: minijinja::Error| Error::template(&error);
         let syntax = SyntaxConfig::builder()

@@ -1,4 +1,4 @@
-//! Which files to take, if one does not want to think about it.
+//! Which files to recommend to those who do not want to compare.
 
 use crate::{Collection, Quality};
 use aeolus_recipe::FileType;

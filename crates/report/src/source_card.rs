@@ -21,7 +21,7 @@ impl SourceCard {
     /// Takes a card apart.
     ///
     /// # Errors
-    /// [`Error::FrontMatter`] if it is no YAML mapping.
+    /// [`Error::FrontMatter`] if it is not a YAML mapping.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let text = text.replace("\r\n", "\n");
@@ -88,7 +88,7 @@ pub fn hub_id(path: &Path) -> Option<String> {
 }
 
 /// The architecture in the words of config.json, in a folder or beside a file; `None` if there
-/// is no such file or it does not say.
+/// is no such file, or the file does not say.
 pub fn model_type(path: &Path) -> Option<String> {
     let folder = if path.is_dir() { path } else { path.parent()? };
     let text = read_text(&folder.join("config.json"), 1 << 20).ok()?;

@@ -50,8 +50,8 @@ enum Open {
 /// Reads one document that is a mapping.
 ///
 /// # Errors
-/// [`Error::FrontMatter`] if it is no YAML mapping, has aliases (which can grow without bound),
-/// keys that are no text, or is longer than [`MAX_BYTES`].
+/// [`Error::FrontMatter`] if it is not a YAML mapping, has aliases (which can grow without bound),
+/// keys that are not text, or is longer than [`MAX_BYTES`].
 pub fn parse(text: &str) -> Result<Vec<(String, Yaml)>, Error> {
     let error = |problem: &str| Error::FrontMatter(problem.into());
     if text.len() > MAX_BYTES {
@@ -102,7 +102,7 @@ pub fn parse(text: &str) -> Result<Vec<(String, Yaml)>, Error> {
                 Some(key) => pairs.push((key, value)),
                 None => {
                     let Yaml::Text(text) = value else {
-                        return Err(error("a key that is no text"));
+                        return Err(error("a key that is not text"));
                     };
                     *key = Some(text);
                 }
@@ -283,7 +283,7 @@ mod tests {
             ("a: &x [1]\nb: *x", "aliases"),
             ("- a\n- b", "no mapping"),
             ("a: [", ""),
-            ("? [a]\n: b", "key that is no text"),
+            ("? [a]\n: b", "key that is not text"),
             (&"[".repeat(100), ""),
             (&"a".repeat(MAX_BYTES + 1), "at most"),
         ] {

@@ -15,7 +15,7 @@ fn charts_are_as_they_were() {
     let mut report = Report::new(&collection);
     report.quality = Some(&quality);
     report.errors = Some(&errors);
-    let figures = report.figures().unwrap();
+    let figures = report.figures();
     let names: Vec<&str> = figures.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(
         names[..4],
@@ -25,7 +25,7 @@ fn charts_are_as_they_were() {
     for figure in &figures[..4] {
         let svg = figure.chart.svg(Theme::Light);
         assert_golden(&format!("{}.svg", figure.name), &svg);
-        assert!(!svg.contains("#0102"), "a placeholder is left");
+        assert!(!svg.contains("var("), "a colour is left to a page");
     }
     // Every file has its name in the charts that are about all files.
     for figure in &figures[..3] {
@@ -35,7 +35,7 @@ fn charts_are_as_they_were() {
         {
             let svg = chart.svg(Theme::Dark);
             for file in &collection.files {
-                let name = format!(">\n{}\n</text>", file.method);
+                let name = format!(">{}</text>", file.method);
                 assert!(svg.contains(&name), "{} in {}", file.method, figure.name);
             }
         }
@@ -109,11 +109,11 @@ fn without_results_the_page_is_whole() {
 fn pictures_are_pngs_with_something_on_them() {
     let collection = collection("notus-mini", "notus-mini");
     let report = Report::new(&collection);
-    let figure = &report.figures().unwrap()[0];
+    let figure = &report.figures()[0];
     for theme in [Theme::Light, Theme::Dark] {
         let bytes = png::encode(&figure.chart, theme, 1.0).unwrap();
         assert_eq!(&bytes[1..4], b"PNG");
-        let pixels = resvg::tiny_skia::Pixmap::decode_png(&bytes).unwrap();
+        let pixels = tiny_skia::Pixmap::decode_png(&bytes).unwrap();
         assert_eq!(pixels.width(), 920);
         let colours: std::collections::HashSet<_> = pixels
             .pixels()

@@ -1,18 +1,6 @@
 //! What charts are drawn with: few shapes, in pixels from the upper left corner.
 
-use super::Chart;
 use super::theme::Ink;
-use crate::Error;
-use plotters::backend::SVGBackend;
-use plotters::coord::Shift;
-use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::element::{Circle, EmptyElement, PathElement, Rectangle, Text};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, IntoFont, ShapeStyle, TextStyle};
-
-/// The font of charts, and what stands in for it.
-pub(crate) const FONTS: &str =
-    "Inter, system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
 /// A rectangle in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,8 +54,9 @@ pub(crate) enum Anchor {
 }
 
 /// How a text looks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Type {
+    /// The height of a line in pixels; see [`Type::em`].
     pub size: i32,
     pub bold: bool,
     pub ink: Ink,
@@ -82,6 +71,11 @@ impl Type {
             ink,
             anchor,
         }
+    }
+
+    /// The font's size in pixels: its lines are 1.24 times as high.
+    pub fn em(&self) -> f32 {
+        self.size as f32 / 1.24
     }
 }
 
@@ -119,92 +113,57 @@ pub(crate) fn fitted(text: &str, size: i32, width: i32) -> String {
     cut + "…"
 }
 
-type Drawn<T> = Result<T, String>;
-
-/// A drawing in progress.
-pub(crate) struct Canvas<'a> {
-    area: DrawingArea<SVGBackend<'a>, Shift>,
+/// Something drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Shape {
+    Line {
+        points: Vec<(i32, i32)>,
+        ink: Ink,
+        width: i32,
+    },
+    Rect(Rect, Ink),
+    Circle {
+        at: (i32, i32),
+        radius: i32,
+        ink: Ink,
+    },
+    Text {
+        text: String,
+        at: (i32, i32),
+        form: Type,
+    },
 }
 
-/// Draws a chart of a size.
-pub(crate) fn draw(
-    chart: &'static str,
-    title: String,
-    (width, height): (i32, i32),
-    paint: impl FnOnce(&Canvas<'_>) -> Drawn<()>,
-) -> Result<Chart, Error> {
-    let mut svg = String::new();
-    let size = (width.max(1) as u32, height.max(1) as u32);
-    let drawn = {
-        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let canvas = Canvas { area };
-        paint(&canvas).and_then(|()| canvas.area.present().map_err(|e| e.to_string()))
-    };
-    drawn.map_err(|problem| Error::Chart { chart, problem })?;
-    // Only the elements: each use has a head of its own.
-    let body = svg
-        .split_once(">\n")
-        .and_then(|(_, rest)| rest.trim_end().strip_suffix("</svg>"))
-        .unwrap_or_default()
-        .to_owned();
-    Ok(Chart {
-        title,
-        width,
-        height,
-        body,
-    })
+/// A drawing in progress: its shapes, from the lowest to the topmost.
+#[derive(Default)]
+pub(crate) struct Canvas {
+    pub shapes: Vec<Shape>,
 }
 
-impl Canvas<'_> {
-    pub fn line(&self, points: &[(i32, i32)], ink: Ink, width: u32) -> Drawn<()> {
-        let style = ShapeStyle::from(&ink.placeholder()).stroke_width(width);
-        self.area
-            .draw(&PathElement::new(points.to_vec(), style))
-            .map_err(|e| e.to_string())
+impl Canvas {
+    pub fn line(&mut self, points: &[(i32, i32)], ink: Ink, width: i32) {
+        let points = points.to_vec();
+        self.shapes.push(Shape::Line { points, ink, width });
     }
 
     /// A line of short strokes along x.
-    pub fn dashes(&self, x: (i32, i32), y: i32, ink: Ink) -> Drawn<()> {
-        let mut from = x.0;
-        while from < x.1 {
-            self.line(&[(from, y), ((from + 6).min(x.1), y)], ink, 1)?;
-            from += 11;
+    pub fn dashes(&mut self, x: (i32, i32), y: i32, ink: Ink) {
+        for from in (x.0..x.1).step_by(11) {
+            self.line(&[(from, y), ((from + 6).min(x.1), y)], ink, 1);
         }
-        Ok(())
     }
 
-    pub fn rect(&self, rect: Rect, ink: Ink) -> Drawn<()> {
-        let corners = [(rect.x, rect.y), (rect.right(), rect.bottom())];
-        let style = ink.placeholder().filled();
-        self.area
-            .draw(&Rectangle::new(corners, style))
-            .map_err(|e| e.to_string())
+    pub fn rect(&mut self, rect: Rect, ink: Ink) {
+        self.shapes.push(Shape::Rect(rect, ink));
     }
 
-    pub fn circle(&self, at: (i32, i32), radius: i32, ink: Ink) -> Drawn<()> {
-        let style = ink.placeholder().filled();
-        self.area
-            .draw(&Circle::new(at, radius, style))
-            .map_err(|e| e.to_string())
+    pub fn circle(&mut self, at: (i32, i32), radius: i32, ink: Ink) {
+        self.shapes.push(Shape::Circle { at, radius, ink });
     }
 
-    pub fn text(&self, text: &str, at: (i32, i32), form: Type) -> Drawn<()> {
-        let horizontal = match form.anchor {
-            Anchor::Start => HPos::Left,
-            Anchor::Middle => HPos::Center,
-            Anchor::End => HPos::Right,
-        };
-        let mut font = (FONTS, form.size).into_font();
-        if form.bold {
-            font = font.style(FontStyle::Bold);
-        }
-        let color = form.ink.placeholder();
-        let style = TextStyle::from(font)
-            .color(&color)
-            .pos(Pos::new(horizontal, VPos::Center));
-        self.area
-            .draw(&(EmptyElement::at(at) + Text::new(text.to_owned(), (0, 0), style)))
-            .map_err(|e| e.to_string())
+    pub fn text(&mut self, text: &str, at: (i32, i32), form: Type) {
+        let text = text.to_owned();
+        self.shapes.push(Shape::Text { text, at, form });
     }
 }
 
@@ -214,16 +173,8 @@ mod tests {
 
     #[test]
     fn widths_are_no_less_than_the_fonts() {
-        let face = |bytes: &'static [u8]| {
-            let mut fonts = resvg::usvg::fontdb::Database::new();
-            fonts.load_font_data(bytes.to_vec());
-            fonts
-        };
         for bytes in [crate::png::REGULAR, crate::png::SEMIBOLD] {
-            let options = resvg::usvg::Options {
-                fontdb: std::sync::Arc::new(face(bytes)),
-                ..Default::default()
-            };
+            let face = ttf_parser::Face::parse(bytes, 0).unwrap();
             for text in [
                 "Q4_K_M",
                 "0.0412",
@@ -233,11 +184,9 @@ mod tests {
                 "54.92",
                 "–×·",
             ] {
-                let svg = format!(
-                    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"900\" height=\"100\"><text x=\"0\" y=\"50\" font-family=\"Inter\" font-size=\"100\">{text}</text></svg>"
-                );
-                let tree = resvg::usvg::Tree::from_str(&svg, &options).unwrap();
-                let width = tree.root().abs_bounding_box().width();
+                let glyphs = text.chars().map(|c| face.glyph_index(c).unwrap());
+                let units: u16 = glyphs.map(|g| face.glyph_hor_advance(g).unwrap()).sum();
+                let width = 100.0 * f32::from(units) / f32::from(face.units_per_em());
                 let estimate = text_width(text, 100) as f32;
                 assert!(
                     width > 0.0 && estimate >= width * 1.02,

@@ -1,4 +1,4 @@
-//! Places for the names of points, so that none meets another, a point, or the frame.
+//! Positions for the names of points, so that none overlaps another, a point, or the frame.
 
 use super::canvas::Rect;
 
@@ -12,9 +12,9 @@ pub(crate) struct Label {
     pub height: i32,
 }
 
-/// Where names may not be.
-pub(crate) struct Room<'a> {
-    /// They stay in here.
+/// Where names may be, and what is in their way.
+pub(crate) struct Surroundings<'a> {
+    /// Names stay inside it.
     pub frame: Rect,
     /// Pixels around a point that are its mark.
     pub radius: i32,
@@ -24,8 +24,8 @@ pub(crate) struct Room<'a> {
     pub line: &'a [(i32, i32)],
 }
 
-/// A place for each name, in their order; `None` where there is none left.
-pub(crate) fn place(labels: &[Label], room: &Room<'_>) -> Vec<Option<Rect>> {
+/// A position for each name, in their order; `None` where none is free.
+pub(crate) fn arrange(labels: &[Label], around: &Surroundings<'_>) -> Vec<Option<Rect>> {
     let marks: Vec<Rect> = labels
         .iter()
         .map(|l| {
@@ -35,7 +35,7 @@ pub(crate) fn place(labels: &[Label], room: &Room<'_>) -> Vec<Option<Rect>> {
                 width: 0,
                 height: 0,
             }
-            .grown(room.radius + 1)
+            .grown(around.radius + 1)
         })
         .collect();
     let crowd = |l: &Label| {
@@ -47,51 +47,56 @@ pub(crate) fn place(labels: &[Label], room: &Room<'_>) -> Vec<Option<Rect>> {
     let mut order: Vec<usize> = (0..labels.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(crowd(&labels[i])));
 
-    let mut places: Vec<Option<Rect>> = vec![None; labels.len()];
-    // The first pass fills the room in order; later ones use what it left open.
+    let mut positions: Vec<Option<Rect>> = vec![None; labels.len()];
+    // The first pass goes in order; later ones use the space that it left.
     for _ in 0..PASSES {
-        let before = places.clone();
+        let before = positions.clone();
         for &i in &order {
-            places[i] = None;
-            places[i] = best(i, labels, &marks, &places, room);
+            positions[i] = None;
+            positions[i] = best(i, labels, &marks, &positions, around);
         }
-        if places == before {
+        if positions == before {
             break;
         }
     }
-    places
+    positions
 }
 
-/// Most rounds of placing every name anew.
+/// How often every name is positioned again.
 const PASSES: usize = 8;
 
-/// The cheapest free place for a name among the others.
+/// The cheapest free position for a name among the others.
 fn best(
     i: usize,
     labels: &[Label],
     marks: &[Rect],
-    places: &[Option<Rect>],
-    room: &Room<'_>,
+    positions: &[Option<Rect>],
+    around: &Surroundings<'_>,
 ) -> Option<Rect> {
     let free = |rect: &Rect| {
-        room.frame.contains(rect)
-            && !room.taken.iter().any(|t| t.intersects(rect))
+        around.frame.contains(rect)
+            && !around.taken.iter().any(|t| t.intersects(rect))
             && !marks.iter().any(|m| m.intersects(rect))
-            && !places.iter().flatten().any(|p| p.grown(2).intersects(rect))
+            && !positions
+                .iter()
+                .flatten()
+                .any(|p| p.grown(2).intersects(rect))
     };
     let over = |rect: &Rect, line: Option<Line>| line.is_some_and(|l| crosses(rect, &l));
     let cost = |rect: &Rect| {
-        let line = if crosses(rect, room.line) { 40 } else { 0 };
+        let line = if crosses(rect, around.line) { 40 } else { 0 };
         let own = leader(&labels[i], rect);
-        let tangled = labels.iter().zip(places).any(|(other, place)| {
-            place.is_some_and(|place| over(&place, own) || over(rect, leader(other, &place)))
+        let tangled = labels.iter().zip(positions).any(|(other, position)| {
+            position.is_some_and(|position| {
+                over(&position, own) || over(rect, leader(other, &position))
+            })
         });
         let others = marks.iter().enumerate().filter(|(other, _)| *other != i);
         let through = others.map(|(_, mark)| mark).any(|mark| over(mark, own));
         let tangle = if tangled || through { 70 } else { 0 };
         line + tangle + nearness(rect, i, labels)
     };
-    candidates(&labels[i], room.radius)
+    candidates(&labels[i], around.radius)
         .filter(|(rect, _)| free(rect))
         .min_by_key(|(rect, distance)| distance + cost(rect))
         .map(|(rect, _)| rect)
@@ -101,8 +106,8 @@ fn best(
 pub(crate) type Line = [(i32, i32); 2];
 
 /// The line between a point and its name, where they are not side by side.
-pub(crate) fn leader(label: &Label, place: &Rect) -> Option<Line> {
-    let end = nearest(place, label.at);
+pub(crate) fn leader(label: &Label, position: &Rect) -> Option<Line> {
+    let end = nearest(position, label.at);
     let (dx, dy) = (end.0 - label.at.0, end.1 - label.at.1);
     (dx * dx + dy * dy > 14 * 14).then_some([label.at, end])
 }
@@ -124,7 +129,7 @@ fn nearness(rect: &Rect, own: usize, labels: &[Label]) -> i32 {
     ((1.5 - nearest / mine.max(1.0)).clamp(0.0, 0.5) * 120.0) as i32
 }
 
-/// Places around a point, nearer ones cheaper, right and above before left and below.
+/// Positions around a point, nearer ones cheaper, right and above before left and below.
 fn candidates(label: &Label, radius: i32) -> impl Iterator<Item = (Rect, i32)> {
     let Label {
         at: (x, y),
@@ -172,15 +177,15 @@ pub(crate) fn crosses(rect: &Rect, line: &[(i32, i32)]) -> bool {
             (dy, f64::from(rect.bottom() - y0)),
         ];
         let (mut from, mut to) = (0.0f64, 1.0f64);
-        for (step, room) in sides {
+        for (step, gap) in sides {
             if step == 0.0 {
-                if room < 0.0 {
+                if gap < 0.0 {
                     return false;
                 }
             } else if step < 0.0 {
-                from = from.max(room / step);
+                from = from.max(gap / step);
             } else {
-                to = to.min(room / step);
+                to = to.min(gap / step);
             }
         }
         from <= to
@@ -200,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn crowded_points_get_places_that_do_not_meet() {
+    fn crowded_points_get_positions_that_do_not_overlap() {
         let frame = Rect {
             x: 0,
             y: 0,
@@ -220,17 +225,17 @@ mod tests {
             width: 80,
             height: 20,
         }];
-        let room = Room {
+        let around = Surroundings {
             frame,
             radius: 5,
             taken: &taken,
             line: &[(0, 0), (300, 260)],
         };
-        let places: Vec<Rect> = place(&labels, &room).into_iter().flatten().collect();
-        assert_eq!(places.len(), 12);
-        for (i, a) in places.iter().enumerate() {
+        let positions: Vec<Rect> = arrange(&labels, &around).into_iter().flatten().collect();
+        assert_eq!(positions.len(), 12);
+        for (i, a) in positions.iter().enumerate() {
             assert!(frame.contains(a) && !a.intersects(&taken[0]));
-            assert!(places[..i].iter().all(|b| !a.intersects(b)), "{a:?}");
+            assert!(positions[..i].iter().all(|b| !a.intersects(b)), "{a:?}");
             for label in &labels {
                 let (x, y) = label.at;
                 let mark = Rect {
@@ -245,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn no_room_is_no_place() {
+    fn a_name_that_fits_nowhere_gets_no_position() {
         let frame = Rect {
             x: 0,
             y: 0,
@@ -257,13 +262,13 @@ mod tests {
             width: 50,
             height: 14,
         };
-        let room = Room {
+        let around = Surroundings {
             frame,
             radius: 5,
             taken: &[],
             line: &[],
         };
-        assert_eq!(place(&[label], &room), [None]);
+        assert_eq!(arrange(&[label], &around), [None]);
     }
 
     #[test]

@@ -1,18 +1,23 @@
-//! Charts as SVG, drawn by plotters: size against quality, a map of tensors by layer and role,
-//! types in each file, speed.
+//! Charts: size against quality, a map of tensors by layer and role, types in each file, speed.
 //!
-//! A chart is drawn once, in placeholder colours; [`Chart::svg`] fills in those of a [`Theme`].
-//! Every text's width is known from the font's own metrics, with some room for the fonts that
-//! other programs take instead, so labels are placed where they do not meet.
+//! A chart is a list of few kinds of shapes, each with what its colour is for. [`Chart::svg`]
+//! writes them in the colours of a [`Theme`], [`crate::png`] paints them.
+//! Every text's width is known from the font's own metrics, with a margin for the fonts that
+//! other programs take instead, so that labels do not overlap.
 
 mod bars;
 mod canvas;
 mod labels;
 mod scale;
+mod svg;
 mod tensor_map;
 mod theme;
 mod tradeoff;
 mod types;
+
+use canvas::Canvas;
+pub(crate) use canvas::{Anchor, Shape, Type};
+pub(crate) use theme::Ink;
 
 pub use bars::{Bar, bars};
 pub use tensor_map::{Cell, MapScale, TensorMap, tensor_map};
@@ -40,33 +45,25 @@ impl Format {
 }
 
 /// A drawn chart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
     /// What it shows, for those who cannot see it.
     title: String,
-    width: i32,
-    height: i32,
-    /// Elements in placeholder colours.
-    body: String,
+    /// Pixels across and down.
+    pub(crate) size: (i32, i32),
+    /// From the lowest to the topmost.
+    pub(crate) shapes: Vec<Shape>,
 }
 
 impl Chart {
-    /// The chart as an SVG document. For [`Theme::Page`] it has no size and no background of its
-    /// own, and colours that the page sets.
-    pub fn svg(&self, theme: Theme) -> String {
-        let (width, height) = (self.width, self.height);
-        let title = crate::escape::html(&crate::escape::one_line(&self.title));
-        let body = theme.fill_in(&self.body);
-        if theme == Theme::Page {
-            return format!(
-                "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">\n{body}</svg>\n"
-            );
+    /// Draws a chart of a size.
+    fn draw(title: String, (width, height): (i32, i32), paint: impl FnOnce(&mut Canvas)) -> Self {
+        let mut canvas = Canvas::default();
+        paint(&mut canvas);
+        Self {
+            title,
+            size: (width.max(1), height.max(1)),
+            shapes: canvas.shapes,
         }
-        let background = theme.background();
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-             viewBox=\"0 0 {width} {height}\" role=\"img\">\n<title>{title}</title>\n\
-             <rect width=\"{width}\" height=\"{height}\" fill=\"{background}\"/>\n{body}</svg>\n"
-        )
     }
 }

@@ -10,17 +10,17 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// A linear axis with some room beyond the numbers.
+    /// A linear axis with a margin beyond the numbers.
     pub fn linear(values: impl Iterator<Item = f64>, pixels: (i32, i32)) -> Self {
         let (mut low, mut high) = range(values);
-        let room = ((high - low) * 0.08).max(high.abs() * 1e-6).max(1e-12);
+        let margin = ((high - low) * 0.08).max(high.abs() * 1e-6).max(1e-12);
         // Sizes do not go below nothing.
         low = if low >= 0.0 {
-            (low - room).max(0.0)
+            (low - margin).max(0.0)
         } else {
-            low - room
+            low - margin
         };
-        high += room;
+        high += margin;
         Self {
             low,
             high,
@@ -32,10 +32,10 @@ impl Scale {
     /// A logarithmic axis; what is not positive lies at the lower end.
     pub fn log(values: impl Iterator<Item = f64>, pixels: (i32, i32)) -> Self {
         let (low, high) = range(values.filter(|v| *v > 0.0).map(f64::log10));
-        let room = ((high - low) * 0.08).max(0.08);
+        let margin = ((high - low) * 0.08).max(0.08);
         Self {
-            low: low - room,
-            high: high + room,
+            low: low - margin,
+            high: high + margin,
             pixels,
             log: true,
         }

@@ -1,12 +1,12 @@
 //! A map of a file's tensors: layers across, roles down, a number as colour.
 
-use super::canvas::{Anchor, Canvas, Rect, Type, draw, fitted, text_width};
+use super::canvas::{Anchor, Canvas, Rect, Type, fitted, text_width};
 use super::theme::{HEAT_STEPS, Ink};
 use super::{Chart, Format};
-use crate::{Error, format};
+use crate::format;
 use std::collections::BTreeMap;
 
-/// Most roles and layers that get a place; no known model has more.
+/// Most roles and layers that are shown; no known model has more.
 const MAX_ROLES: usize = 24;
 const MAX_LAYERS: u64 = 512;
 /// Roles in the order of the model, before any others.
@@ -111,10 +111,7 @@ const FONT: i32 = 12;
 const LEFT: i32 = 98;
 
 /// Draws it, at the width of a phone.
-///
-/// # Errors
-/// [`Error::Chart`] if the drawing library fails.
-pub fn tensor_map(map: &TensorMap) -> Result<Chart, Error> {
+pub fn tensor_map(map: &TensorMap) -> Chart {
     let mut rows: BTreeMap<(usize, &str), Vec<Placed>> = BTreeMap::new();
     let mut layers = 0;
     for cell in map.cells.iter().filter(|c| c.value.is_finite()) {
@@ -135,17 +132,12 @@ pub fn tensor_map(map: &TensorMap) -> Result<Chart, Error> {
         .collect();
     let height = 8 + rows.len() as i32 * LINE + 20 + 28;
     let size = (Format::Narrow.width(), height);
-    draw("the map of tensors", map.title.clone(), size, |canvas| {
+    Chart::draw(map.title.clone(), size, |canvas| {
         paint(canvas, map, &rows, layers as i32)
     })
 }
 
-fn paint(
-    canvas: &Canvas<'_>,
-    map: &TensorMap,
-    rows: &[Row<'_>],
-    layers: i32,
-) -> Result<(), String> {
+fn paint(canvas: &mut Canvas, map: &TensorMap, rows: &[Row<'_>], layers: i32) {
     let right = Format::Narrow.width() - 4;
     let column = |layer: i32| LEFT + (right - LEFT) * layer / layers.max(1);
     // Thin gaps between cells, where cells are wide enough.
@@ -158,7 +150,7 @@ fn paint(
             anchor: Anchor::End,
             ..muted
         };
-        canvas.text(&name, (LEFT - 6, top + LINE / 2), form)?;
+        canvas.text(&name, (LEFT - 6, top + LINE / 2), form);
         for (layer, value) in cells {
             let ink = Ink::Heat(map.scale.step(*value));
             let (x, width) = match layer {
@@ -179,10 +171,10 @@ fn paint(
                     height: LINE - 2,
                 },
                 ink,
-            )?;
+            );
             if layer.is_none() {
                 let text = format::significant(*value, 3);
-                canvas.text(&text, (LEFT + 34, top + LINE / 2), muted)?;
+                canvas.text(&text, (LEFT + 34, top + LINE / 2), muted);
             }
         }
     }
@@ -198,7 +190,7 @@ fn paint(
                 anchor: Anchor::Middle,
                 ..muted
             };
-            canvas.text(&layer.to_string(), (at, below), form)?;
+            canvas.text(&layer.to_string(), (at, below), form);
         }
         canvas.text(
             "layer",
@@ -207,19 +199,19 @@ fn paint(
                 anchor: Anchor::End,
                 ..muted
             },
-        )?;
+        );
     }
     legend(canvas, map, below + 22)
 }
 
 /// The ramp with its ends.
-fn legend(canvas: &Canvas<'_>, map: &TensorMap, y: i32) -> Result<(), String> {
+fn legend(canvas: &mut Canvas, map: &TensorMap, y: i32) {
     let muted = Type::new(FONT, Ink::Muted, Anchor::Start);
     let (low, high) = map.scale.ends();
     let unit = fitted(&map.unit, FONT, 120);
-    canvas.text(&unit, (2, y), muted)?;
+    canvas.text(&unit, (2, y), muted);
     let mut x = 2 + text_width(&unit, FONT) + 12;
-    canvas.text(&low, (x, y), muted)?;
+    canvas.text(&low, (x, y), muted);
     x += text_width(&low, FONT) + 4;
     for step in 0..HEAT_STEPS {
         let rect = Rect {
@@ -228,7 +220,7 @@ fn legend(canvas: &Canvas<'_>, map: &TensorMap, y: i32) -> Result<(), String> {
             width: 12,
             height: 12,
         };
-        canvas.rect(rect, Ink::Heat(step))?;
+        canvas.rect(rect, Ink::Heat(step));
     }
     x += HEAT_STEPS as i32 * 12 + 5;
     canvas.text(&high, (x, y), muted)
@@ -277,7 +269,7 @@ mod tests {
             scale: MapScale::new(cells.iter().map(|c| c.value), false),
             cells,
         };
-        let chart = tensor_map(&map).unwrap();
-        assert!(chart.height < 600 && chart.body.len() < 100_000);
+        let chart = tensor_map(&map);
+        assert!(chart.size.1 < 600 && chart.svg(crate::chart::Theme::Light).len() < 100_000);
     }
 }

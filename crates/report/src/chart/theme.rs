@@ -1,6 +1,4 @@
-//! Colours: placeholders while drawing, then those of a theme.
-
-use plotters::style::RGBColor;
+//! Colours: what each is for, and what it is in a theme.
 
 /// Steps of the ramp that maps numbers to colours.
 pub const HEAT_STEPS: usize = 9;
@@ -41,17 +39,15 @@ pub(crate) enum Ink {
     Series(usize),
 }
 
-const PLAIN: [Ink; 7] = [
-    Ink::Text,
-    Ink::Muted,
-    Ink::Grid,
-    Ink::Accent,
-    Ink::Strong,
-    Ink::Faint,
-    Ink::Paper,
-];
-const NAMES: [&str; 7] = [
-    "text", "muted", "grid", "accent", "strong", "faint", "paper",
+/// The colours that stand alone, with the names of their CSS variables.
+const PLAIN: [(Ink, &str); 7] = [
+    (Ink::Text, "text"),
+    (Ink::Muted, "muted"),
+    (Ink::Grid, "grid"),
+    (Ink::Accent, "accent"),
+    (Ink::Strong, "strong"),
+    (Ink::Faint, "faint"),
+    (Ink::Paper, "paper"),
 ];
 const LIGHT: [&str; 7] = [
     "#1b1f27", "#5c6675", "#e3e7ed", "#3a6fd8", "#c2410c", "#9aa4b2", "#ffffff",
@@ -77,23 +73,10 @@ const SERIES_DARK: [&str; SERIES] = [
 ];
 
 impl Ink {
-    /// The number of its placeholder.
-    fn number(self) -> u8 {
-        match self {
-            Self::Heat(step) => 0x20 + step.min(HEAT_STEPS - 1) as u8,
-            Self::Series(i) => 0x40 + (i % SERIES) as u8,
-            plain => PLAIN.iter().position(|ink| *ink == plain).unwrap_or(0) as u8,
-        }
-    }
-
-    /// The colour to draw with: no theme has it.
-    pub(crate) fn placeholder(self) -> RGBColor {
-        RGBColor(1, 2, self.number())
-    }
-
     fn all() -> impl Iterator<Item = Self> {
         PLAIN
             .into_iter()
+            .map(|(ink, _)| ink)
             .chain((0..HEAT_STEPS).map(Self::Heat))
             .chain((0..SERIES).map(Self::Series))
     }
@@ -101,44 +84,32 @@ impl Ink {
     /// Its CSS variable.
     fn variable(self) -> String {
         match self {
-            Self::Heat(step) => format!("--heat-{step}"),
-            Self::Series(i) => format!("--series-{i}"),
-            plain => format!("--{}", NAMES[usize::from(plain.number())]),
+            Self::Heat(step) => format!("--heat-{}", step.min(HEAT_STEPS - 1)),
+            Self::Series(i) => format!("--series-{}", i % SERIES),
+            plain => format!("--{}", PLAIN[plain.index()].1),
         }
+    }
+
+    /// Where a colour that stands alone is in the lists of them.
+    fn index(self) -> usize {
+        PLAIN.iter().position(|(ink, _)| *ink == self).unwrap_or(0)
     }
 }
 
 impl Theme {
-    /// The colour that the page replaces by its own.
-    fn color(self, ink: Ink) -> String {
-        let number = usize::from(ink.number());
+    /// The colour, as an attribute of SVG has it.
+    pub(crate) fn color(self, ink: Ink) -> String {
         let (plain, heat, series) = match self {
             Self::Light => (LIGHT, HEAT_LIGHT, SERIES_LIGHT),
             Self::Dark => (DARK, HEAT_DARK, SERIES_DARK),
             Self::Page => return format!("var({})", ink.variable()),
         };
-        match ink {
-            Ink::Heat(_) => heat[number - 0x20],
-            Ink::Series(_) => series[number - 0x40],
-            _ => plain[number],
-        }
-        .into()
-    }
-
-    pub(super) fn background(self) -> String {
-        self.color(Ink::Paper)
-    }
-
-    /// Replaces placeholders. Only whole attribute values are: text cannot hold the quotes.
-    pub(super) fn fill_in(self, svg: &str) -> String {
-        let mut out = svg.to_owned();
-        for ink in Ink::all() {
-            let placeholder = format!("\"#0102{:02X}\"", ink.number());
-            if out.contains(&placeholder) {
-                out = out.replace(&placeholder, &format!("\"{}\"", self.color(ink)));
-            }
-        }
-        out
+        let color = match ink {
+            Ink::Heat(step) => heat[step.min(HEAT_STEPS - 1)],
+            Ink::Series(i) => series[i % SERIES],
+            ink => plain[ink.index()],
+        };
+        color.into()
     }
 
     /// The colours as CSS declarations of the variables that [`Theme::Page`] refers to.
@@ -152,24 +123,16 @@ impl Theme {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
-    fn every_ink_has_its_own_placeholder_and_colour() {
-        for theme in [Theme::Light, Theme::Dark, Theme::Page] {
-            for ink in Ink::all() {
-                let RGBColor(r, g, b) = ink.placeholder();
-                let svg =
-                    format!("<a fill=\"#{r:02X}{g:02X}{b:02X}\">#010200 &quot;#010200&quot;</a>");
-                let filled = theme.fill_in(&svg);
-                assert_eq!(
-                    filled,
-                    format!(
-                        "<a fill=\"{}\">#010200 &quot;#010200&quot;</a>",
-                        theme.color(ink)
-                    )
-                );
-            }
+    fn every_ink_has_its_own_variable_and_colour() {
+        let variables: HashSet<String> = Ink::all().map(Ink::variable).collect();
+        assert_eq!(variables.len(), Ink::all().count());
+        for (light, dark) in Ink::all().map(|i| (Theme::Light.color(i), Theme::Dark.color(i))) {
+            assert_ne!(light, dark);
         }
         assert!(Theme::Dark.variables().contains("--heat-0:#1c2640;"));
+        assert_eq!(Theme::Page.color(Ink::Heat(100)), "var(--heat-8)");
     }
 }

@@ -1,11 +1,10 @@
 //! Size against a loss: the curve that choosing a file is about.
 
-use super::canvas::{Anchor, Canvas, Rect, Type, draw, fitted, text_width};
-use super::labels::{self, Label, Room};
+use super::canvas::{Anchor, Canvas, Rect, Type, fitted, text_width};
+use super::labels::{self, Label, Surroundings};
 use super::scale::{Scale, log_tick_text, tick_text};
 use super::theme::Ink;
 use super::{Chart, Format};
-use crate::Error;
 use crate::recommend::frontier;
 
 /// One file.
@@ -49,29 +48,18 @@ const RADIUS: i32 = 5;
 const FONT: i32 = 13;
 const SMALL: i32 = 12;
 
-/// Draws it. Points whose loss is no number are left out.
-///
-/// # Errors
-/// [`Error::Chart`] if the drawing library fails.
-pub fn tradeoff(chart: &Tradeoff, format: Format) -> Result<Chart, Error> {
+/// Draws it. Points whose loss is not a number are left out.
+pub fn tradeoff(chart: &Tradeoff, format: Format) -> Chart {
     let size = match format {
         Format::Wide => (format.width(), 470),
         Format::Narrow => (format.width(), 400),
     };
-    draw(
-        "size against quality",
-        chart.title.clone(),
-        size,
-        |canvas| paint(canvas, chart, size, format),
-    )
+    Chart::draw(chart.title.clone(), size, |canvas| {
+        paint(canvas, chart, size, format)
+    })
 }
 
-fn paint(
-    canvas: &Canvas<'_>,
-    chart: &Tradeoff,
-    (width, height): (i32, i32),
-    format: Format,
-) -> Result<(), String> {
+fn paint(canvas: &mut Canvas, chart: &Tradeoff, (width, height): (i32, i32), format: Format) {
     let points: Vec<&Point> = chart.points.iter().filter(|p| p.loss.is_finite()).collect();
     let unit = if points.iter().any(|p| p.bytes >= 100_000_000) {
         1e9
@@ -115,12 +103,12 @@ fn paint(
             // It would lie on the axis.
             continue;
         }
-        canvas.line(&[(left, at), (right, at)], Ink::Grid, 1)?;
+        canvas.line(&[(left, at), (right, at)], Ink::Grid, 1);
         canvas.text(
             text,
             (left - 8, at),
             Type::new(SMALL, Ink::Muted, Anchor::End),
-        )?;
+        );
     }
     let x_ticks = x.ticks(match format {
         Format::Wide => 9,
@@ -128,7 +116,7 @@ fn paint(
     });
     for tick in &x_ticks {
         let at = x.at(*tick);
-        canvas.line(&[(at, bottom), (at, bottom + 5)], Ink::Muted, 1)?;
+        canvas.line(&[(at, bottom), (at, bottom + 5)], Ink::Muted, 1);
         let text = tick_text(*tick, &x_ticks);
         // The last one must not leave the picture.
         if at + text_width(&text, SMALL) / 2 <= width && at - text_width(&text, SMALL) / 2 >= 0 {
@@ -136,15 +124,15 @@ fn paint(
                 &text,
                 (at, bottom + 15),
                 Type::new(SMALL, Ink::Muted, Anchor::Middle),
-            )?;
+            );
         }
     }
-    canvas.line(&[(left, bottom), (right, bottom)], Ink::Muted, 1)?;
+    canvas.line(&[(left, bottom), (right, bottom)], Ink::Muted, 1);
     let title = Type::new(FONT, Ink::Muted, Anchor::Start);
-    canvas.text(&fitted(&chart.loss, FONT, width - 8), (2, 12), title)?;
+    canvas.text(&fitted(&chart.loss, FONT, width - 8), (2, 12), title);
     let size_title = format!("File size ({})", if unit == 1e9 { "GB" } else { "MB" });
     let end = Type::new(FONT, Ink::Muted, Anchor::End);
-    canvas.text(&size_title, (right, height - 10), end)?;
+    canvas.text(&size_title, (right, height - 10), end);
 
     let frame = Rect {
         x: left + 2,
@@ -157,18 +145,18 @@ fn paint(
         .map(|p| Some((p.bytes as f64, p.loss)))
         .collect();
     let best = frontier(&pairs);
-    let place = |p: &Point| (x.at(p.bytes as f64 / unit), y.at(p.loss));
+    let position = |p: &Point| (x.at(p.bytes as f64 / unit), y.at(p.loss));
     let mut line: Vec<(i32, i32)> = points
         .iter()
         .zip(&best)
         .filter(|(_, b)| **b)
-        .map(|(p, _)| place(p))
+        .map(|(p, _)| position(p))
         .collect();
     line.sort_unstable();
     let mut taken = Vec::new();
     if let Some((loss, name)) = base {
         let at = y.at(*loss);
-        canvas.dashes((left, right), at, Ink::Faint)?;
+        canvas.dashes((left, right), at, Ink::Faint);
         taken.push(Rect {
             x: left,
             y: at - 1,
@@ -176,13 +164,13 @@ fn paint(
             height: 2,
         });
         let name = fitted(name, SMALL, frame.width - 16);
-        let marks: Vec<(i32, i32)> = points.iter().map(|p| place(p)).collect();
-        // Where there is little room, its first word alone.
+        let marks: Vec<(i32, i32)> = points.iter().map(|p| position(p)).collect();
+        // If the name is too long, its first word alone.
         let short = name.split(' ').next().unwrap_or(&name);
         for name in [&name, short] {
             if let Some(text) = beside_line(name, at, &frame, &marks, &line) {
                 let form = Type::new(SMALL, Ink::Muted, Anchor::Start);
-                canvas.text(name, (text.x, text.y + text.height / 2), form)?;
+                canvas.text(name, (text.x, text.y + text.height / 2), form);
                 taken.push(text);
                 break;
             }
@@ -190,7 +178,7 @@ fn paint(
     }
 
     if line.len() > 1 {
-        canvas.line(&line, Ink::Accent, 2)?;
+        canvas.line(&line, Ink::Accent, 2);
     }
     let names: Vec<String> = points
         .iter()
@@ -200,37 +188,37 @@ fn paint(
         .iter()
         .zip(&names)
         .map(|(p, name)| Label {
-            at: place(p),
+            at: position(p),
             width: text_width(name, FONT),
             height: FONT + 3,
         })
         .collect();
-    let room = Room {
+    let around = Surroundings {
         frame,
         radius: RADIUS,
         taken: &taken,
         line: &line,
     };
-    let places = labels::place(&wanted, &room);
+    let positions = labels::arrange(&wanted, &around);
     // Leaders lie under the marks, names above all.
-    for (label, place) in wanted.iter().zip(&places) {
-        if let Some(leader) = place.and_then(|place| labels::leader(label, &place)) {
-            canvas.line(&leader, Ink::Faint, 1)?;
+    for (label, position) in wanted.iter().zip(&positions) {
+        if let Some(leader) = position.and_then(|position| labels::leader(label, &position)) {
+            canvas.line(&leader, Ink::Faint, 1);
         }
     }
     for (p, best) in points.iter().zip(&best) {
-        let at = place(p);
-        canvas.circle(at, RADIUS + 2, Ink::Paper)?;
+        let at = position(p);
+        canvas.circle(at, RADIUS + 2, Ink::Paper);
         match (p.recommended, *best) {
             (true, _) => {
-                canvas.circle(at, RADIUS + 2, Ink::Strong)?;
-                canvas.circle(at, RADIUS - 2, Ink::Paper)?;
+                canvas.circle(at, RADIUS + 2, Ink::Strong);
+                canvas.circle(at, RADIUS - 2, Ink::Paper);
             }
-            (false, true) => canvas.circle(at, RADIUS, Ink::Accent)?,
-            (false, false) => canvas.circle(at, RADIUS - 1, Ink::Faint)?,
+            (false, true) => canvas.circle(at, RADIUS, Ink::Accent),
+            (false, false) => canvas.circle(at, RADIUS - 1, Ink::Faint),
         }
     }
-    for ((p, name), rect) in points.iter().zip(&names).zip(&places) {
+    for ((p, name), rect) in points.iter().zip(&names).zip(&positions) {
         let Some(rect) = rect else { continue };
         let ink = if p.recommended {
             Ink::Strong
@@ -243,12 +231,11 @@ fn paint(
             name,
             (rect.x + rect.width / 2, rect.y + rect.height / 2),
             form,
-        )?;
+        );
     }
-    Ok(())
 }
 
-/// A place for the name of a line across the chart: above or below it, at either end or between,
+/// A position for the name of a line across the chart: above or below it, at either end or between,
 /// where neither points nor the frontier are.
 fn beside_line(
     name: &str,
@@ -258,10 +245,10 @@ fn beside_line(
     frontier: &[(i32, i32)],
 ) -> Option<Rect> {
     let width = text_width(name, SMALL);
-    let room = frame.width - width - 8;
+    let space = frame.width - width - 8;
     [0, 8, 4, 2, 6, 1, 7, 3, 5]
         .into_iter()
-        .map(|part| frame.x + 4 + room * part / 8)
+        .map(|part| frame.x + 4 + space * part / 8)
         .flat_map(|x| [(x, y - 18), (x, y + 3)])
         .map(|(x, y)| Rect {
             x,

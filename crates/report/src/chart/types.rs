@@ -1,9 +1,9 @@
 //! What each file is made of: bytes by block type, as stacked bars.
 
-use super::canvas::{Anchor, Canvas, Rect, Type, draw, fitted, text_width};
+use super::canvas::{Anchor, Canvas, Rect, Type, fitted, text_width};
 use super::theme::Ink;
 use super::{Chart, Format};
-use crate::{Error, format};
+use crate::format;
 use aeolus_gguf::TensorType;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,10 +20,7 @@ const FONT: i32 = 12;
 const LINE: i32 = 24;
 
 /// Draws the bars, all at one scale.
-///
-/// # Errors
-/// [`Error::Chart`] if the drawing library fails.
-pub fn types(title: &str, files: &[TypesBar], format: Format) -> Result<Chart, Error> {
+pub fn types(title: &str, files: &[TypesBar], format: Format) -> Chart {
     let all: BTreeSet<TensorType> = files.iter().flat_map(|f| f.bytes.keys().copied()).collect();
     let mut types: Vec<TensorType> = all.into_iter().collect();
     types.sort_by(|a, b| a.bits_per_weight().total_cmp(&b.bits_per_weight()));
@@ -33,7 +30,7 @@ pub fn types(title: &str, files: &[TypesBar], format: Format) -> Result<Chart, E
         format.width(),
         lines * 20 + 12 + files.len() as i32 * LINE + 4,
     );
-    draw("types of each file", title.into(), size, |canvas| {
+    Chart::draw(title.into(), size, |canvas| {
         for (i, x, line) in &legend {
             let y = line * 20 + 10;
             canvas.rect(
@@ -44,9 +41,9 @@ pub fn types(title: &str, files: &[TypesBar], format: Format) -> Result<Chart, E
                     height: 12,
                 },
                 color(&types, types[*i]),
-            )?;
+            );
             let form = Type::new(FONT, Ink::Muted, Anchor::Start);
-            canvas.text(&types[*i].to_string(), (x + 17, y), form)?;
+            canvas.text(&types[*i].to_string(), (x + 17, y), form);
         }
         paint(canvas, &types, files, lines * 20 + 12, format.width())
     })
@@ -71,13 +68,7 @@ fn legend(types: &[TensorType], width: i32) -> Vec<(usize, i32, i32)> {
     entries
 }
 
-fn paint(
-    canvas: &Canvas<'_>,
-    types: &[TensorType],
-    files: &[TypesBar],
-    top: i32,
-    width: i32,
-) -> Result<(), String> {
+fn paint(canvas: &mut Canvas, types: &[TensorType], files: &[TypesBar], top: i32, width: i32) {
     let total = |file: &TypesBar| file.bytes.values().sum::<u64>();
     let most = files.iter().map(total).max().unwrap_or(0).max(1);
     let large = most >= 100_000_000;
@@ -91,13 +82,13 @@ fn paint(
         .collect();
     let widest = |texts: &[String]| texts.iter().map(|t| text_width(t, FONT)).max().unwrap_or(0);
     let left = widest(&names) + 10;
-    let room = f64::from(width - left - widest(&sizes) - 12);
-    let at = |bytes: u64| left + (bytes as f64 / most as f64 * room).round() as i32;
+    let length = f64::from(width - left - widest(&sizes) - 12);
+    let at = |bytes: u64| left + (bytes as f64 / most as f64 * length).round() as i32;
     for (i, file) in files.iter().enumerate() {
         let y = top + i as i32 * LINE;
         let middle = y + LINE / 2;
         let name = Type::new(FONT, Ink::Text, Anchor::End);
-        canvas.text(&names[i], (left - 8, middle), name)?;
+        canvas.text(&names[i], (left - 8, middle), name);
         let mut sum = 0u64;
         for ty in types {
             let Some(bytes) = file.bytes.get(ty) else {
@@ -112,11 +103,10 @@ fn paint(
                     width: to - from,
                     height: LINE - 8,
                 };
-                canvas.rect(rect, color(types, *ty))?;
+                canvas.rect(rect, color(types, *ty));
             }
         }
         let size = Type::new(FONT, Ink::Muted, Anchor::Start);
-        canvas.text(&sizes[i], (at(sum) + 6, middle), size)?;
+        canvas.text(&sizes[i], (at(sum) + 6, middle), size);
     }
-    Ok(())
 }
