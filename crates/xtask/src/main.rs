@@ -5,12 +5,17 @@
 //! same run, and prints the tables of docs/benchmarks.md. `bench-run` does the same for the
 //! built-in inference and llama-bench.
 //!
+//! `cargo run -p xtask -- check` runs what CI runs, or the steps that are named.
+//! `cargo run -p xtask -- circles` finds files inside a crate that need each other.
+//!
 //! `cargo run -p xtask -- fuzz` runs the fuzz targets of all crates; docs/security.md says more.
 
 #![forbid(unsafe_code)]
 
 mod bench_quantize;
 mod bench_run;
+mod check;
+mod circles;
 mod fuzz;
 mod measure;
 
@@ -27,6 +32,8 @@ struct Cli {
 enum Command {
     BenchQuantize(bench_quantize::Args),
     BenchRun(bench_run::Args),
+    Check(check::Args),
+    Circles(circles::Args),
     Fuzz(fuzz::Args),
 }
 
@@ -34,6 +41,8 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::BenchQuantize(args) => bench_quantize::run(&args),
         Command::BenchRun(args) => bench_run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Circles(args) => circles::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
     }
 }

@@ -55,12 +55,13 @@ const SLOW_SECONDS: f64 = 3.0;
 const WATCHED: &str = "ended by its watch";
 
 /// Crates with targets.
-const CRATES: [&str; 7] = [
-    "source",
+const CRATES: [&str; 8] = [
+    "pipeline",
     "gguf",
+    "imatrix",
     "infer",
     "checkpoint",
-    "pipeline",
+    "job",
     "hub",
     "eval",
 ];
