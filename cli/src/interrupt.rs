@@ -1,7 +1,7 @@
 //! Ctrl-C: the first asks the job to end and to clean up, the second ends the program. Jobs that
 //! may end anywhere end with the first.
 
-use aeolus_pipeline::Cancel;
+use aeolus_job::Cancel;
 use anyhow::{Context, Result};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -12,6 +12,7 @@
 mod commands;
 mod guard;
 mod hub;
+mod imatrix;
 mod interrupt;
 mod llama_cpp;
 mod model;

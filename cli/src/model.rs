@@ -59,7 +59,7 @@ pub struct ModelArgs {
     #[arg(long, value_enum, default_value = "f16")]
     cache_type: CacheArg,
 
-    /// Attend to this many last positions only (default: as the file says)
+    /// Attend to this many last positions only, 0 for all (default: as the file says)
     #[arg(long, value_name = "N")]
     sliding_window: Option<usize>,
 }
@@ -214,8 +214,8 @@ impl ModelArgs {
         let started = Instant::now();
         let named = || format!("{}", path.display());
         let mut model = Model::open(&path).with_context(named)?;
-        if self.sliding_window.is_some() {
-            model.set_sliding_window(self.sliding_window)?;
+        if let Some(window) = self.sliding_window {
+            model.set_sliding_window(window);
         }
         let tokenizer = Tokenizer::from_metadata(model.metadata()).with_context(named)?;
         warn_of_keys(&path, &tokenizer);

@@ -101,6 +101,28 @@ impl Default for RecipeArgs {
     }
 }
 
+/// The importance matrix.
+#[derive(Args, Debug)]
+pub struct ImatrixArgs {
+    /// Importance matrix that guides the encoders: which columns of a matrix matter how much; GGUF
+    /// or .dat, as llama-imatrix writes them
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
+
+    /// Use only the entries whose names contain this; may be given more than once
+    #[arg(long, value_name = "PART", requires = "imatrix")]
+    pub include_weights: Vec<String>,
+
+    /// Leave out the entries whose names contain this; may be given more than once
+    #[arg(
+        long,
+        value_name = "PART",
+        requires = "imatrix",
+        conflicts_with = "include_weights"
+    )]
+    pub exclude_weights: Vec<String>,
+}
+
 /// Where outputs go and in which form.
 #[derive(Args, Debug)]
 pub struct TargetArgs {
@@ -156,6 +178,12 @@ impl From<EndianArg> for Endian {
             EndianArg::Big => Endian::Big,
         }
     }
+}
+
+/// Help for `--type`, with the file types that can be written.
+pub fn file_types_help(what: &str) -> String {
+    let names: Vec<&str> = FileType::all().map(FileType::name).collect();
+    format!("{what}. Of {}", names.join(", "))
 }
 
 /// A file type in any letter case.

@@ -2,10 +2,10 @@
 //! no terminal, long evaluations leave a line now and then instead.
 
 use crate::output::{human_bytes, say};
-use aeolus_pipeline::{Event, Progress};
+use aeolus_job::{Event, Figure, Progress};
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use std::cell::RefCell;
 use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Draws a pipeline run.
@@ -46,48 +46,58 @@ impl Bar {
     pub fn clear(&self) {
         self.0.finish_and_clear();
     }
-
-    /// A line beside the bar. Said even to those who want it quiet: it is about their disk.
-    fn say(&self, line: std::fmt::Arguments<'_>) {
-        self.0.suspend(|| say(line));
-    }
 }
 
 impl Progress for Bar {
     fn event(&self, event: Event<'_>) {
         match event {
-            Event::Resumed { path, bytes, of } => self.say(format_args!(
-                "note: {}: {} of {} are there from an earlier run",
-                path.display(),
-                human_bytes(bytes),
-                human_bytes(of)
-            )),
-            Event::StartedOver { path, why } => self.say(format_args!(
-                "note: {}: started over: {why}",
-                path.display()
-            )),
-            Event::Kept {
-                folder,
-                files,
-                bytes,
-            } => self.say(format_args!(
-                "note: {}: {} of {files} unfinished outputs are kept; the same command goes on \
-                 from there, without it *.partial and *.partial.journal can be removed",
-                folder.display(),
-                human_bytes(bytes)
-            )),
-            Event::Started { source_bytes, .. } => self.0.set_length(source_bytes),
-            Event::Advanced { source_bytes, .. } => self.0.inc(source_bytes),
-            _ => {}
+            Event::Started { total, .. } => self.0.set_length(total),
+            Event::Advanced { count, .. } => self.0.inc(count),
+            event => note(&self.0, &event),
         }
     }
+}
+
+/// A line beside a bar about what an earlier run left, or this one leaves. Said even to those who
+/// want it quiet: it is about their disk.
+fn note(bar: &ProgressBar, event: &Event<'_>) {
+    let (path, text) = match event {
+        Event::Resumed { path, bytes, of } => {
+            let (bytes, of) = (human_bytes(*bytes), human_bytes(*of));
+            (
+                path,
+                format!("{bytes} of {of} are there from an earlier run"),
+            )
+        }
+        Event::StartedOver { path, why } => (path, format!("started over: {why}")),
+        Event::NothingKnown { path } => (
+            path,
+            "nothing in it is of this run: its results are of other models, or of other \
+             questions, or of files that changed since"
+                .to_owned(),
+        ),
+        Event::Kept {
+            folder,
+            files,
+            bytes,
+        } => (
+            folder,
+            format!(
+                "{} of {files} unfinished outputs are kept; the same command goes on from there, \
+                 without it *.partial and *.partial.journal can be removed",
+                human_bytes(*bytes)
+            ),
+        ),
+        _ => return,
+    };
+    bar.suspend(|| say(format_args!("note: {}: {text}", path.display())));
 }
 
 /// Draws an evaluation: windows or questions done, and the figure so far.
 pub struct WindowBar {
     bar: ProgressBar,
     quiet: bool,
-    lines: RefCell<Lines>,
+    lines: Mutex<Lines>,
 }
 
 /// What the lines that stand for a bar need.
@@ -95,9 +105,9 @@ struct Lines {
     model: String,
     started: Instant,
     last: Instant,
-    known: usize,
-    done: usize,
-    total: usize,
+    known: u64,
+    done: u64,
+    total: u64,
 }
 
 /// The look of an evaluation's bar.
@@ -122,7 +132,7 @@ impl WindowBar {
         Self {
             bar: bar.with_style(style(WINDOWS)),
             quiet,
-            lines: RefCell::new(Lines {
+            lines: Mutex::new(Lines {
                 model: String::new(),
                 started: now,
                 last: now,
@@ -139,58 +149,46 @@ impl WindowBar {
     }
 }
 
-impl aeolus_eval::Progress for WindowBar {
-    fn event(&self, event: aeolus_eval::Event<'_>) {
-        let mut lines = self.lines.borrow_mut();
+impl Progress for WindowBar {
+    fn event(&self, event: Event<'_>) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            aeolus_eval::Event::StartedOver { path, why } => self.bar.suspend(|| {
-                say(format_args!(
-                    "note: {}: started over: {why}",
-                    path.display()
-                ));
-            }),
-            aeolus_eval::Event::NothingKnown { path } => self.bar.suspend(|| {
-                say(format_args!(
-                    "note: {}: nothing in it is of this run: its results are of other models, or \
-                     of other questions, or of files that changed since",
-                    path.display()
-                ));
-            }),
-            aeolus_eval::Event::Reading { name, bytes, of } => {
-                if lines.is_due(&self.bar, self.quiet) {
-                    let (bytes, of) = (human_bytes(bytes), human_bytes(of));
-                    say(format_args!("reading {name}: {bytes} of {of}"));
-                }
+            Event::Reading { name, bytes, of } => {
                 if bytes == 0 {
                     self.bar.set_style(style(READING));
                     self.bar.set_prefix(name.to_owned());
                     self.bar.set_length(of);
+                    self.bar.set_position(0);
                     self.bar.reset_eta();
                 }
-                self.bar.set_position(bytes);
+                self.bar.inc(bytes);
+                if lines.is_due(&self.bar, self.quiet) {
+                    let (bytes, of) = (human_bytes(self.bar.position()), human_bytes(of));
+                    say(format_args!("reading {name}: {bytes} of {of}"));
+                }
             }
-            aeolus_eval::Event::Started { total, known } => {
+            Event::Started { total, known } => {
                 self.bar.set_style(style(WINDOWS));
-                self.bar.set_length(total as u64);
-                self.bar.set_position(known as u64);
+                self.bar.set_length(total);
+                self.bar.set_position(known);
                 self.bar.reset_eta();
                 (lines.total, lines.known, lines.done) = (total, known, known);
                 lines.started = Instant::now();
             }
-            aeolus_eval::Event::Model { name } => {
+            Event::Next { name, .. } => {
                 self.bar.set_prefix(name.to_owned());
                 lines.model = name.into();
             }
-            aeolus_eval::Event::Advanced { count, running } => {
-                let figure = figure(running);
-                self.bar.inc(count as u64);
+            Event::Advanced { count, figure, .. } => {
+                let figure = figure.map_or(String::new(), shown);
+                self.bar.inc(count);
                 lines.done += count;
                 if lines.is_due(&self.bar, self.quiet) {
                     say(lines.line(&figure));
                 }
                 self.bar.set_message(figure);
             }
-            _ => {}
+            event => note(&self.bar, &event),
         }
     }
 }
@@ -217,12 +215,12 @@ impl Lines {
 }
 
 /// The figure so far, in a few characters.
-fn figure(running: aeolus_eval::Running) -> String {
-    match running {
-        aeolus_eval::Running::Perplexity(e) => format!("PPL {:.3} ± {:.3}", e.value, e.error),
-        aeolus_eval::Running::Divergence(e) => format!("KLD {:.6} ± {:.6}", e.value, e.error),
-        aeolus_eval::Running::Accuracy(e) => {
-            format!("acc {:.1} ± {:.1}%", 100.0 * e.value, 100.0 * e.error)
+fn shown(figure: Figure) -> String {
+    match figure {
+        Figure::Perplexity(value, error) => format!("PPL {value:.3} ± {error:.3}"),
+        Figure::Divergence(value, error) => format!("KLD {value:.6} ± {error:.6}"),
+        Figure::Accuracy(value, error) => {
+            format!("acc {:.1} ± {:.1}%", 100.0 * value, 100.0 * error)
         }
         _ => String::new(),
     }

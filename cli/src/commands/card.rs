@@ -59,7 +59,7 @@ pub struct Args {
     #[arg(long, exclusive = true)]
     print_template: bool,
 
-    /// Leave out the sha256 of each file (files without a SHA256SUMS are read for it)
+    /// Leave out the sha256 of each file (files are read for it)
     #[arg(long, conflicts_with = "forecast")]
     no_sha256: bool,
 }
@@ -157,7 +157,7 @@ impl ModelArgs {
         };
         let mut files = Vec::new();
         for ty in types {
-            let output = Output::plan(&facts, *ty, &recipe, Format::default())?;
+            let output = Output::plan(&facts, *ty, &recipe, Format::default(), None)?;
             let layout = output.layout();
             let header = HeaderFacts {
                 version: layout.version(),

@@ -45,6 +45,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         types: &args.types,
         recipe: None,
         encode: None,
+        imatrix: None,
         target: &args.target,
         quality: None,
         json: args.json,

@@ -12,7 +12,7 @@ use aeolus_eval::{
 };
 use aeolus_gguf::{Metadata, ShardName};
 use aeolus_infer::Tokenizer;
-use aeolus_pipeline::Cancel;
+use aeolus_job::Cancel;
 use aeolus_recipe::FileType;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -412,7 +412,7 @@ fn log_probs(path: &Path, model: Option<&Model<'_>>) -> Result<Option<LogProbs>>
 pub fn file_type(path: &Path) -> Option<FileType> {
     let file = aeolus_gguf::GgufFile::open(path).ok()?;
     let id = file.metadata().u32("general.file_type").ok()??;
-    FileType::from_ftype_id(id)
+    FileType::of_file(id, path)
 }
 
 /// A figure and its error, with as many decimals as asked for.

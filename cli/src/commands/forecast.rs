@@ -2,7 +2,10 @@
 
 use super::forge;
 use crate::hub::{self, Needs};
-use crate::options::{FormatArgs, RecipeArgs, SourceArgs, parse_file_type, parse_name};
+use crate::imatrix;
+use crate::options::{
+    FormatArgs, ImatrixArgs, RecipeArgs, SourceArgs, parse_file_type, parse_name,
+};
 use crate::output::{self, Align};
 use aeolus_checkpoint::{Forecastable, OpenOptions};
 use aeolus_pipeline::{Format, Output};
@@ -24,6 +27,7 @@ const RAM_OVERHEAD_BYTES: u64 = 2_500_000_000;
 Examples:
   aeolus forecast notus-7b-v1
   aeolus forecast notus-7b-v1/config.json --type Q4_K_M --tensor-type 'ffn_down=Q6_K'
+  aeolus forecast notus-7b-v1 --type IQ4_XS --imatrix notus.imatrix.gguf
   aeolus forecast notus-7b-v1 --json")]
 pub struct Args {
     #[command(flatten)]
@@ -35,6 +39,9 @@ pub struct Args {
 
     #[command(flatten)]
     recipe: RecipeArgs,
+
+    #[command(flatten)]
+    imatrix: ImatrixArgs,
 
     #[command(flatten)]
     format: FormatArgs,
@@ -49,6 +56,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
+    let guide = imatrix::open(&args.imatrix)?;
     let source = hub::place(&args.source.source, Needs::Configuration, args.json)?;
     let options = OpenOptions {
         folder_name: source.folder_name,
@@ -72,15 +80,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let outputs: Vec<Output> = types
         .iter()
-        .map(|ty| Output::plan(&facts, *ty, &recipe, format))
+        .map(|ty| Output::plan(&facts, *ty, &recipe, format, guide.as_ref()))
         .collect::<Result<_, _>>()?;
     forge::report_fallbacks(&outputs);
+    let mut value = json!({
+        "schema": "aeolus.forecast/1",
+        "name": facts.name,
+    });
+    if let Some(guide) = &guide {
+        value["imatrix"] = imatrix::to_json(guide, &imatrix::report(guide, &outputs));
+    }
     if args.json {
-        output::print_json(&json!({
-            "schema": "aeolus.forecast/1",
-            "name": facts.name,
-            "files": outputs.iter().map(row_json).collect::<Vec<_>>(),
-        }))?;
+        value["files"] = outputs.iter().map(row_json).collect();
+        output::print_json(&value)?;
     } else {
         let plans: Vec<&Output> = outputs.iter().collect();
         let names = types.iter().map(|ty| ty.name().to_string()).collect();

@@ -2,16 +2,17 @@
 
 use super::evaluate::{self, CutArgs, EngineArgs, ModeArg};
 use crate::hub::{self, Needs};
-use crate::options::{EncodeArgs, RecipeArgs, SourceArgs, TargetArgs};
+use crate::options::{EncodeArgs, ImatrixArgs, RecipeArgs, SourceArgs, TargetArgs};
 use crate::output::{self, Align, say};
-use crate::{interrupt, progress};
+use crate::{imatrix, interrupt, progress};
 use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions, TokenizerMode};
 use aeolus_eval::{Comparison, Divergence};
 use aeolus_gguf::{Endian, Metadata};
 use aeolus_infer::{Model, Tokenizer};
-use aeolus_pipeline::{Cancel, Format, Options, Output, Written};
+use aeolus_job::Cancel;
+use aeolus_pipeline::{Coverage, Format, Guide, Options, Output, SUMS, Written};
 use aeolus_recipe::{Fallback, FileType, PlannedTensor};
-use aeolus_source::SUMS;
+
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ pub struct Request<'a> {
     pub recipe: Option<&'a RecipeArgs>,
     /// `None` where nothing is quantized.
     pub encode: Option<&'a EncodeArgs>,
+    pub imatrix: Option<&'a ImatrixArgs>,
     pub target: &'a TargetArgs,
     /// What is measured of the files once they are written.
     pub quality: Option<Quality<'a>>,
@@ -48,6 +50,7 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
     let quiet = target.quiet || request.json;
     let text = request.quality.map(|quality| text(request, quality));
     let text = text.transpose()?;
+    let guide = request.imatrix.map(imatrix::open).transpose()?.flatten();
     let source = hub::place(&request.source.source, Needs::Checkpoint, quiet)?;
     let started = Instant::now();
     let options = OpenOptions {
@@ -59,8 +62,12 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
     if let (Some(quality), Some(text)) = (request.quality, &text) {
         quality.cut.check(text, &checkpoint.metadata)?;
     }
-    let outputs = plan(&Forecastable::from(&checkpoint), request)?;
+    let outputs = plan(&Forecastable::from(&checkpoint), request, guide.as_ref())?;
     report_fallbacks(&outputs);
+    let guide = guide.map(|guide| {
+        let coverage = imatrix::report(&guide, &outputs);
+        (guide, coverage)
+    });
     check_runs(&outputs, &checkpoint.metadata, request)?;
     let outputs = place(&checkpoint.name, outputs, target)?;
 
@@ -88,6 +95,7 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
         checkpoint: &checkpoint,
         outputs: &outputs,
         written: &written,
+        guide: guide.as_ref(),
         comparison: measured.as_ref().ok().and_then(Option::as_ref),
     };
     print(&made, started, request)?;
@@ -198,7 +206,7 @@ pub fn open_options(source: &SourceArgs, name: Option<String>) -> OpenOptions {
     }
 }
 
-fn plan(facts: &Forecastable, request: &Request<'_>) -> Result<Vec<Output>> {
+fn plan(facts: &Forecastable, request: &Request<'_>, guide: Option<&Guide>) -> Result<Vec<Output>> {
     let recipe = match request.recipe {
         Some(args) => recipe_options(args)?,
         None => aeolus_recipe::Options::default(),
@@ -210,7 +218,7 @@ fn plan(facts: &Forecastable, request: &Request<'_>) -> Result<Vec<Output>> {
     let mut outputs: Vec<Output> = Vec::new();
     for ty in request.types {
         if outputs.iter().all(|o| o.file_type() != *ty) {
-            outputs.push(Output::plan(facts, *ty, &recipe, format)?);
+            outputs.push(Output::plan(facts, *ty, &recipe, format, guide)?);
         }
     }
     Ok(outputs)
@@ -229,6 +237,7 @@ pub fn recipe_options(args: &RecipeArgs) -> Result<aeolus_recipe::Options> {
         embedding_type: args.embedding_type,
         pure: args.pure,
         no_fallback: args.no_fallback,
+        ..aeolus_recipe::Options::default()
     })
 }
 
@@ -276,6 +285,10 @@ fn refuse_idle_flags(request: &Request<'_>) -> Result<()> {
             "--allow-requantize",
         ),
         (request.recipe.is_some_and(|r| r.pure), "--pure"),
+        (
+            request.imatrix.is_some_and(|i| i.imatrix.is_some()),
+            "--imatrix",
+        ),
     ] {
         if given {
             bail!("{flag} concerns quantized files, and none is asked for");
@@ -315,6 +328,7 @@ struct Made<'a> {
     checkpoint: &'a Checkpoint,
     outputs: &'a [(PathBuf, Output)],
     written: &'a [Written],
+    guide: Option<&'a (Guide, Coverage)>,
     comparison: Option<&'a Comparison>,
 }
 
@@ -323,6 +337,7 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
         checkpoint,
         outputs,
         written,
+        guide,
         comparison,
     } = *made;
     let seconds = started.elapsed().as_secs_f64();
@@ -354,6 +369,9 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
             "seconds": seconds,
             "sums": sums_path(written).map(|sums| sums.display().to_string()),
         });
+        if let Some((guide, coverage)) = guide {
+            value["imatrix"] = imatrix::to_json(guide, coverage);
+        }
         if let (Some(comparison), Some(quality)) = (comparison, request.quality) {
             evaluate::describe(&mut value, comparison, ModeArg::Exact, Some(quality.text));
         }

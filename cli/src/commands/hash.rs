@@ -3,11 +3,12 @@
 use crate::hub;
 use crate::output::{self, Align};
 use aeolus_gguf::{Difference, Endian, GgufFile};
+use aeolus_source::hex;
 use anyhow::Result;
 use rayon::prelude::*;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -42,13 +43,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         None => digests(&file, args),
         Some(other) => compare(&file, &open(other)?, other, args),
     }
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn sha256(bytes: &[u8]) -> String {

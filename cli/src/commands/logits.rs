@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long)]
     fast: bool,
 
-    /// Attend to this many last positions only (default: as the file says)
+    /// Attend to this many last positions only, 0 for all (default: as the file says)
     #[arg(long, value_name = "N")]
     sliding_window: Option<usize>,
 
@@ -56,8 +56,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let file = hub::file(&args.file, false)?;
     refuse_folder(&file)?;
     let mut model = Model::open(&file).with_context(|| format!("{}", args.file.display()))?;
-    if args.sliding_window.is_some() {
-        model.set_sliding_window(args.sliding_window)?;
+    if let Some(window) = args.sliding_window {
+        model.set_sliding_window(window);
     }
     let numeric = if args.fast {
         Numeric::Fast

@@ -77,13 +77,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         progress: &bar,
         cancel,
     };
-    // Results that are not kept need no mark, which takes reading the whole file.
-    let mark = match args.cut.state() {
-        Some(_) => model.fingerprint(&bar, cancel),
-        None => Ok(""),
-    };
+    let mark = model.mark(&state, &bar, cancel);
     let result =
-        mark.and_then(|mark| aeolus_eval::perplexity(job, &model, mark, bytes, &mut state));
+        mark.and_then(|mark| aeolus_eval::perplexity(job, &model, &mark, bytes, &mut state));
     bar.clear();
     let found = args.cut.explain(result)?;
     print(args, &windows, &found, started.elapsed().as_secs_f64())?;

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "FOLDER")]
     svg: Option<PathBuf>,
 
-    /// Write each chart as PNG into this folder
+    /// Write each chart as PNG, at twice its size, into this folder
     #[arg(long, value_name = "FOLDER")]
     png: Option<PathBuf>,
 
@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         ThemeArg::Light => Theme::Light,
         ThemeArg::Dark => Theme::Dark,
     };
-    for figure in report.figures()? {
+    for figure in report.figures() {
         if let Some(folder) = &args.svg {
             let svg = figure.chart.svg(theme).into_bytes();
             outputs.push((folder.join(format!("{}.svg", figure.name)), svg));

@@ -3,14 +3,13 @@
 use super::evaluate;
 use crate::output::{self, Align, say};
 use crate::progress;
-use aeolus_pipeline::{Cancel, Error};
-use aeolus_source::{SUMS, Sums};
+use aeolus_job::Cancel;
+use aeolus_pipeline::{Error, SUMS, Sums};
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -228,18 +227,14 @@ fn bytes(path: &Path) -> u64 {
 }
 
 fn hash(path: &Path, done: &(dyn Fn(u64) + Sync), cancel: &Cancel) -> Result<String> {
-    let read = || format!("{}: cannot read", path.display());
-    let mut file = std::fs::File::open(path).with_context(read)?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
+    let mut hash = Sha256::new();
+    aeolus_source::read_pieces(path, |piece| {
         if cancel.is_set() {
-            return Err(Error::Cancelled.into());
+            return Err(anyhow::Error::from(Error::Cancelled));
         }
-        let n = file.read(&mut buffer).with_context(read)?;
-        if n == 0 {
-            return Ok(super::hash::hex(&hash.finalize()));
-        }
-        hash.update(&buffer[..n]);
-        done(n as u64);
-    }
+        hash.update(piece);
+        done(piece.len() as u64);
+        Ok(())
+    })?;
+    Ok(aeolus_source::hex(&hash.finalize()))
 }

@@ -2,7 +2,9 @@
 
 use super::evaluate::CutArgs;
 use super::forge;
-use crate::options::{EncodeArgs, RecipeArgs, SourceArgs, TargetArgs, parse_file_type};
+use crate::options::{
+    EncodeArgs, ImatrixArgs, RecipeArgs, SourceArgs, TargetArgs, parse_file_type,
+};
 use aeolus_recipe::FileType;
 use anyhow::Result;
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ Examples:
   aeolus table fixtures/notus-mini -o out/
   aeolus table fixtures/notus-mini -o out/ -f fixtures/text/heldout.txt
   aeolus table notus-7b-v1 -o out/ --type Q4_K_M,Q5_K_M,Q8_0
+  aeolus table notus-7b-v1 -o out/ --imatrix notus.imatrix.gguf
   aeolus table notus-7b-v1 -o out/ --recipe current --gguf-version 3 --json")]
 pub struct Args {
     #[command(flatten)]
@@ -34,6 +37,9 @@ pub struct Args {
 
     #[command(flatten)]
     encode: EncodeArgs,
+
+    #[command(flatten)]
+    imatrix: ImatrixArgs,
 
     #[command(flatten)]
     target: TargetArgs,
@@ -62,6 +68,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         types: &types,
         recipe: Some(&args.recipe),
         encode: Some(&args.encode),
+        imatrix: Some(&args.imatrix),
         target: &args.target,
         quality: args.text.as_deref().map(|text| forge::Quality {
             text,

@@ -123,15 +123,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         None => State::in_memory(),
     };
     let bar = progress::WindowBar::new(quiet);
-    // Answers that are not kept need no mark, which takes reading the whole file.
-    let fingerprint = match &args.state {
-        Some(_) => model.fingerprint(&bar, cancel),
-        None => Ok(""),
-    };
+    let mark = model.mark(&state, &bar, cancel);
     bar.clear();
     let asking = Asked {
         model: &model,
-        fingerprint: evaluate::explain(fingerprint, args.state.as_deref())?,
+        mark: &evaluate::explain(mark, args.state.as_deref())?,
         encode: &|text| model.tokens(text),
     };
     let mut rounds = Vec::new();

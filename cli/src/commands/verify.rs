@@ -3,9 +3,9 @@
 use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Request, nats};
 use super::{forge, sums};
 use crate::hub::{self, Needs};
-use crate::options::{RecipeArgs, ViaArg, parse_file_type};
+use crate::options::{ImatrixArgs, RecipeArgs, ViaArg, parse_file_type};
 use crate::output::{self, Align, say};
-use crate::{interrupt, progress};
+use crate::{imatrix, interrupt, progress};
 use aeolus_checkpoint::OpenOptions;
 use aeolus_eval::{Comparison, Divergence, Making, Model, Subject, Verdict};
 use aeolus_recipe::FileType;
@@ -29,6 +29,7 @@ Examples:
   aeolus verify out/ --against fixtures/notus-mini
   aeolus verify out/ --against fixtures/notus-mini -f fixtures/text/heldout.txt
   aeolus verify out/ --against notus-7b-v1 --type Q4_K_M --recipe current --json
+  aeolus verify out/ --against notus-7b-v1 --imatrix notus.imatrix.gguf
   aeolus verify out/ --against notus-7b-v1 --csv > verdict.csv")]
 pub struct Args {
     /// Folders of GGUF files, or files
@@ -60,6 +61,9 @@ pub struct Args {
     /// What the weights were rounded to first (default: as `aeolus quantize` has it)
     #[arg(long, value_enum, requires = "against")]
     via: Option<ViaArg>,
+
+    #[command(flatten)]
+    imatrix: ImatrixArgs,
 
     #[command(flatten)]
     cut: CutArgs,
@@ -153,11 +157,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         if args.recipe != RecipeArgs::default() {
             bail!("flags of a recipe concern recomputing, and no source is given (--against)");
         }
+        if args.imatrix.imatrix.is_some() {
+            bail!("--imatrix concerns recomputing, and no source is given (--against)");
+        }
         if args.form.csv {
             bail!("--csv lists what is found against a source, and none is given (--against)");
         }
         return sums::verify(&args.paths, quiet, args.form.json, cancel);
     };
+    let guide = imatrix::open(&args.imatrix)?;
     let against = hub::place(named, Needs::Checkpoint, quiet)?;
     let options = OpenOptions {
         folder_name: against.folder_name,
@@ -176,6 +184,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let making = Making {
         recipe: forge::recipe_options(&args.recipe)?,
         via: args.via.map(Into::into),
+        guide,
     };
     let bar = progress::byte_bar(quiet);
     bar.set_length(source.tensors.iter().map(|t| t.bytes().len() as u64).sum());
@@ -320,7 +329,7 @@ fn measure(
     against: &Path,
     text: &str,
     rows: &mut [Row],
-    cancel: &aeolus_pipeline::Cancel,
+    cancel: &aeolus_job::Cancel,
 ) -> Result<Option<Comparison>> {
     let mut runnable: Vec<&mut Row> = rows.iter_mut().filter(|r| r.load_error.is_none()).collect();
     if runnable.is_empty() {

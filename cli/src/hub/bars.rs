@@ -2,7 +2,7 @@
 
 use crate::output::say;
 use crate::progress::style;
-use aeolus_hub::{Event, Progress};
+use aeolus_job::{Event, Progress};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -88,11 +88,11 @@ impl Bars {
 
 /// What is said of a retry.
 pub fn retry_line(event: &Event<'_>) -> Option<String> {
-    let Event::Retrying { path, why, wait } = event else {
+    let Event::Retrying { name, why, wait } = event else {
         return None;
     };
     let seconds = wait.as_secs_f64();
-    Some(format!("{path}: {why}; trying again in {seconds:.1} s"))
+    Some(format!("{name}: {why}; trying again in {seconds:.1} s"))
 }
 
 /// Nothing is drawn after this, whatever still happens.
@@ -105,66 +105,62 @@ fn clear(multi: &MultiProgress) {
 impl Progress for Bars {
     fn event(&self, event: Event<'_>) {
         match event {
-            Event::Total { bytes, .. } => {
+            Event::Started { total, .. } => {
                 let mut state = self.state();
                 if let Some(hashed) = state.hashed.take() {
                     hashed.finish_and_clear();
                 }
-                let bar = ProgressBar::new(bytes).with_style(style(TOTAL));
+                let bar = ProgressBar::new(total).with_style(style(TOTAL));
                 bar.set_prefix("total");
                 state.total = Some(self.multi.add(bar));
             }
-            Event::Started {
-                path,
-                bytes,
-                already,
-            } => {
-                let bar = ProgressBar::new(bytes).with_style(style(FILE));
-                bar.set_prefix(end_of(path));
+            Event::Next { name, total, known } => {
+                let bar = ProgressBar::new(total).with_style(style(FILE));
+                bar.set_prefix(end_of(name));
                 let mut state = self.state();
                 let bar = match &state.total {
                     Some(total) => self.multi.insert_before(total, bar),
                     None => self.multi.add(bar),
                 };
-                bar.set_position(already);
-                state.files.insert(path.to_owned(), bar);
+                bar.set_position(known);
+                state.files.insert(name.to_owned(), bar);
             }
-            Event::Bytes { path, bytes } => {
+            Event::Advanced { name, count, .. } => {
                 let state = self.state();
-                if let Some(bar) = state.files.get(path) {
-                    bar.inc(bytes);
+                if let Some(bar) = state.files.get(name) {
+                    bar.inc(count);
                 }
                 if let Some(total) = &state.total {
-                    total.inc(bytes);
+                    total.inc(count);
                     if !total.message().is_empty() {
                         total.set_message("");
                     }
                 }
             }
-            Event::Lost { path, bytes, why } => {
+            Event::Lost { name, count, why } => {
                 let state = self.state();
-                if let Some(bar) = state.files.get(path) {
-                    bar.set_position(bar.position().saturating_sub(bytes));
+                if let Some(bar) = state.files.get(name) {
+                    bar.set_position(bar.position().saturating_sub(count));
                 }
                 if let Some(total) = &state.total {
                     // Bytes that an earlier run had left were not part of this one's total.
-                    total.inc_length(bytes.saturating_sub(total.position()));
-                    total.set_position(total.position().saturating_sub(bytes));
+                    total.inc_length(count.saturating_sub(total.position()));
+                    total.set_position(total.position().saturating_sub(count));
                     total.set_message(why.to_owned());
                 }
             }
-            Event::Finished { path } => {
-                if let Some(bar) = self.state().files.remove(path) {
+            Event::Done { name } => {
+                if let Some(bar) = self.state().files.remove(name) {
                     bar.finish_and_clear();
                 }
             }
-            Event::Waiting { path } => {
-                self.remark(format!("{path}: another process fetches it, waiting"));
+            Event::Waiting { name } => {
+                self.remark(format!("{name}: another process fetches it, waiting"));
             }
             Event::Retrying { why, wait, .. } => {
                 self.retrying(retry_line(&event).unwrap_or_default(), why, wait);
             }
-            Event::Hashed { bytes, .. } => {
+            Event::Reading { bytes, .. } => {
                 let mut state = self.state();
                 let bar = state.hashed.get_or_insert_with(|| {
                     let bar = ProgressBar::no_length().with_style(style(HASHED));
@@ -203,30 +199,31 @@ mod tests {
     #[test]
     fn bars_follow_what_moves_and_what_is_lost() {
         let bars = Bars::new(true);
-        bars.event(Event::Total {
-            files: 1,
-            bytes: 60,
-        });
         bars.event(Event::Started {
-            path: "a",
-            bytes: 100,
-            already: 40,
+            total: 60,
+            known: 0,
         });
-        bars.event(Event::Bytes {
-            path: "a",
-            bytes: 10,
+        bars.event(Event::Next {
+            name: "a",
+            total: 100,
+            known: 40,
+        });
+        bars.event(Event::Advanced {
+            name: "a",
+            count: 10,
+            figure: None,
         });
         assert_eq!(at(&bars, Some("a")), (50, Some(100)));
         assert_eq!(at(&bars, None), (10, Some(60)));
         // All of it was damaged, also what an earlier run had left.
         bars.event(Event::Lost {
-            path: "a",
-            bytes: 50,
+            name: "a",
+            count: 50,
             why: "damaged",
         });
         assert_eq!(at(&bars, Some("a")), (0, Some(100)));
         assert_eq!(at(&bars, None), (0, Some(100)));
-        bars.event(Event::Finished { path: "a" });
+        bars.event(Event::Done { name: "a" });
         assert_eq!(at(&bars, Some("a")), (0, None));
     }
 

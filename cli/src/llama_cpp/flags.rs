@@ -47,7 +47,6 @@ const SORTED: &str = "the samplers run in a fixed order: penalties, top_k, top_p
      --top-p 1, --min-p 0 and --repeat-penalty 1 switch one off";
 const BY_TEMPLATE: &str = "a chat is framed by the model's template";
 const NO_SERVER: &str = "there is no server";
-const NO_IMATRIX: &str = "importance matrices are not read";
 const ON_THE_HUB: &str = "fetch the file first; one on the Hub is named hf:owner/name/FILE";
 
 pub(super) static FLAGS: &[Flag] = &[
@@ -916,12 +915,6 @@ pub(super) static FLAGS: &[Flag] = &[
         Value,
         QUANTIZE,
         Refused("--tensor-type 'REGEX=TYPE' sets the type of tensors"),
-    ),
-    row(
-        &["--imatrix", "--include-weights", "--exclude-weights"],
-        Value,
-        QUANTIZE,
-        Refused(NO_IMATRIX),
     ),
     row(
         &["--keep-split"],

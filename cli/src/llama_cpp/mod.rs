@@ -383,7 +383,7 @@ impl Line<'_> {
 /// A file type by its name or by llama.cpp's number for it.
 fn file_type(text: &str) -> Result<FileType> {
     match text.parse().ok().and_then(FileType::from_ftype_id) {
-        Some(ty) => Ok(ty),
+        Some(ty) => Ok(ty.check_writable().map(|()| ty)?),
         None => Ok(FileType::parse(text)?),
     }
 }
