@@ -66,7 +66,7 @@ fn numbers_below_zero_and_unknown_flags_are_refused_for_what_they_are() {
             "--ctx-size",
         ),
         (vec!["inspect", "-m", arg(&file)], "`aeolus inspect MODEL`"),
-        (vec!["quantize", arg(&model), "x.gguf", "TQ1_0"], "TQ1_0"),
+        (vec!["quantize", arg(&model), "x.gguf", "IQ5_K"], "IQ5_K"),
     ] {
         let message = fails(&args);
         assert!(message.contains(named), "{args:?}: {message}");

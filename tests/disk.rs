@@ -190,32 +190,67 @@ fn states_and_bases_in_a_folder_that_cannot_be_written_are_named() {
 }
 
 #[test]
-fn descriptions_of_states_and_bases_end_somewhere() {
+fn descriptions_of_bases_end_somewhere() {
     const MOST: usize = 64 << 10;
     let scene = Scene::of("2");
     let dir = tempfile::tempdir().unwrap();
-    let (state, base) = (dir.path().join("state"), dir.path().join("base"));
+    let base = dir.path().join("base");
     ok(scene.compare(&scene.q8, &["--save-base", arg(&base)]));
-    let with_base = scene.compare(&base, &[]);
-    let with_state = scene.perplexity(&["--state", arg(&state)]);
-    ok(&with_state);
-    for (args, path) in [(with_state, &state), (with_base, &base)] {
-        let bytes = std::fs::read(path).unwrap();
-        let (head, rest) = bytes.split_at(12);
-        let length = u32::from_le_bytes(head[8..].try_into().unwrap()) as usize;
-        let (description, rest) = rest.split_at(length);
-        // Blanks mean nothing in it.
-        let padded = |to: usize| {
-            let blanks = vec![b' '; to - length];
-            let head = [&head[..8], &(to as u32).to_le_bytes()].concat();
-            [&head, description, &blanks, rest].concat()
-        };
-        std::fs::write(path, padded(MOST)).unwrap();
-        ok(&args);
-        std::fs::write(path, padded(MOST + 1)).unwrap();
+    let args = scene.compare(&base, &[]);
+    let bytes = std::fs::read(&base).unwrap();
+    let (head, rest) = bytes.split_at(12);
+    let length = u32::from_le_bytes(head[8..].try_into().unwrap()) as usize;
+    let (description, rest) = rest.split_at(length);
+    // Blanks mean nothing in it.
+    let padded = |to: usize| {
+        let blanks = vec![b' '; to - length];
+        let head = [&head[..8], &(to as u32).to_le_bytes()].concat();
+        [&head, description, &blanks, rest].concat()
+    };
+    std::fs::write(&base, padded(MOST)).unwrap();
+    ok(&args);
+    std::fs::write(&base, padded(MOST + 1)).unwrap();
+    let message = refusal(aeolus(&args));
+    let cause = message.contains("its description has 65537 bytes");
+    assert!(cause && message.contains(arg(&base)), "{message}");
+}
+
+#[test]
+fn states_of_other_runs_and_other_files_are_refused_and_stay() {
+    let scene = Scene::of("2");
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let args = scene.perplexity(&["--state", arg(&state)]);
+    ok(&args);
+    let own = std::fs::read_to_string(&state).unwrap();
+    let with =
+        |bytes: usize| own.replacen("\n\n", &format!("\nmore: {}\n\n", "x".repeat(bytes)), 1);
+    for (text, why) in [
+        (with(3), "its more is xxx, this run's is unknown"),
+        (
+            with(1 << 20),
+            "its head is longer than any that this program writes",
+        ),
+        (
+            own.replacen("n_ctx: 128\n", "n_ctx: 64\n", 1),
+            "its n_ctx is 64, this run's is 128",
+        ),
+        (
+            "AEOLEVA1 and what follows".into(),
+            "this program did not write it",
+        ),
+        (
+            own.replacen("log 1", "journal 1", 1),
+            "another version of this program",
+        ),
+    ] {
+        std::fs::write(&state, &text).unwrap();
         let message = refusal(aeolus(&args));
-        let cause = message.contains("its description has 65537 bytes");
-        assert!(cause && message.contains(arg(path)), "{message}");
+        assert!(
+            message.contains(why) && message.contains(arg(&state)),
+            "{message}"
+        );
+        assert!(std::fs::read_to_string(&state).unwrap() == text, "{why}");
     }
 }
 

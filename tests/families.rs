@@ -4,10 +4,11 @@
 //! converter and quantizer made of them and what transformers computes. They lie in the folder that
 //! `AEOLUS_REFERENCE` names; without it only the bundled one is tested.
 
-use crate::support::{arg, assert_tensors, copy_folder, fixture, ok, sha256};
+use crate::support::{aeolus, arg, assert_tensors, copy_folder, fixture, greedy, ok, sha256};
 use aeolus_gguf::{GgufFile, Metadata, Value};
-use aeolus_infer::{CacheType, Model, Numeric, Runtime};
-use safetensors::SafeTensors;
+use aeolus_infer::{CacheType, EncodeOptions, Model, Numeric, Runtime, Tokenizer};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,8 @@ macro_rules! families {
 }
 
 families! {
-    llama3 llamabias llamalinear llamayarn nemo nemowindow qwen2 qwen3 smollm3
+    cohere2 gemma2 gemma3 gemma3vl glm4 granite llama3 llamabias llamalinear llamayarn ministral3 nemo
+    nemowindow olmo2 phi3 phi3longrope qwen2 qwen3 smollm3 starcoder2
 }
 
 /// The window that a checkpoint was made for, where conversion does not write it.
@@ -60,6 +62,7 @@ impl Family {
             assert_tensors(&file(&ty.to_uppercase()), &golden["tensors"][ty], &facts);
         }
         assert_metadata(&file("BF16"), &golden["metadata"]);
+        check_tokenizer(&file("BF16"), &golden);
         self.check_forecast(out.path());
         self.check_new_spelling(&file("BF16"));
 
@@ -136,57 +139,111 @@ impl Family {
     fn check_computation(&self, path: &Path, golden: &Json) {
         let bytes = std::fs::read(self.golden.with_extension("safetensors")).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
-        let ids: Vec<u32> = words(&tensors, "ids");
-        let expected: Vec<f32> = words(&tensors, "logits")
-            .into_iter()
-            .map(f32::from_bits)
-            .collect();
         let std = golden["logits"]["std"].as_f64().unwrap().max(1.0);
-        let runtime = Runtime::new(2, Numeric::Exact).unwrap();
-        let mut model = Model::open(path).unwrap();
-        if let Some((_, window)) = WINDOWS.iter().find(|(name, _)| *name == self.name) {
-            model.set_sliding_window(Some(*window)).unwrap();
-        }
-        let mut cache = model.cache(ids.len(), CacheType::F32).unwrap();
-        let n = ids.len();
-        let batch = runtime.forward(&model, &ids, &mut cache, 0..n).unwrap();
-        let difference = largest_difference(&batch.into_data(), &expected);
-        assert!(difference < 2e-3 * std, "all at once: {difference}");
-
-        let mut cache = model.cache(ids.len(), CacheType::F32).unwrap();
-        let mut single = Vec::new();
-        for id in &ids {
-            let row = runtime.forward(&model, &[*id], &mut cache, 0..1).unwrap();
-            single.extend(row.into_data());
-        }
-        let difference = largest_difference(&single, &expected);
-        assert!(difference < 2e-3 * std, "one by one: {difference}");
-
-        let prompt = words(&tensors, "greedy_prompt");
-        let greedy = |model: &Model, key: &str| {
-            let expected = words(&tensors, key);
-            let mut next = prompt.clone();
-            let mut cache = model
-                .cache(next.len() + expected.len(), CacheType::F32)
-                .unwrap();
-            let mut found: Vec<u32> = Vec::new();
-            while found.len() < expected.len() {
-                let last = next.len() - 1;
-                let logits = runtime
-                    .forward(model, &next, &mut cache, last..last + 1)
-                    .unwrap();
-                let row = logits.row(0);
-                let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
-                next = vec![best.unwrap() as u32];
-                found.extend(&next);
-            }
-            assert_eq!(found, expected, "{key}");
+        let mut computed = Computed {
+            runtime: Runtime::new(2, Numeric::Exact).unwrap(),
+            model: Model::open(path).unwrap(),
+            tensors,
+            bound: 2e-3 * std,
         };
-        greedy(&model, "greedy");
-        if tensors.tensor("greedy_nowindow").is_ok() {
-            model.set_sliding_window(None).unwrap();
-            greedy(&model, "greedy_nowindow");
+        if let Some((_, window)) = WINDOWS.iter().find(|(name, _)| *name == self.name) {
+            computed.model.set_sliding_window(*window);
         }
+        computed.logits("ids", "logits");
+        computed.greedy("greedy");
+        if computed.has("logits_short") {
+            computed.logits("ids_short", "logits_short");
+        }
+        if computed.has("greedy_nowindow") {
+            computed.model.set_sliding_window(0);
+            computed.greedy("greedy_nowindow");
+        }
+        if computed.has("logits_nowindow") {
+            computed.logits("ids", "logits_nowindow");
+            computed.without_window_by_hand(path);
+        }
+    }
+}
+
+/// Texts have the ids of the original framework, there and back.
+fn check_tokenizer(path: &Path, golden: &Json) {
+    let file = GgufFile::open(path).unwrap();
+    let tokenizer = Tokenizer::from_metadata(file.metadata()).unwrap();
+    let ids = |ids: &Json| -> Vec<u32> { serde_json::from_value(ids.clone()).unwrap() };
+    let bos = ids(&golden["tokenizer"]["bos_prefix"]);
+    let options = |add_special| EncodeOptions {
+        add_special,
+        parse_special: true,
+    };
+    for case in golden["tokenizer"]["cases"].as_array().unwrap() {
+        let text = case["text"].as_str().unwrap();
+        let expected = ids(&case["ids_without_special"]);
+        assert_eq!(tokenizer.encode(text, options(false)), expected, "{text:?}");
+        let decoded = tokenizer.decode_with(&expected, true).unwrap();
+        assert_eq!(decoded, case["decoded"].as_str().unwrap());
+        let mut with = ids(&case["ids_with_special"]);
+        // Where a text begins with the token by itself, the framework puts a second one in front.
+        if with.len() > 1 && with[..1] == bos && with[0] == with[1] {
+            with.remove(0);
+        }
+        assert_eq!(tokenizer.encode(text, options(true)), with, "{text:?}");
+    }
+}
+
+/// A model beside what the original framework computes with it.
+struct Computed<'a> {
+    runtime: Runtime,
+    model: Model,
+    tensors: SafeTensors<'a>,
+    /// The largest difference of logits.
+    bound: f64,
+}
+
+impl Computed<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(name).is_ok()
+    }
+
+    fn assert_near(&self, found: &[f32], name: &str) {
+        let expected = words(&self.tensors, name).into_iter().map(f32::from_bits);
+        let difference = largest_difference(found, &expected.collect::<Vec<_>>());
+        assert!(difference < self.bound, "{name}: {difference}");
+    }
+
+    /// All tokens at once, and one by one.
+    fn logits(&self, ids: &str, name: &str) {
+        let (ids, model) = (words(&self.tensors, ids), &self.model);
+        for batch in [ids.len(), 1] {
+            let mut cache = model.cache(ids.len(), CacheType::F32).unwrap();
+            let mut logits = Vec::new();
+            for ids in ids.chunks(batch) {
+                let runtime = &self.runtime;
+                let rows = runtime.forward(model, ids, &mut cache, 0..ids.len());
+                logits.extend(rows.unwrap().into_data());
+            }
+            self.assert_near(&logits, name);
+        }
+    }
+
+    fn greedy(&self, name: &str) {
+        let expected = words(&self.tensors, name);
+        let prompt = words(&self.tensors, "greedy_prompt");
+        let found = greedy(&self.runtime, &self.model, &prompt, expected.len());
+        assert_eq!(found, expected, "{name}");
+    }
+
+    /// The command line's way to say that there is no window.
+    fn without_window_by_hand(&self, path: &Path) {
+        let ids = words(&self.tensors, "ids");
+        let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+        let out = path.with_extension("logits");
+        let ids = ids.join(",");
+        let args = ["logits", arg(path), "--ids", &*ids, "--out", arg(&out)];
+        ok(args.into_iter().chain(["--sliding-window", "0"]));
+        let bytes = std::fs::read(out).unwrap();
+        let written = SafeTensors::deserialize(&bytes).unwrap();
+        let logits = words(&written, "logits").into_iter().map(f32::from_bits);
+        self.assert_near(&logits.collect::<Vec<_>>(), "logits_nowindow");
     }
 }
 
@@ -282,4 +339,117 @@ fn a_file_says_what_its_family_is() {
     let path = out.path().join("notus-mini.BF16.gguf");
     let model = Model::open(&path).unwrap();
     assert_eq!(model.hyper().family.architecture, "llama");
+}
+
+/// The names that transformers 5 gives to the text model inside, beside those of an image tower.
+#[test]
+fn a_text_model_inside_a_multimodal_one_gives_the_same_file() {
+    let Some(reference) = std::env::var_os("AEOLUS_REFERENCE") else {
+        println!("AEOLUS_REFERENCE is not set: nothing is compared");
+        return;
+    };
+    let plain = Path::new(&reference).join("models/tiny/ministral3");
+    let out = tempfile::tempdir().unwrap();
+    let wrapped = out.path().join("ministral3");
+    copy_folder(&plain, &wrapped);
+
+    let config = std::fs::read(plain.join("config.json")).unwrap();
+    let mut config: Json = serde_json::from_slice(&config).unwrap();
+    config.as_object_mut().unwrap().remove("architectures");
+    let config = json!({
+        "architectures": ["Mistral3ForConditionalGeneration"],
+        "model_type": "mistral3",
+        "image_token_index": 10,
+        "text_config": config,
+        "vision_config": {"model_type": "pixtral", "hidden_size": 8},
+    });
+    let path = wrapped.join("config.json");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(path, config.to_string()).unwrap();
+
+    change_tensors(&wrapped, |tensors| {
+        for (name, _) in tensors.iter_mut() {
+            if let Some(rest) = name.strip_prefix("model.") {
+                *name = format!("model.language_model.{rest}");
+            }
+        }
+        for name in [
+            "model.multi_modal_projector.linear_1.weight",
+            "model.vision_tower.patch_conv.weight",
+            "model.vision_tower.transformer.layers.0.attention.q_proj.weight",
+        ] {
+            let view = TensorView::new(Dtype::BF16, vec![4, 8], &[0; 64]).unwrap();
+            tensors.push((name.to_owned(), view));
+        }
+    });
+
+    let made = ["plain", "wrapped"].map(|name| out.path().join(format!("{name}.gguf")));
+    for (model, file) in [plain, wrapped].iter().zip(&made) {
+        let output = aeolus(["convert", arg(model), "--type", "bf16", "-o", arg(file)]);
+        assert!(output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        let left_out = "left out: 3 tensors (model.multi_modal_projector, model.vision_tower)";
+        let count = said.matches(left_out).count();
+        assert_eq!(count, usize::from(file.ends_with("wrapped.gguf")), "{said}");
+    }
+    let [plain, wrapped] = made.map(|file| std::fs::read(file).unwrap());
+    assert!(plain == wrapped);
+}
+
+/// Writes a folder's weights again, with a change.
+fn change_tensors(folder: &Path, change: impl FnOnce(&mut Vec<(String, TensorView<'_>)>)) {
+    let path = folder.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    change(&mut tensors);
+    let changed = safetensors::serialize(tensors, None).unwrap();
+    // A copy of a file that cannot be written cannot be written either.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(path, changed).unwrap();
+}
+
+/// llama.cpp refuses files of this family that have an output.
+#[test]
+fn an_output_that_is_the_embedding_again_is_left_out() {
+    let Some(reference) = std::env::var_os("AEOLUS_REFERENCE") else {
+        println!("AEOLUS_REFERENCE is not set: nothing is compared");
+        return;
+    };
+    let plain = Path::new(&reference).join("models/tiny/gemma2");
+    let out = tempfile::tempdir().unwrap();
+    let model = out.path().join("gemma2");
+    copy_folder(&plain, &model);
+    let embedding = "model.embed_tokens.weight";
+    let convert = |model: &Path, name: &str| {
+        let file = out.path().join(name);
+        let output = aeolus(["convert", arg(model), "--type", "bf16", "-o", arg(&file)]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        (std::fs::read(file), said)
+    };
+    change_tensors(&model, |tensors| {
+        let (_, view) = tensors.iter().find(|(name, _)| name == embedding).unwrap();
+        tensors.push(("lm_head.weight".into(), view.clone()));
+    });
+    let (plain, _) = convert(&plain, "plain.gguf");
+    let (copied, said) = convert(&model, "copied.gguf");
+    assert!(
+        said.contains("lm_head.weight is the embedding once more"),
+        "{said}"
+    );
+    assert!(plain.unwrap() == copied.unwrap());
+
+    change_tensors(&model, |tensors| {
+        let other = tensors
+            .iter_mut()
+            .find(|(name, _)| name == "lm_head.weight");
+        let (_, other) = other.unwrap();
+        let zeros = vec![0; other.data().len()].leak();
+        *other = TensorView::new(Dtype::BF16, other.shape().to_vec(), zeros).unwrap();
+    });
+    let (differs, said) = convert(&model, "differs.gguf");
+    assert!(
+        said.contains("lm_head.weight differs from the embedding"),
+        "{said}"
+    );
+    assert!(differs.is_err());
 }

@@ -261,6 +261,7 @@ fn header_of_7b() -> (Vec<u8>, u64) {
         aeolus_recipe::FileType::Q4_K_M,
         &Default::default(),
         Default::default(),
+        None,
     )
     .unwrap();
     (
@@ -459,7 +460,7 @@ fn stuck(scene: &Scene) -> Vec<u8> {
 /// Bytes that the journals of a folder's unfinished files promise.
 fn noted(folder: &Path) -> u64 {
     let range = |line: &str| {
-        let (first, end) = line.split_once('-')?;
+        let (first, end) = line.split_once(' ')?.0.split_once('-')?;
         Some(end.parse::<u64>().ok()? - first.parse::<u64>().ok()?)
     };
     std::fs::read_dir(folder)

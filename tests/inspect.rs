@@ -178,6 +178,7 @@ fn a_sparse_file_of_gigabytes_opens_at_once() {
         aeolus_recipe::FileType::Q4_K_M,
         &Default::default(),
         Default::default(),
+        None,
     )
     .unwrap();
     std::fs::write(&path, output.layout().encode_header()).unwrap();

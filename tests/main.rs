@@ -16,6 +16,7 @@ mod forecast;
 mod golden;
 #[cfg(feature = "hub")]
 mod hub;
+mod imatrix;
 mod inspect;
 mod interop;
 mod metadata;
@@ -24,6 +25,7 @@ mod resume;
 mod run;
 mod sources;
 mod sums;
+mod synthetic;
 mod table;
 mod tasks;
 mod text;

@@ -1,6 +1,7 @@
 //! Runs the real binary and reads what it wrote.
 
 use aeolus_gguf::GgufFile;
+use aeolus_infer::{CacheType, Model, Runtime};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -143,6 +144,24 @@ pub fn assert_tensors(path: &Path, golden: &Value, facts: &[&str]) {
         }
     }
     assert!(wrong.is_empty(), "{}\n{}", path.display(), wrong.join("\n"));
+}
+
+/// The tokens that a model continues a prompt with, in a context that has room for them, but is none
+/// that only long ones have.
+pub fn greedy(runtime: &Runtime, model: &Model, prompt: &[u32], tokens: usize) -> Vec<u32> {
+    let mut next = prompt.to_vec();
+    let mut cache = model.cache(256, CacheType::F32).unwrap();
+    let mut found: Vec<u32> = Vec::new();
+    while found.len() < tokens {
+        let last = next.len() - 1;
+        let logits = runtime.forward(model, &next, &mut cache, last..last + 1);
+        let logits = logits.unwrap();
+        let row = logits.row(0);
+        let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+        next = vec![best.unwrap() as u32];
+        found.extend(&next);
+    }
+    found
 }
 
 /// Digest as lower-case hex.

@@ -221,7 +221,7 @@ fn answers_are_kept_and_a_run_goes_on_from_them() {
         "--state",
         arg(&state),
     ]);
-    assert!(message.contains("its kind is \"tasks\""), "{message}");
+    assert!(message.contains("its kind is tasks"), "{message}");
 }
 
 #[test]

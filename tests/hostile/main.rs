@@ -7,6 +7,7 @@ mod checkpoint;
 mod checkpoint_cases;
 mod gguf;
 mod header_cases;
+mod imatrix_cases;
 mod model_cases;
 mod run;
 mod safetensors_cases;
@@ -21,7 +22,7 @@ use std::collections::HashSet;
 type Group = (&'static str, fn() -> Vec<Case>);
 
 /// Groups of cases: each is one test.
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("truncated files", header_cases::truncated),
     ("headers", header_cases::all),
     ("tensors", tensor_cases::all),
@@ -31,6 +32,7 @@ const GROUPS: [Group; 9] = [
     ("checkpoint folders", checkpoint_cases::all),
     ("safetensors", safetensors_cases::all),
     ("tokenizers", tokenizer_cases::all),
+    ("importance matrices", imatrix_cases::all),
 ];
 
 fn group(name: &str) {
@@ -108,4 +110,9 @@ fn safetensors() {
 #[test]
 fn tokenizers() {
     group("tokenizers");
+}
+
+#[test]
+fn importance_matrices() {
+    group("importance matrices");
 }

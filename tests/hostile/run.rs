@@ -1,6 +1,6 @@
 //! A case, and what has to happen when the program meets it.
 
-use crate::{checkpoint, gguf};
+use crate::{checkpoint, gguf, imatrix_cases};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -21,6 +21,8 @@ pub const RUN: u8 = 2;
 pub const QUANTIZE: u8 = 4;
 pub const PERPLEXITY: u8 = 8;
 pub const CHAT: u8 = 16;
+/// A good model is quantized, and the file is the importance matrix.
+pub const GUIDE: u8 = 32;
 /// All that read a GGUF file's header.
 pub const ALL: u8 = INSPECT | RUN | QUANTIZE | PERPLEXITY;
 /// Those that need a whole model.
@@ -28,12 +30,13 @@ pub const MODEL: u8 = RUN | QUANTIZE | PERPLEXITY;
 /// Those that compute.
 pub const COMPUTE: u8 = RUN | PERPLEXITY;
 
-const COMMANDS: [(u8, &str); 5] = [
+const COMMANDS: [(u8, &str); 6] = [
     (INSPECT, "inspect"),
     (RUN, "run"),
     (QUANTIZE, "quantize"),
     (PERPLEXITY, "perplexity"),
     (CHAT, "chat"),
+    (GUIDE, "guide"),
 ];
 
 /// What is put into the folder that a case begins with.
@@ -152,7 +155,7 @@ impl Case {
 
     /// Which commands meet the case at all.
     fn commands(&self) -> u8 {
-        if self.is_folder {
+        if self.is_folder || self.refused_by == GUIDE {
             self.refused_by
         } else {
             ALL | self.refused_by
@@ -182,13 +185,24 @@ fn run(command: &str, model: &Path, dir: &Path) -> Ran {
     let text = text.to_str().unwrap();
     let (model, quants) = (model.to_str().unwrap(), dir.join("out"));
     let quants = quants.to_str().unwrap();
+    let good = dir.join("good.gguf");
+    if command == "guide" {
+        std::fs::write(&good, gguf::good().bytes()).unwrap();
+    }
+    let good = good.to_str().unwrap();
+    let to_quantize = ["--type", "Q4_0", "-o", quants];
     let args: Vec<&str> = match command {
+        "guide" => [&[good, "--imatrix", model], &to_quantize[..]].concat(),
         "inspect" => vec![model, "--json"],
         "run" => vec![model, "-p", "a b", "-n", "2", "--temp", "0"],
-        "quantize" => vec![model, "--type", "Q4_0", "-o", quants],
+        "quantize" => [&[model], &to_quantize[..]].concat(),
         "perplexity" => vec![model, "-f", text, "-c", "16", "--chunks", "1", "--quiet"],
         "chat" => vec![model, "-n", "2", "--temp", "0"],
         other => panic!("no command {other}"),
+    };
+    let command = match command {
+        "guide" => "quantize",
+        command => command,
     };
     let task = json!({ "folder": dir, "command": command, "args": args });
     let supervised = Command::new(std::env::current_exe().unwrap())
@@ -365,6 +379,12 @@ pub fn accepted() {
     let path = dir.path().join("good.gguf");
     std::fs::write(&path, gguf::good().bytes()).unwrap();
     good(&path, dir.path(), ALL | CHAT);
+    for bytes in [imatrix_cases::old(), imatrix_cases::new().bytes()] {
+        let path = dir.path().join("good.imatrix");
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::remove_dir_all(dir.path().join("out")).unwrap();
+        good(&path, dir.path(), GUIDE);
+    }
     let case = Case {
         name: "good".into(),
         files: Vec::new(),

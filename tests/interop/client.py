@@ -13,6 +13,7 @@ from pathlib import Path
 
 PROMPT = "The old man said"
 NEW_TOKENS = 16
+CONTEXT = 512
 # ggml's threads wait for each other by spinning: on a busy machine two take many times as long as one.
 THREADS = 1
 
@@ -28,6 +29,7 @@ def answer(package, ask):
     parser.add_argument("--prompt", default=PROMPT, help="text to continue (default: %(default)r)")
     parser.add_argument("--tokens", type=int, default=NEW_TOKENS, help="tokens to generate (default: %(default)s)")
     parser.add_argument("--ids", help="token ids to continue instead of a text, separated by commas")
+    parser.add_argument("--context", type=int, default=CONTEXT, help="positions of the context (default: %(default)s)")
     arguments = parser.parse_args()
     if not arguments.file.is_file():
         parser.error(f"{arguments.file} is not a file")

@@ -11,7 +11,7 @@ from client import THREADS, answer, generated
 def ask(arguments):
     params = xllamacpp.CommonParams()
     params.model.path = str(arguments.file)
-    params.n_ctx = 512
+    params.n_ctx = arguments.context
     params.cpuparams.n_threads = THREADS
     params.warmup = False
     params.offline = True
