@@ -76,14 +76,14 @@ impl Family {
             "--via",
             "source",
             "--type",
-            "Q8_0,Q4_K_M,Q2_K",
+            "Q8_0,Q4_K_M,Q2_K,IQ4_XS",
             "--name",
             self.name,
             "-o",
             arg(quantized.path()),
             "-q",
         ]);
-        for ty in ["Q8_0", "Q4_K_M", "Q2_K"] {
+        for ty in ["Q8_0", "Q4_K_M", "Q2_K", "IQ4_XS"] {
             let path = quantized.path().join(format!("{}.{ty}.gguf", self.name));
             assert_tensors(&path, &golden["quantized"][ty], &["type", "sha256"]);
         }
