@@ -1,5 +1,6 @@
-//! Integer products with many tokens, one type and one CPU level at a time: rows of 4096 weights, 512
-//! tokens, one thread, in G products/s, and the share of the time that unpacking takes.
+//! Integer products, one type and one CPU level at a time: rows of 4096 weights, one thread. With 512 tokens
+//! in G products/s; with one token and rows that stay in the cache in ns for 256 weights, and in GB/s of
+//! their bytes.
 //!
 //! Run with `cargo bench -p aeolus-quant --bench products`, or with `-- Q4_K avx2` for some (a case runs
 //! if its name contains every word). All cases take turns, and each shows its best one: what else runs
@@ -7,13 +8,13 @@
 
 use aeolus_gguf::TensorType;
 use aeolus_quant::Cpu;
-use aeolus_quant::dot::{Activations, PANEL, QuantPanel, has_integer_kernel};
+use aeolus_quant::dot::{Activations, PANEL, QuantPanels, has_integer_kernel};
 use std::time::Instant;
 
 const COLS: usize = 4096;
 const TOKENS: usize = 512;
 /// Rows of a turn, of the 4096 that a matrix has: a turn is over before another program gets its turn.
-const ROWS: usize = 2 * PANEL;
+const ROWS: usize = 8 * PANEL;
 const TURNS: usize = 40;
 
 fn main() {
@@ -26,6 +27,8 @@ fn main() {
         .collect();
     let mut activations = Activations::new();
     activations.quantize(&x, COLS);
+    let mut one = Activations::new();
+    one.quantize(&x[..COLS], COLS);
     let mut cases = vec![];
     for cpu in Cpu::available().filter(|cpu| !["scalar", "portable"].contains(&cpu.name())) {
         for ty in TensorType::all().filter(|ty| has_integer_kernel(*ty)) {
@@ -38,24 +41,27 @@ fn main() {
             }
         }
     }
-    let mut tile = vec![0.0; TOKENS * PANEL];
-    let mut panel = QuantPanel::new();
+    let mut tile = vec![0.0; TOKENS * ROWS];
+    let mut panels = QuantPanels::new();
     for _ in 0..TURNS {
         for (_, kernels, ty, bytes, best) in &mut cases {
-            let (mut packing, mut all) = (0.0, 0.0);
-            for rows in bytes.chunks(bytes.len() / (ROWS / PANEL)) {
-                let start = Instant::now();
-                kernels.pack_quant(*ty, rows, COLS, &mut panel);
-                packing += start.elapsed().as_secs_f64();
-                kernels.matmul_quant(&panel, &activations, &mut tile, PANEL);
-                all += start.elapsed().as_secs_f64();
-            }
-            *best = [best[0].min(all), best[1].min(packing)];
+            let start = Instant::now();
+            kernels.matvec(*ty, bytes, &one, 0, &mut tile[..ROWS]);
+            best[1] = best[1].min(start.elapsed().as_secs_f64());
+            let start = Instant::now();
+            let y = (&mut tile[..], ROWS);
+            kernels.matmul_quant(*ty, bytes, &activations, y, &mut panels);
+            best[0] = best[0].min(start.elapsed().as_secs_f64());
         }
     }
-    println!("{:16} {:>14} {:>10}", "", "G products/s", "unpacking");
-    for (name, .., [all, packing]) in cases {
+    println!(
+        "{:16} {:>14} {:>10} {:>6}",
+        "", "G products/s", "one: ns", "GB/s"
+    );
+    for (name, _, _, bytes, [all, one]) in cases {
         let rate = (ROWS * COLS * TOKENS) as f64 / all / 1e9;
-        println!("{name:16} {rate:14.1} {:9.1}%", 100.0 * packing / all);
+        let unit = one / (ROWS * COLS / 256) as f64 * 1e9;
+        let read = bytes.len() as f64 / one / 1e9;
+        println!("{name:16} {rate:14.1} {unit:10.1} {read:6.1}");
     }
 }

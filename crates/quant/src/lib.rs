@@ -17,7 +17,7 @@
 //! The bytes of an encoder depend on the weights, the type and the guide only, never on the CPU or
 //! on how rows are grouped; they equal those of ggml's C reference. `formats` holds one file for
 //! each format with its scalar code, `registry` one line for each, `search` the scale searches
-//! that several of them share, `kernels` the same for vectors, one sub-block in each lane.
+//! that several of them share, `kernels` the same for vectors.
 //!
 //! ```
 //! use aeolus_gguf::TensorType;

@@ -6,15 +6,15 @@
 //!
 //! | column | values |
 //! |---|---|
-//! | encoder | `each`: the scalar encoder, block after block, compiled for the level; `half`: the conversions of F16; otherwise as in `kernels::lanes`: `blocks32`, or a search with the weights of a sub-block and the sub-blocks of a block |
-//! | guided | the encoder when there is a guide: `each` or a search in `kernels::lanes`; `ignored` where a guide changes nothing |
+//! | encoder | `each`: the scalar encoder, block after block, compiled for the level; `half`: the conversions of F16; otherwise as in `kernels::lanes`: `blocks32`, `codebook`, or a search with the weights of a sub-block and the sub-blocks of a block |
+//! | guided | the encoder when there is a guide: `each`, `codebook` or a search in `kernels::lanes`; `ignored` where a guide changes nothing |
 //! | decoder | `each`, `half`, or `lanes` for formats with a decoder in vectors |
 //! | product | `none`, or the facts of [`Product`](crate::kernels::dot::Product): the weights that share a scale, the offset of their bytes, and the largest byte |
 
 use crate::formats::*;
 use crate::kernels::dot::Product;
 use crate::kernels::lanes::widths::Widths;
-use crate::kernels::lanes::{blocks32, decode, guided, half, supers};
+use crate::kernels::lanes::{blocks32, codebook, decode, guided, half, supers};
 use crate::search::sum_of_squares;
 use bytemuck::{cast_slice, cast_slice_mut};
 
@@ -39,18 +39,18 @@ macro_rules! registry {
             IQ4_NL   BlockIQ4NL  32       levels(32, 1)      levels(32, 1)      each     (32, 128.0, 241);
             IQ4_XS   BlockIQ4XS  256      levels(32, 8)      levels(32, 8)      each     (32, 128.0, 241);
             MXFP4    BlockMXFP4  32       each               ignored            each     (32, 12.0, 24);
-            IQ1_S    BlockIQ1S   256      each               each               each     none;
-            IQ1_M    BlockIQ1M   256      each               each               each     none;
-            IQ2_XXS  BlockIQ2XXS 256      each               each               each     none;
-            IQ2_XS   BlockIQ2XS  256      each               each               each     none;
-            IQ2_S    BlockIQ2S   256      each               each               each     none;
-            IQ3_XXS  BlockIQ3XXS 256      each               each               each     none;
-            IQ3_S    BlockIQ3S   256      each               each               each     none;
-            TQ1_0    BlockTQ1_0  256      each               ignored            each     none;
-            TQ2_0    BlockTQ2_0  256      each               ignored            each     none;
-            NVFP4    BlockNVFP4  64       each               ignored            each     none;
-            Q1_0     BlockQ1_0   128      each               ignored            each     none;
-            Q2_0     BlockQ2_0   64       each               ignored            each     none;
+            IQ1_S    BlockIQ1S   256      codebook           codebook           each     (32, 9.0, 18);
+            IQ1_M    BlockIQ1M   256      codebook           codebook           each     (16, 9.0, 18);
+            IQ2_XXS  BlockIQ2XXS 256      codebook           codebook           each     (32, 43.0, 86);
+            IQ2_XS   BlockIQ2XS  256      codebook           codebook           each     (16, 43.0, 86);
+            IQ2_S    BlockIQ2S   256      codebook           codebook           each     (16, 43.0, 86);
+            IQ3_XXS  BlockIQ3XXS 256      codebook           codebook           each     (32, 62.0, 124);
+            IQ3_S    BlockIQ3S   256      codebook           codebook           each     (32, 15.0, 30);
+            TQ1_0    BlockTQ1_0  256      each               ignored            each     (32, 1.0, 2);
+            TQ2_0    BlockTQ2_0  256      each               ignored            each     (32, 1.0, 3);
+            NVFP4    BlockNVFP4  64       each               ignored            each     (16, 12.0, 24);
+            Q1_0     BlockQ1_0   128      each               ignored            each     (32, 1.0, 2);
+            Q2_0     BlockQ2_0   64       each               ignored            each     (32, 1.0, 3);
         }
     };
 }
@@ -127,6 +127,9 @@ macro_rules! encode {
     (blocks32 $n:literal: $isa:ident $x:ident $out:ident) => {
         blocks32::encode::<_, Self>($isa, $x, cast_slice_mut($out))
     };
+    (codebook $n:literal: $isa:ident $x:ident $out:ident) => {
+        codebook::encode::<_, Self>($isa, $x, None, cast_slice_mut($out))
+    };
     ($search:ident($sub:literal, $subs:literal) $n:literal: $isa:ident $x:ident $out:ident) => {
         supers::encode::<_, Self, $n, $sub, $subs>($isa.$search(), $x, cast_slice_mut($out))
     };
@@ -140,6 +143,11 @@ macro_rules! encode_if_guided {
     (each $n:literal: $isa:ident $x:ident $guide:ident $out:ident) => {
         if let Some(guide) = $guide {
             return encode_each_guided::<Self, $n>($x, guide, $out);
+        }
+    };
+    (codebook $n:literal: $isa:ident $x:ident $guide:ident $out:ident) => {
+        if let Some(_) = $guide {
+            return codebook::encode::<_, Self>($isa, $x, $guide, cast_slice_mut($out));
         }
     };
     ($search:ident($sub:literal, $subs:literal) $n:literal: $isa:ident $x:ident $guide:ident $out:ident) => {

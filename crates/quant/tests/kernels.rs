@@ -118,7 +118,7 @@ fn unguided() -> impl Iterator<Item = TensorType> {
     TensorType::all().filter(|ty| is_encodable(*ty) && !needs_guide(*ty))
 }
 
-/// Whether the type is encoded by a slow search in a codebook, which is the same code on every level.
+/// Whether the type is encoded by a search in a codebook, which takes the scalar code long.
 fn has_codebook(ty: TensorType) -> bool {
     ty.name().starts_with("IQ") && !ty.name().starts_with("IQ4")
 }
@@ -258,6 +258,31 @@ fn all_kernels_heed_a_guide_alike() {
                         &guide[first % cols..][..elems],
                     );
                 }
+            }
+        }
+    }
+}
+
+/// Integers lie in the middle between digits under some of the scales that are tried, and equal
+/// magnitudes and importances make equal errors: lists have to be looked through as the scalar code
+/// does it.
+#[test]
+fn codebooks_with_values_between_two_digits_are_encoded_alike() {
+    let scalar = Cpu::named("scalar").unwrap();
+    let mut random = Random(11);
+    for (round, highest) in [5, 15, 7, 31, 3, 5, 15, 12].into_iter().enumerate() {
+        let unit = [1.0, 0.0078125, 0.1, 3e-5][round % 4];
+        let cols = 2 * 256;
+        let mut integer = || unit * (random.below(2 * highest + 1) as f32 - highest as f32);
+        let x: Vec<f32> = (0..3 * cols).map(|_| integer()).collect();
+        let guide: Vec<f32> = (0..cols)
+            .map(|_| [0.0, 1.0, 1.0, 1.0, 4.0][random.below(5) as usize])
+            .collect();
+        for ty in TensorType::all().filter(|ty| has_codebook(*ty)) {
+            let expected = encode_guided(scalar, ty, &x, &guide);
+            for cpu in others() {
+                let same = encode_guided(cpu, ty, &x, &guide) == expected;
+                assert!(same, "{ty} {} round {round}", cpu.name());
             }
         }
     }

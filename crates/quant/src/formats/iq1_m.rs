@@ -15,8 +15,8 @@
 
 use super::grids::IQ1;
 use super::iq_signs::{largest, quantize_scale};
-use super::iq1_s::{DOWN, UP, ascending, cut, point_of};
-use super::{Block, QK_K};
+use super::iq1_s::{Group, ascending, cut, values};
+use super::{Block, QK_K, Weighted, magnitude};
 use crate::float16::{f16_to_f32, f32_to_f16};
 use crate::search::{guided_weights, sum_of_squares};
 use aeolus_gguf::TensorType;
@@ -36,18 +36,44 @@ pub(crate) struct BlockIQ1M {
 /// Sub-blocks with no magnitude of this count as all zero.
 const MAX_EPS: f32 = 1e-7;
 
-/// The shifts of the two groups of a sub-block, as tried one after the other.
-const SHIFTS: [[&[f32; 3]; 2]; 4] = [[&UP, &UP], [&UP, &DOWN], [&DOWN, &UP], [&DOWN, &DOWN]];
+/// Whether the shifts of the two groups of a sub-block are down, as tried one after the other.
+pub(crate) const SHIFTS: [[bool; 2]; 4] =
+    [[false, false], [false, true], [true, false], [true, true]];
 
 /// The bits in `qh` for them.
 const SHIFT_BITS: [u8; 4] = [0x00, 0x80, 0x08, 0x88];
 
 /// A way to cut a sub-block in three.
-struct Split {
+pub(crate) struct Split {
     scale: f32,
     digits: [u8; 16],
     /// Index of [`SHIFTS`].
     shifts: usize,
+}
+
+impl Split {
+    /// The sorted elements cut at two places. Under a negative scale, digits and shifts change sides.
+    #[inline(always)]
+    pub(crate) fn new(
+        order: &[usize; 16],
+        scale: f32,
+        places: (usize, usize),
+        shifts: usize,
+    ) -> Self {
+        let digits = cut(order, places);
+        match scale < 0.0 {
+            false => Self {
+                scale,
+                digits,
+                shifts,
+            },
+            true => Self {
+                scale: -scale,
+                digits: digits.map(|digit| 2 - digit),
+                shifts: 3 - shifts,
+            },
+        }
+    }
 }
 
 /// The best way to cut a sub-block; none if no sum of weights is positive.
@@ -65,8 +91,8 @@ fn split(x: &[f32; 16], weights: &[f32; 16]) -> Option<Split> {
         sum_w[group][j + 1] = sum_w[group][j] + weights[i];
     }
     // Neighbouring digits differ by 1, so a sum over three parts comes down to two places of cut.
-    let project = |group: usize, values: &[f32; 3], (first, second): (usize, usize)| {
-        let [a, b, c] = *values;
+    let project = |group: usize, down: bool, (first, second): (usize, usize)| {
+        let [a, b, c] = *values(down);
         let (x, w) = (&sum_x[group], &sum_w[group]);
         let sum_qx = x[16] * c - (x[first] + x[second]);
         let sum_q2 = w[16] * c * c + w[first] * (a * a - b * b) + w[second] * (b * b - c * c);
@@ -75,7 +101,7 @@ fn split(x: &[f32; 16], weights: &[f32; 16]) -> Option<Split> {
     let (mut best_score, mut best) = (-f32::MAX, None);
     for first in 0..=16 {
         for second in first..=16 {
-            for (shifts, [a, b]) in SHIFTS.iter().enumerate() {
+            for (shifts, [a, b]) in SHIFTS.into_iter().enumerate() {
                 let a = project(0, a, (first, second));
                 let b = project(1, b, (first, second));
                 let (sum_qx, sum_q2) = (a.0 + b.0, a.1 + b.1);
@@ -88,23 +114,46 @@ fn split(x: &[f32; 16], weights: &[f32; 16]) -> Option<Split> {
         }
     }
     let (scale, places, shifts) = best?;
-    let digits = cut(&order, places);
-    Some(match scale < 0.0 {
-        false => Split {
-            scale,
-            digits,
-            shifts,
-        },
-        true => Split {
-            scale: -scale,
-            digits: digits.map(|digit| 2 - digit),
-            shifts: 3 - shifts,
-        },
+    Some(Split::new(&order, scale, places, shifts))
+}
+
+/// [`split`] of the sub-blocks that do not count as all zero.
+fn splits(x: &[f32; QK_K], weights: &[f32; QK_K]) -> [Option<Split>; 16] {
+    let (x, weights) = (x.as_chunks::<16>().0, weights.as_chunks::<16>().0);
+    std::array::from_fn(|j| match is_empty(&x[j]) {
+        true => None,
+        false => split(&x[j], &weights[j]),
     })
 }
 
+/// Whether a sub-block counts as all zero.
+#[inline(always)]
+pub(crate) fn is_empty(x: &[f32; 16]) -> bool {
+    magnitude(x) < MAX_EPS
+}
+
+impl Weighted for BlockIQ1M {
+    #[inline(always)]
+    fn weights(x: &[f32; QK_K], importance: Option<&[f32; QK_K]>) -> [f32; QK_K] {
+        match importance {
+            Some(importance) => {
+                let level = 2.0 * sum_of_squares(x) / QK_K as f32;
+                guided_weights(x, importance, level)
+            }
+            None => x.map(|v| v * v),
+        }
+    }
+}
+
 impl BlockIQ1M {
-    fn encode_weighted(x: &[f32; QK_K], weights: &[f32; QK_K]) -> Self {
+    /// Encodes sub-blocks that are cut in three; `point_of` finds points.
+    #[inline(always)]
+    pub(crate) fn encode_cut(
+        x: &[f32; QK_K],
+        weights: &[f32; QK_K],
+        splits: &[Option<Split>; 16],
+        point_of: impl Fn(&Group<'_>) -> (u16, bool),
+    ) -> Self {
         let mut block: Self = bytemuck::Zeroable::zeroed();
         let (mut scales, mut shifts, mut points) = ([0.0f32; 16], [0; 16], [[0u16; 2]; 16]);
         let subs = || {
@@ -114,19 +163,22 @@ impl BlockIQ1M {
                 .zip(weights.as_chunks::<16>().0)
         };
         for (j, (x, weights)) in subs().enumerate() {
-            if largest(&x.map(f32::abs)) < MAX_EPS {
-                continue;
-            }
-            let Some(split) = split(x, weights) else {
+            let Some(split) = &splits[j] else {
                 continue;
             };
             let (mut scale, mut all_on_grid) = (split.scale, true);
             let (mut sum_qx, mut sum_q2) = (0.0f32, 0.0f32);
             let groups = x.as_chunks::<8>().0.iter().zip(weights.as_chunks::<8>().0);
             for (k, (x, weights)) in groups.enumerate() {
-                let values = SHIFTS[split.shifts][k];
-                let digits = &split.digits.as_chunks::<8>().0[k];
-                let (point, on_grid) = point_of(digits, x, weights, split.scale, values);
+                let down = SHIFTS[split.shifts][k];
+                let values = values(down);
+                let (point, on_grid) = point_of(&Group {
+                    digits: &split.digits.as_chunks::<8>().0[k],
+                    x,
+                    weights,
+                    scale,
+                    down,
+                });
                 all_on_grid &= on_grid;
                 points[j][k] = point;
                 for ((&v, &w), digit) in x.iter().zip(weights).zip(IQ1.point(point)) {
@@ -160,7 +212,7 @@ impl BlockIQ1M {
             block.qh[j] |= SHIFT_BITS[shifts[j]];
             let groups = x.as_chunks::<8>().0.iter().zip(weights.as_chunks::<8>().0);
             for (k, (x, weights)) in groups.enumerate() {
-                let values = SHIFTS[shifts[j]][k];
+                let values = values(SHIFTS[shifts[j]][k]);
                 for ((&v, &w), digit) in x.iter().zip(weights).zip(IQ1.point(points[j][k])) {
                     let q = values[usize::from(*digit)] * f32::from(2 * l + 1);
                     sum_qx += w * q * v;
@@ -183,12 +235,13 @@ impl Block<QK_K> for BlockIQ1M {
     const TYPE: TensorType = TensorType::IQ1_M;
 
     fn encode(x: &[f32; QK_K]) -> Self {
-        Self::encode_weighted(x, &x.map(|v| v * v))
+        let weights = Self::weights(x, None);
+        Self::encode_cut(x, &weights, &splits(x, &weights), |group| group.point())
     }
 
     fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
-        let level = 2.0 * sum_of_squares(x) / QK_K as f32;
-        Self::encode_weighted(x, &guided_weights(x, importance, level))
+        let weights = Self::weights(x, Some(importance));
+        Self::encode_cut(x, &weights, &splits(x, &weights), |group| group.point())
     }
 
     fn decode(&self, y: &mut [f32; QK_K]) {
@@ -201,7 +254,7 @@ impl Block<QK_K> for BlockIQ1M {
             let j = k / 2;
             let qh = self.qh[j] >> (4 * (k % 2));
             let scale = d * f32::from(2 * (words[j / 4] >> (3 * (j % 4)) & 7) + 1);
-            let values = if qh & 8 != 0 { &DOWN } else { &UP };
+            let values = values(qh & 8 != 0);
             let point = u16::from(self.qs[k]) | (u16::from(qh & 7) << 8);
             for (y, digit) in y.iter_mut().zip(IQ1.point(point)) {
                 *y = scale * values[usize::from(*digit)];

@@ -12,12 +12,12 @@
 //! importance times `sqrt(2 mean(x²) + x²)`. As in ggml's `quantize_row_iq2_s_impl`.
 
 use super::grids::IQ2_S;
-use super::iq_signs::{apply, largest, quantize_scale, split};
+use super::iq_signs::{apply, largest, largest_finite, quantize_scale, split};
 use super::iq2_xs::SEARCH;
 use super::iq2_xxs::VALUES;
-use super::{Block, QK_K};
+use super::{Block, QK_K, Weighted};
 use crate::float16::F16Le;
-use crate::search::{guided_weights, sum_of_squares};
+use crate::search::{GridFit, GridTask, guided_weights, sum_of_squares};
 use aeolus_gguf::TensorType;
 
 /// One super-block, 82 bytes.
@@ -39,8 +39,30 @@ pub(crate) struct BlockIQ2S {
 /// Sub-blocks with no magnitude of this count as all zero.
 const MAX_EPS: f32 = 1e-8;
 
+impl Weighted for BlockIQ2S {
+    #[inline(always)]
+    fn weights(x: &[f32; QK_K], importance: Option<&[f32; QK_K]>) -> [f32; QK_K] {
+        match importance {
+            Some(importance) => {
+                let level = 2.0 * sum_of_squares(x) / QK_K as f32;
+                guided_weights(x, importance, level)
+            }
+            None => {
+                let level = 0.25 * (2.0 * sum_of_squares(x) / QK_K as f32);
+                x.map(|v| level + v * v)
+            }
+        }
+    }
+}
+
 impl BlockIQ2S {
-    fn encode_weighted(x: &[f32; QK_K], weights: &[f32; QK_K]) -> Self {
+    /// Encodes with the weights of errors and a search for sub-blocks.
+    #[inline(always)]
+    pub(crate) fn encode_weighted(
+        x: &[f32; QK_K],
+        weights: &[f32; QK_K],
+        fit: impl Fn(&GridTask<'_, 8, 16>) -> GridFit,
+    ) -> Self {
         let mut block: Self = bytemuck::Zeroable::zeroed();
         let mut found_scales = [0.0f32; 16];
         let subs = x
@@ -50,11 +72,18 @@ impl BlockIQ2S {
             .zip(weights.as_chunks::<16>().0);
         for (j, (x, weights)) in subs.enumerate() {
             let (magnitudes, mut signs) = split(x);
-            let max = largest(&magnitudes);
+            let max = largest_finite(&magnitudes);
             if max < MAX_EPS {
                 continue;
             }
-            let found = SEARCH.fit(&IQ2_S, &magnitudes, weights, max, max / 5.0);
+            let found = fit(&GridTask {
+                search: SEARCH,
+                grid: &IQ2_S,
+                x: &magnitudes,
+                weights,
+                largest: max,
+                scale: max / 5.0,
+            });
             found_scales[j] = found.scale;
             if found.scale < 0.0 {
                 found_scales[j] = -found.scale;
@@ -83,13 +112,11 @@ impl Block<QK_K> for BlockIQ2S {
     const TYPE: TensorType = TensorType::IQ2_S;
 
     fn encode(x: &[f32; QK_K]) -> Self {
-        let level = 0.25 * (2.0 * sum_of_squares(x) / QK_K as f32);
-        Self::encode_weighted(x, &x.map(|v| level + v * v))
+        Self::encode_weighted(x, &Self::weights(x, None), |task| task.fit())
     }
 
     fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
-        let level = 2.0 * sum_of_squares(x) / QK_K as f32;
-        Self::encode_weighted(x, &guided_weights(x, importance, level))
+        Self::encode_weighted(x, &Self::weights(x, Some(importance)), |task| task.fit())
     }
 
     fn decode(&self, y: &mut [f32; QK_K]) {

@@ -10,11 +10,13 @@
 //! importance times `sqrt(mean(x²) + x²)`. It needs a guide. As in ggml's `quantize_row_iq2_xs_impl`.
 
 use super::grids::IQ2_XS;
-use super::iq_signs::{apply, complete, largest, quantize_scale, split_even};
+use super::iq_signs::{apply, complete, largest, largest_finite, quantize_scale, split_even};
 use super::iq2_xxs::VALUES;
-use super::{Block, QK_K};
+use super::{Block, QK_K, Weighted};
 use crate::float16::F16Le;
-use crate::search::{Again, GROUP_MAX_EPS, GridFit, GridSearch, guided_weights, sum_of_squares};
+use crate::search::{
+    Again, GROUP_MAX_EPS, GridFit, GridSearch, GridTask, guided_weights, sum_of_squares,
+};
 use aeolus_gguf::TensorType;
 
 /// One super-block, 74 bytes.
@@ -36,16 +38,22 @@ pub(super) const SEARCH: GridSearch = GridSearch {
     again: Again::OffGrid,
 };
 
-impl Block<QK_K> for BlockIQ2XS {
-    const TYPE: TensorType = TensorType::IQ2_XS;
-    const NEEDS_GUIDE: bool = true;
-
-    fn encode(x: &[f32; QK_K]) -> Self {
-        Self::encode_guided(x, &[1.0; QK_K], 0.0)
+impl Weighted for BlockIQ2XS {
+    #[inline(always)]
+    fn weights(x: &[f32; QK_K], importance: Option<&[f32; QK_K]>) -> [f32; QK_K] {
+        let level = sum_of_squares(x) / QK_K as f32;
+        guided_weights(x, importance.unwrap_or(&[1.0; QK_K]), level)
     }
+}
 
-    fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
-        let weights = guided_weights(x, importance, sum_of_squares(x) / QK_K as f32);
+impl BlockIQ2XS {
+    /// Encodes with the weights of errors and a search for sub-blocks.
+    #[inline(always)]
+    pub(crate) fn encode_weighted(
+        x: &[f32; QK_K],
+        weights: &[f32; QK_K],
+        fit: impl Fn(&GridTask<'_, 8, 16>) -> GridFit,
+    ) -> Self {
         let (mut qs, mut found_scales) = ([[0; 2]; 32], [0.0f32; 16]);
         let subs = x
             .as_chunks::<16>()
@@ -55,10 +63,17 @@ impl Block<QK_K> for BlockIQ2XS {
         let places = qs.as_chunks_mut::<2>().0.iter_mut().zip(&mut found_scales);
         for ((x, weights), (qs, scale)) in subs.zip(places) {
             let (magnitudes, mut signs) = split_even(x, weights);
-            let max = largest(&magnitudes);
+            let max = largest_finite(&magnitudes);
             let found = match max < GROUP_MAX_EPS {
                 true => GridFit::default(),
-                false => SEARCH.fit(&IQ2_XS, &magnitudes, weights, max, max / 5.0),
+                false => fit(&GridTask {
+                    search: SEARCH,
+                    grid: &IQ2_XS,
+                    x: &magnitudes,
+                    weights,
+                    largest: max,
+                    scale: max / 5.0,
+                }),
             };
             *scale = found.scale;
             if max < GROUP_MAX_EPS {
@@ -83,6 +98,19 @@ impl Block<QK_K> for BlockIQ2XS {
             qs,
             scales: std::array::from_fn(|j| scales[2 * j] | (scales[2 * j + 1] << 4)),
         }
+    }
+}
+
+impl Block<QK_K> for BlockIQ2XS {
+    const TYPE: TensorType = TensorType::IQ2_XS;
+    const NEEDS_GUIDE: bool = true;
+
+    fn encode(x: &[f32; QK_K]) -> Self {
+        Self::encode_weighted(x, &Self::weights(x, None), |task| task.fit())
+    }
+
+    fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
+        Self::encode_weighted(x, &Self::weights(x, Some(importance)), |task| task.fit())
     }
 
     fn decode(&self, y: &mut [f32; QK_K]) {

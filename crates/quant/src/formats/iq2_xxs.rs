@@ -12,10 +12,10 @@
 
 use super::grids::IQ2_XXS;
 use super::iq_signs::{apply, complete, largest, quantize_scale, split_even};
-use super::{Block, QK_K};
+use super::{Block, QK_K, Weighted};
 use crate::float16::F16Le;
 use crate::search::{
-    Again, GROUP_MAX_EPS, GridFit, GridSearch, fit_positive, guided_weights, sum_of_squares,
+    Again, GridFit, GridSearch, GridTask, fit_positive, guided_weights, sum_of_squares,
 };
 use aeolus_gguf::TensorType;
 
@@ -39,38 +39,58 @@ const SEARCH: GridSearch = GridSearch {
     again: Again::All,
 };
 
-/// The search of a sub-block of magnitudes; a scale of 0 if they vanish.
-fn search(x: &[f32; 32], weights: &[f32; 32]) -> GridFit {
-    if largest(x) < GROUP_MAX_EPS {
-        return GridFit::default();
+/// The magnitudes of a sub-block are integers up to this times a common factor, before there are points.
+pub(crate) const START: i32 = 4;
+
+/// The common factors of the magnitudes of sub-blocks.
+#[inline(always)]
+fn starts(x: &[[f32; 32]; 8], weights: &[[f32; 32]; 8]) -> [f32; 8] {
+    let mut starts = [0.0; 8];
+    for ((start, x), weights) in starts.iter_mut().zip(x).zip(weights) {
+        *start = fit_positive(START, x, weights, &mut [0; 32]);
     }
-    let scale = fit_positive(4, x, weights, &mut [0; 32]);
-    let reach = scale * 3.0;
-    if reach <= 0.0 {
-        return GridFit::default();
-    }
-    SEARCH.fit(&IQ2_XXS, x, weights, reach, scale)
+    starts
 }
 
-impl Block<QK_K> for BlockIQ2XXS {
-    const TYPE: TensorType = TensorType::IQ2_XXS;
-    const NEEDS_GUIDE: bool = true;
-
-    fn encode(x: &[f32; QK_K]) -> Self {
-        Self::encode_guided(x, &[1.0; QK_K], 0.0)
+impl Weighted for BlockIQ2XXS {
+    #[inline(always)]
+    fn weights(x: &[f32; QK_K], importance: Option<&[f32; QK_K]>) -> [f32; QK_K] {
+        let level = sum_of_squares(x) / QK_K as f32;
+        guided_weights(x, importance.unwrap_or(&[1.0; QK_K]), level)
     }
+}
 
-    fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
-        let weights = guided_weights(x, importance, sum_of_squares(x) / QK_K as f32);
+impl BlockIQ2XXS {
+    /// Encodes with the weights of errors, and searches for the common factors of sub-blocks and for
+    /// their points.
+    #[inline(always)]
+    pub(crate) fn encode_weighted(
+        x: &[f32; QK_K],
+        weights: &[f32; QK_K],
+        starts: impl Fn(&[[f32; 32]; 8], &[[f32; 32]; 8]) -> [f32; 8],
+        fit: impl Fn(&GridTask<'_, 8, 32>) -> GridFit,
+    ) -> Self {
         let (mut qs, mut scales) = ([0; 64], [0.0f32; 8]);
-        let subs = x
-            .as_chunks::<32>()
-            .0
-            .iter()
-            .zip(weights.as_chunks::<32>().0);
-        for (((x, weights), qs), scale) in subs.zip(qs.as_chunks_mut::<8>().0).zip(&mut scales) {
-            let (magnitudes, mut signs) = split_even(x, weights);
-            let found = search(&magnitudes, weights);
+        let weights: &[[f32; 32]; 8] = bytemuck::must_cast_ref(weights);
+        let (mut magnitudes, mut all_signs) = ([[0.0; 32]; 8], [[0; 4]; 8]);
+        for (j, x) in x.as_chunks::<32>().0.iter().enumerate() {
+            (magnitudes[j], all_signs[j]) = split_even(x, &weights[j]);
+        }
+        let starts = starts(&magnitudes, weights);
+        for (j, qs) in qs.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let reach = starts[j] * 3.0;
+            if reach <= 0.0 {
+                continue;
+            }
+            let found = fit(&GridTask {
+                search: SEARCH,
+                grid: &IQ2_XXS,
+                x: &magnitudes[j],
+                weights: &weights[j],
+                largest: reach,
+                scale: starts[j],
+            });
+            let (scale, mut signs) = (&mut scales[j], all_signs[j]);
             *scale = found.scale;
             if found.scale == 0.0 {
                 continue;
@@ -98,6 +118,21 @@ impl Block<QK_K> for BlockIQ2XXS {
             d: F16Le::new(d),
             qs,
         }
+    }
+}
+
+impl Block<QK_K> for BlockIQ2XXS {
+    const TYPE: TensorType = TensorType::IQ2_XXS;
+    const NEEDS_GUIDE: bool = true;
+
+    fn encode(x: &[f32; QK_K]) -> Self {
+        Self::encode_weighted(x, &Self::weights(x, None), starts, |task| task.fit())
+    }
+
+    fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
+        Self::encode_weighted(x, &Self::weights(x, Some(importance)), starts, |task| {
+            task.fit()
+        })
     }
 
     fn decode(&self, y: &mut [f32; QK_K]) {

@@ -14,10 +14,10 @@
 //! come one place too early, and decode to other weights. Files have these bytes.
 
 use super::grids::IQ3_S;
-use super::iq_signs::{apply, largest, quantize_scale, split};
-use super::{Block, QK_K};
+use super::iq_signs::{apply, largest, largest_finite, quantize_scale, split};
+use super::{Block, QK_K, Weighted};
 use crate::float16::F16Le;
-use crate::search::{Again, GridSearch, guided_weights, sum_of_squares};
+use crate::search::{Again, GridFit, GridSearch, GridTask, guided_weights, sum_of_squares};
 use aeolus_gguf::TensorType;
 
 /// One super-block, 110 bytes.
@@ -43,8 +43,27 @@ const SEARCH: GridSearch = GridSearch {
     again: Again::AllIfOffGrid,
 };
 
+impl Weighted for BlockIQ3S {
+    #[inline(always)]
+    fn weights(x: &[f32; QK_K], importance: Option<&[f32; QK_K]>) -> [f32; QK_K] {
+        match importance {
+            Some(importance) => {
+                let level = 2.0 * sum_of_squares(x) / QK_K as f32;
+                guided_weights(x, importance, level)
+            }
+            None => x.map(|v| v * v),
+        }
+    }
+}
+
 impl BlockIQ3S {
-    fn encode_weighted(x: &[f32; QK_K], weights: &[f32; QK_K]) -> Self {
+    /// Encodes with the weights of errors and a search for sub-blocks.
+    #[inline(always)]
+    pub(crate) fn encode_weighted(
+        x: &[f32; QK_K],
+        weights: &[f32; QK_K],
+        fit: impl Fn(&GridTask<'_, 4, 32>) -> GridFit,
+    ) -> Self {
         let mut block: Self = bytemuck::Zeroable::zeroed();
         let mut scales = [0.0f32; 8];
         let mut place = 0;
@@ -55,11 +74,18 @@ impl BlockIQ3S {
             .zip(weights.as_chunks::<32>().0);
         for (j, (x, weights)) in subs.enumerate() {
             let (magnitudes, mut signs) = split(x);
-            let max = largest(&magnitudes);
+            let max = largest_finite(&magnitudes);
             if max == 0.0 {
                 continue;
             }
-            let found = SEARCH.fit(&IQ3_S, &magnitudes, weights, max, max / 15.0);
+            let found = fit(&GridTask {
+                search: SEARCH,
+                grid: &IQ3_S,
+                x: &magnitudes,
+                weights,
+                largest: max,
+                scale: max / 15.0,
+            });
             scales[j] = found.scale;
             if found.scale < 0.0 {
                 scales[j] = -found.scale;
@@ -89,12 +115,11 @@ impl Block<QK_K> for BlockIQ3S {
     const TYPE: TensorType = TensorType::IQ3_S;
 
     fn encode(x: &[f32; QK_K]) -> Self {
-        Self::encode_weighted(x, &x.map(|v| v * v))
+        Self::encode_weighted(x, &Self::weights(x, None), |task| task.fit())
     }
 
     fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
-        let level = 2.0 * sum_of_squares(x) / QK_K as f32;
-        Self::encode_weighted(x, &guided_weights(x, importance, level))
+        Self::encode_weighted(x, &Self::weights(x, Some(importance)), |task| task.fit())
     }
 
     fn decode(&self, y: &mut [f32; QK_K]) {

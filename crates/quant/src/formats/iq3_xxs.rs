@@ -12,10 +12,10 @@
 //! `quantize_row_iq3_xxs_impl`.
 
 use super::grids::IQ3_XXS;
-use super::iq_signs::{apply, complete, largest, quantize_scale, split_even};
-use super::{Block, QK_K};
+use super::iq_signs::{apply, complete, largest, largest_finite, quantize_scale, split_even};
+use super::{Block, QK_K, Weighted};
 use crate::float16::F16Le;
-use crate::search::{Again, GridSearch, guided_weights, sum_of_squares};
+use crate::search::{Again, GridFit, GridSearch, GridTask, guided_weights, sum_of_squares};
 use aeolus_gguf::TensorType;
 
 /// One super-block, 98 bytes.
@@ -43,8 +43,27 @@ const SEARCH: GridSearch = GridSearch {
     again: Again::OffGrid,
 };
 
+impl Weighted for BlockIQ3XXS {
+    #[inline(always)]
+    fn weights(x: &[f32; QK_K], importance: Option<&[f32; QK_K]>) -> [f32; QK_K] {
+        match importance {
+            Some(importance) => {
+                let level = 2.0 * sum_of_squares(x) / QK_K as f32;
+                guided_weights(x, importance, level)
+            }
+            None => x.map(|v| v * v),
+        }
+    }
+}
+
 impl BlockIQ3XXS {
-    fn encode_weighted(x: &[f32; QK_K], weights: &[f32; QK_K]) -> Self {
+    /// Encodes with the weights of errors and a search for sub-blocks.
+    #[inline(always)]
+    pub(crate) fn encode_weighted(
+        x: &[f32; QK_K],
+        weights: &[f32; QK_K],
+        fit: impl Fn(&GridTask<'_, 4, 32>) -> GridFit,
+    ) -> Self {
         let mut block: Self = bytemuck::Zeroable::zeroed();
         let mut scales = [0.0f32; 8];
         let mut words = [0u32; 8];
@@ -55,11 +74,18 @@ impl BlockIQ3XXS {
             .zip(weights.as_chunks::<32>().0);
         for (j, (x, weights)) in subs.enumerate() {
             let (magnitudes, mut signs) = split_even(x, weights);
-            let max = largest(&magnitudes);
+            let max = largest_finite(&magnitudes);
             if max < MAX_EPS {
                 continue;
             }
-            let found = SEARCH.fit(&IQ3_XXS, &magnitudes, weights, max, max / 15.0);
+            let found = fit(&GridTask {
+                search: SEARCH,
+                grid: &IQ3_XXS,
+                x: &magnitudes,
+                weights,
+                largest: max,
+                scale: max / 15.0,
+            });
             scales[j] = found.scale;
             if found.scale < 0.0 {
                 scales[j] = -found.scale;
@@ -90,12 +116,11 @@ impl Block<QK_K> for BlockIQ3XXS {
     const TYPE: TensorType = TensorType::IQ3_XXS;
 
     fn encode(x: &[f32; QK_K]) -> Self {
-        Self::encode_weighted(x, &x.map(|v| v * v))
+        Self::encode_weighted(x, &Self::weights(x, None), |task| task.fit())
     }
 
     fn encode_guided(x: &[f32; QK_K], importance: &[f32; QK_K], _: f32) -> Self {
-        let level = 2.0 * sum_of_squares(x) / QK_K as f32;
-        Self::encode_weighted(x, &guided_weights(x, importance, level))
+        Self::encode_weighted(x, &Self::weights(x, Some(importance)), |task| task.fit())
     }
 
     fn decode(&self, y: &mut [f32; QK_K]) {

@@ -3,20 +3,24 @@
 use crate::search::nearest_int;
 
 /// Magnitudes, and bits for the negative ones, eight to a byte.
+#[inline(always)]
 pub(super) fn split<const N: usize>(x: &[f32; N]) -> ([f32; N], [u8; 4]) {
     let (mut magnitudes, mut signs) = (*x, [0u8; 4]);
-    for (i, v) in magnitudes.iter_mut().enumerate() {
-        // A zero keeps its sign, as in the reference.
-        if *v < 0.0 {
-            *v = -*v;
-            signs[i / 8] |= 1 << (i % 8);
+    for (sign, x) in signs.iter_mut().zip(x.as_chunks::<8>().0) {
+        for (i, v) in x.iter().enumerate() {
+            *sign |= u8::from(*v < 0.0) << i;
         }
+    }
+    for v in &mut magnitudes {
+        // A zero keeps its sign, as in the reference.
+        *v = if *v < 0.0 { -*v } else { *v };
     }
     (magnitudes, signs)
 }
 
 /// The same for formats that store seven of eight signs: their number is even. Where it is odd, the
 /// element whose wrong sign costs least gets it, and a negative magnitude.
+#[inline(always)]
 pub(super) fn split_even<const N: usize>(x: &[f32; N], weights: &[f32; N]) -> ([f32; N], [u8; 4]) {
     let (mut magnitudes, mut signs) = split(x);
     for (k, sign) in signs[..N / 8].iter_mut().enumerate() {
@@ -48,13 +52,25 @@ pub(super) fn apply(value: f32, signs: u8, i: usize) -> f32 {
     value * if signs >> i & 1 != 0 { -1.0 } else { 1.0 }
 }
 
-/// The largest value, which may be negative.
+/// The largest value, which may be negative. Not `f32::max`: a NaN takes the place of what came before.
 pub(super) fn largest(x: &[f32]) -> f32 {
     let mut max = x[0];
     for &v in &x[1..] {
         max = if max > v { max } else { v };
     }
     max
+}
+
+/// The same of finite values, in an order that is faster.
+#[inline(always)]
+pub(super) fn largest_finite<const N: usize>(x: &[f32; N]) -> f32 {
+    let mut lanes = [x[0]; 8];
+    for x in x.as_chunks::<8>().0 {
+        for (max, v) in lanes.iter_mut().zip(x) {
+            *max = if *max > *v { *max } else { *v };
+        }
+    }
+    largest(&lanes)
 }
 
 /// The scale of a sub-block as an integer `l` that stands for `2l + 1`, up to `highest`.

@@ -5,12 +5,12 @@
 //! arithmetic is `f32`, in the order written.
 
 pub(crate) mod fp4;
-mod grids;
-mod iq1_m;
-mod iq1_s;
+pub(crate) mod grids;
+pub(crate) mod iq1_m;
+pub(crate) mod iq1_s;
 mod iq2_s;
 mod iq2_xs;
-mod iq2_xxs;
+pub(crate) mod iq2_xxs;
 mod iq3_s;
 mod iq3_xxs;
 mod iq4_nl;
@@ -19,7 +19,7 @@ mod iq_signs;
 pub(crate) mod k_scales;
 mod legacy;
 pub(crate) mod mxfp4;
-mod nvfp4;
+pub(crate) mod nvfp4;
 mod plain;
 mod q1_0;
 mod q2_0;
@@ -133,4 +133,11 @@ pub(crate) trait Block<const N: usize>: bytemuck::Pod {
 
     /// Writes the weights; every bit pattern of the block is valid.
     fn decode(&self, y: &mut [f32; N]);
+}
+
+/// A format of super-blocks whose errors weigh something with a guide and without one.
+pub(crate) trait Weighted: Block<QK_K> {
+    /// What errors weigh. A format that needs a guide takes columns without one to be of the same
+    /// importance.
+    fn weights(x: &[f32; QK_K], importance: Option<&[f32; QK_K]>) -> [f32; QK_K];
 }

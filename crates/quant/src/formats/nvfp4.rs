@@ -25,7 +25,7 @@ pub(crate) struct BlockNVFP4 {
 
 /// Half of the value of a scale. The patterns 0 and 0x7f are zero.
 #[inline(always)]
-fn half_scale(bits: u8) -> f32 {
+pub(crate) fn half_scale(bits: u8) -> f32 {
     let (exponent, mantissa) = (u32::from(bits >> 3 & 0x0f), u32::from(bits & 7));
     match (bits, exponent) {
         (0x7f, _) => 0.0,

@@ -11,7 +11,7 @@ mod positive;
 mod symmetric;
 
 pub(crate) use affine::{Affine, AffineSearch};
-pub(crate) use grid::{Again, Grid, GridFit, GridSearch};
+pub(crate) use grid::{Again, Grid, GridFit, GridSearch, GridTask, Near, project};
 pub(crate) use iterative::{Q3_ROUNDS, fit_q3};
 pub(crate) use levels::{LEVELS, LEVELS_F32, MIDDLES, TRIALS, fit_levels, nearest_level};
 pub(crate) use positive::{POSITIVE_ROUNDS, fit_positive};

@@ -1,7 +1,7 @@
 //! The points of IQ1's codebook, packed with element 0 in the lower bits. Eight digits of two bits, those of 0 to 2. Used by IQ1_S and IQ1_M.
 //! Published with ggml as `kgrid_1bit_2048` in `ggml-quants.c`.
 
-pub(super) const POINTS: [u16; 2048] = [
+pub(crate) const POINTS: [u16; 2048] = [
     0, 2, 5, 8, 10, 17, 21, 32, 34, 40, 42, 69, 81, 84, 86, 101, 128, 130, 136, 138, 149, 160, 162,
     168, 170, 260, 261, 273, 276, 278, 281, 282, 293, 321, 326, 329, 338, 341, 346, 353, 356, 358,
     360, 389, 401, 404, 406, 421, 512, 514, 520, 522, 533, 544, 546, 552, 554, 581, 593, 601, 612,

@@ -1,7 +1,7 @@
 //! The points of IQ2_S's codebook, packed with element 0 in the lower bits. Eight digits of two bits; those of 0 to 2 occur.
 //! Published with ggml as `kgrid_2bit_1024` in `ggml-quants.c`.
 
-pub(super) const POINTS: [u16; 1024] = [
+pub(crate) const POINTS: [u16; 1024] = [
     0, 2, 5, 8, 10, 17, 20, 22, 25, 32, 34, 37, 40, 65, 68, 70, 73, 80, 82, 85, 88, 97, 100, 102,
     105, 128, 130, 133, 136, 145, 148, 160, 165, 170, 257, 260, 262, 265, 272, 274, 277, 280, 289,
     292, 320, 322, 325, 328, 337, 340, 342, 345, 352, 357, 360, 385, 388, 400, 402, 405, 417, 420,

@@ -1,7 +1,7 @@
 //! The points of IQ2_XS's codebook, packed with element 0 in the lower bits. Eight digits of two bits; those of 0 to 2 occur.
 //! Published with ggml as `kgrid_2bit_512` in `ggml-quants.c`.
 
-pub(super) const POINTS: [u16; 512] = [
+pub(crate) const POINTS: [u16; 512] = [
     0, 2, 5, 8, 10, 17, 20, 22, 25, 32, 34, 37, 40, 65, 68, 70, 73, 80, 82, 85, 88, 97, 100, 128,
     130, 133, 136, 145, 148, 153, 160, 257, 260, 262, 265, 272, 274, 277, 280, 282, 289, 292, 320,
     322, 325, 328, 337, 340, 352, 360, 385, 388, 400, 512, 514, 517, 520, 529, 532, 544, 577, 580,

@@ -1,7 +1,7 @@
 //! The points of IQ2_XXS's codebook, packed with element 0 in the lower bits. Eight digits of two bits; those of 0 to 2 occur.
 //! Published with ggml as `kgrid_2bit_256` in `ggml-quants.c`.
 
-pub(super) const POINTS: [u16; 256] = [
+pub(crate) const POINTS: [u16; 256] = [
     0, 2, 5, 8, 10, 17, 20, 32, 34, 40, 42, 65, 68, 80, 88, 97, 100, 128, 130, 138, 162, 257, 260,
     272, 277, 320, 388, 408, 512, 514, 546, 642, 1025, 1028, 1040, 1057, 1060, 1088, 1090, 1096,
     1120, 1153, 1156, 1168, 1188, 1280, 1282, 1288, 1312, 1350, 1385, 1408, 1425, 1545, 1552, 1600,

@@ -1,7 +1,7 @@
 //! The points of IQ3_S's codebook, packed with element 0 in the lower bits. Four digits of three bits.
 //! Published with ggml as `kgrid_512` in `ggml-quants.c`.
 
-pub(super) const POINTS: [u16; 512] = [
+pub(crate) const POINTS: [u16; 512] = [
     0, 1, 2, 5, 7, 8, 9, 10, 12, 14, 16, 17, 21, 27, 32, 34, 37, 39, 41, 43, 48, 50, 57, 60, 63,
     64, 65, 66, 68, 72, 73, 77, 80, 83, 87, 89, 93, 100, 113, 117, 122, 128, 129, 133, 135, 136,
     139, 142, 145, 149, 152, 156, 162, 165, 167, 169, 171, 184, 187, 195, 201, 205, 208, 210, 217,

@@ -1,7 +1,7 @@
 //! The points of IQ3_XXS's codebook, packed with element 0 in the lower bits. Four digits of three bits.
 //! Published with ggml as `kgrid_256` in `ggml-quants.c`.
 
-pub(super) const POINTS: [u16; 256] = [
+pub(crate) const POINTS: [u16; 256] = [
     0, 2, 4, 9, 11, 15, 16, 18, 25, 34, 59, 61, 65, 67, 72, 74, 81, 85, 88, 90, 97, 108, 120, 128,
     130, 132, 137, 144, 146, 153, 155, 159, 169, 175, 189, 193, 199, 200, 202, 213, 248, 267, 287,
     292, 303, 315, 317, 321, 327, 346, 362, 413, 436, 456, 460, 462, 483, 497, 513, 515, 520, 522,

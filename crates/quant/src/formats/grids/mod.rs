@@ -4,17 +4,17 @@
 //! A codebook with the lists of near points is made when it is first used, in some 50 ms; the lists
 //! serve encoders only. How many shells of points a list has is up to the format.
 
-mod iq1;
-mod iq2_s;
-mod iq2_xs;
-mod iq2_xxs;
-mod iq3_s;
-mod iq3_xxs;
+pub(crate) mod iq1;
+pub(crate) mod iq2_s;
+pub(crate) mod iq2_xs;
+pub(crate) mod iq2_xxs;
+pub(crate) mod iq3_s;
+pub(crate) mod iq3_xxs;
 
 use crate::search::Grid;
 use std::sync::LazyLock;
 
-pub(super) static IQ1: LazyLock<Grid<8>> = LazyLock::new(|| Grid::new(&iq1::POINTS, 2, 3, 3));
+pub(crate) static IQ1: LazyLock<Grid<8>> = LazyLock::new(|| Grid::new(&iq1::POINTS, 2, 3, 3));
 pub(super) static IQ2_XXS: LazyLock<Grid<8>> =
     LazyLock::new(|| Grid::new(&iq2_xxs::POINTS, 2, 3, 2));
 pub(super) static IQ2_XS: LazyLock<Grid<8>> = LazyLock::new(|| Grid::new(&iq2_xs::POINTS, 2, 3, 2));

@@ -1,6 +1,12 @@
-//! Activations rounded to 8 bits.
+//! Activations rounded to 8 or 16 bits.
 
 use super::UNIT;
+
+/// 1.5 * 2^23. A sum of products `n` that starts from the bits of this float ends, read as a float, as
+/// `MAGIC + n`. With a scale `d` of 22 significant bits `MAGIC * d` is exact, and
+/// `(MAGIC + n) * d - MAGIC * d` in one fused operation is `n * d`, rounded once: the conversion of the
+/// sum to a float costs nothing.
+pub(super) const MAGIC: f32 = 12_582_912.0;
 
 /// 256 activations: `x[i]` is about `d[i / 32] * q[i]`.
 #[repr(C, align(64))]
@@ -8,12 +14,14 @@ use super::UNIT;
 pub(super) struct ActivationUnit {
     /// -127 to 127.
     pub(super) q: [i8; UNIT],
-    /// One scale for 32 activations.
+    /// One scale for 32 activations, of 22 significant bits.
     pub(super) d: [f32; 8],
     /// `-d * sum(q)` over 32 activations, the factor of a minimum.
     pub(super) minus_sum32: [f32; 8],
     /// `-d * sum(q)` over 16 activations.
     pub(super) minus_sum16: [f32; 16],
+    /// `-MAGIC * d`, exactly: see [`MAGIC`].
+    pub(super) minus_magic: [f32; 8],
     /// `sum(q)` over 16 activations.
     pub(super) sum16: [i16; 16],
     /// `sum(q)` over 32 activations.
@@ -26,10 +34,35 @@ impl ActivationUnit {
         d: [0.0; 8],
         minus_sum32: [0.0; 8],
         minus_sum16: [0.0; 16],
+        minus_magic: [0.0; 8],
         sum16: [0; 16],
         sum32: [0; 8],
     };
 }
+
+/// How far activations are rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bits {
+    /// To multiples of 1/127 of the largest of 32.
+    Eight,
+    /// To multiples of 1/32639 of the largest of 32, as `256 * high + low` with both from -127 to 127: a
+    /// row of the high parts, then one of the low parts.
+    Sixteen,
+}
+
+impl Bits {
+    /// Rows of 8 bits that make a row of activations.
+    pub const fn rows(self) -> usize {
+        match self {
+            Self::Eight => 1,
+            Self::Sixteen => 2,
+        }
+    }
+}
+
+/// Up to this many rows, [`Kernels::matvec`](super::Kernels::matvec) multiplies each by itself; with more
+/// there is only what [`Kernels::matmul_quant`](super::Kernels::matmul_quant) takes.
+pub const FEW: usize = 4;
 
 /// The same 256 activations for weights of which two, 32 apart, share a byte (Q4_K, Q5_K).
 ///
@@ -61,18 +94,34 @@ pub(super) const PAIRS: [usize; 8] = [0, 2, 1, 3, 4, 6, 5, 7];
 /// One token's activations: a unit of each kind for every 256 columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token<'a> {
-    pub(super) units: &'a [ActivationUnit],
-    pub(super) paired: &'a [PairedUnit],
+    /// From its first unit on, those of all tokens.
+    units: &'a [ActivationUnit],
+    paired: &'a [PairedUnit],
+    tokens: usize,
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn units(self) -> impl DoubleEndedIterator<Item = &'a ActivationUnit> {
+        self.units.iter().step_by(self.tokens)
+    }
+
+    pub(super) fn paired(self) -> impl DoubleEndedIterator<Item = &'a PairedUnit> {
+        self.paired.iter().step_by(self.tokens)
+    }
 }
 
 /// The activations of some tokens in 8-bit blocks of 32, `[tokens, cols]`.
 ///
+/// They lie unit by unit, the same 256 columns of all tokens in a row, since products with many tokens
+/// go through them in this order.
+///
 /// A block's scale is its largest magnitude over 127, so the rounding error of an activation is
 /// at most 1/254 of the largest in its block. Rows are padded with zeros to whole units.
+/// With [`Bits::Sixteen`] a token is two rows of 8 bits, whose products are to be added.
 #[derive(Clone, Debug, Default)]
 pub struct Activations {
-    pub(super) units: Vec<ActivationUnit>,
-    paired: Vec<PairedUnit>,
+    units: Vec<ActivationUnit>, // [unit][token]
+    paired: Vec<PairedUnit>,    // [unit][token]
     tokens: usize,
     cols: usize,
 }
@@ -99,13 +148,20 @@ impl Activations {
     }
 
     /// One token's share.
+    ///
+    /// # Panics
+    /// If there is no such token, or more tokens than [`FEW`].
     pub(super) fn token(&self, token: usize) -> Token<'_> {
-        let units = self.row_units();
-        let range = token * units..(token + 1) * units;
         Token {
-            units: &self.units[range.clone()],
-            paired: &self.paired[range],
+            units: &self.units[token..],
+            paired: &self.paired[token..],
+            tokens: self.tokens,
         }
+    }
+
+    /// A unit of every token.
+    pub(super) fn unit(&self, unit: usize) -> &[ActivationUnit] {
+        &self.units[unit * self.tokens..(unit + 1) * self.tokens]
     }
 
     /// Replaces the content by `x`, rows of `cols` floats. Rounds to nearest, ties to even.
@@ -113,50 +169,146 @@ impl Activations {
     /// # Panics
     /// If `cols` is zero or `x` is not a whole number of rows.
     pub fn quantize(&mut self, x: &[f32], cols: usize) {
+        for part in self.parts(x, cols, Bits::Eight) {
+            part.quantize();
+        }
+    }
+
+    /// Replaces the content as [`quantize`](Self::quantize) does, as parts that can be done in any order
+    /// on any thread.
+    ///
+    /// # Panics
+    /// If `cols` is zero or `x` is not a whole number of rows.
+    pub fn parts<'a>(
+        &'a mut self,
+        x: &'a [f32],
+        cols: usize,
+        bits: Bits,
+    ) -> impl Iterator<Item = Part<'a>> {
         assert!(
             cols > 0 && x.len().is_multiple_of(cols),
             "{} activations are not rows of {cols}",
             x.len()
         );
         self.cols = cols;
-        self.tokens = x.len() / cols;
+        self.tokens = x.len() / cols * bits.rows();
         let all = self.tokens * self.row_units();
-        self.units.clear();
+        // Every number of a unit is set again; the last unit of a row may end early.
+        if !cols.is_multiple_of(UNIT) {
+            self.units.clear();
+            self.paired.clear();
+        }
         self.units.resize(all, ActivationUnit::ZERO);
-        self.paired.clear();
-        self.paired.resize(all, PairedUnit::ZERO);
-        let units = self.units.iter_mut().zip(&mut self.paired);
-        // Rows are padded to whole units, the last one with zeros.
-        let parts = x.chunks_exact(cols).flat_map(|row| row.chunks(UNIT));
-        for (x, (unit, paired)) in parts.zip(units) {
-            quantize_unit(x, unit, paired);
+        let few = self.tokens <= FEW;
+        self.paired
+            .resize(if few { all } else { 0 }, PairedUnit::ZERO);
+        let mut paired = self.paired.chunks_mut(self.tokens.max(1));
+        let units = self.units.chunks_mut(self.tokens.max(1)).enumerate();
+        units.map(move |(unit, units)| Part {
+            x,
+            cols,
+            bits,
+            unit,
+            units,
+            paired: paired.next().unwrap_or_default(),
+        })
+    }
+}
+
+/// The same 256 columns of all tokens, to be rounded.
+#[derive(Debug)]
+pub struct Part<'a> {
+    x: &'a [f32],
+    cols: usize,
+    bits: Bits,
+    unit: usize,
+    units: &'a mut [ActivationUnit],
+    paired: &'a mut [PairedUnit],
+}
+
+impl Part<'_> {
+    /// Rounds them.
+    pub fn quantize(self) {
+        let columns = self.unit * UNIT..self.cols.min((self.unit + 1) * UNIT);
+        let mut paired = self.paired.iter_mut();
+        let rows = self.x.chunks_exact(self.cols);
+        for (row, units) in rows.zip(self.units.chunks_exact_mut(self.bits.rows())) {
+            let x = &row[columns.clone()];
+            match units {
+                [unit] => round_to_8_bits(x, unit),
+                [high, low] => round_to_16_bits(x, high, low),
+                _ => {}
+            }
+            for unit in units {
+                if let Some(paired) = paired.next() {
+                    paired.set(unit);
+                }
+            }
         }
     }
 }
 
 /// Rounds up to 256 activations; what is missing stays zero.
-fn quantize_unit(x: &[f32], unit: &mut ActivationUnit, paired: &mut PairedUnit) {
+fn round_to_8_bits(x: &[f32], unit: &mut ActivationUnit) {
     for (block, x) in x.chunks(32).enumerate() {
-        let d = largest_magnitude(x) / 127.0;
-        // A subnormal scale has no inverse: such a block is zero for every purpose. Nor has that
-        // of a block with an infinity or a NaN, which reaches every product of the block.
-        let inverse = if d >= f32::MIN_POSITIVE { 1.0 / d } else { 0.0 };
-        let q = &mut unit.q[32 * block..32 * block + x.len()];
-        for (q, x) in q.iter_mut().zip(x) {
+        let (d, inverse) = scale_of(x, 127.0);
+        for (q, x) in unit.q[32 * block..].iter_mut().zip(x) {
             *q = round_to_i8(x * inverse);
         }
-        let q = &unit.q[32 * block..32 * block + 32];
+        unit.set_factors(block, d);
+    }
+}
+
+/// As [`round_to_8_bits`], in two parts.
+fn round_to_16_bits(x: &[f32], high: &mut ActivationUnit, low: &mut ActivationUnit) {
+    for (block, x) in x.chunks(32).enumerate() {
+        let (d, inverse) = scale_of(x, 32_639.0);
+        let parts = high.q[32 * block..]
+            .iter_mut()
+            .zip(&mut low.q[32 * block..]);
+        for ((high, low), x) in parts.zip(x) {
+            let x = x * inverse;
+            *high = round_to_i8(x * (1.0 / 256.0));
+            *low = round_to_i8(x - 256.0 * f32::from(*high));
+        }
+        high.set_factors(block, 256.0 * d);
+        low.set_factors(block, d);
+    }
+}
+
+/// The scale with which the largest magnitude becomes `largest`, and its inverse.
+fn scale_of(x: &[f32], largest: f32) -> (f32, f32) {
+    let d = f32::from_bits((largest_magnitude(x) / largest).to_bits() & !3);
+    // A subnormal scale has no inverse: such a block is zero for every purpose. Nor has that of a
+    // block with an infinity or a NaN, which reaches every product of the block.
+    let inverse = if d >= f32::MIN_POSITIVE { 1.0 / d } else { 0.0 };
+    (d, inverse)
+}
+
+impl ActivationUnit {
+    /// Sets all that follows from the bytes of 32 activations and their scale.
+    fn set_factors(&mut self, block: usize, d: f32) {
+        let q = &self.q[32 * block..32 * block + 32];
         let sum = |q: &[i8]| q.iter().map(|&q| i16::from(q)).sum::<i16>();
         let (first, second) = (sum(&q[..16]), sum(&q[16..]));
-        (unit.sum16[2 * block], unit.sum16[2 * block + 1]) = (first, second);
-        unit.sum32[block] = first + second; // at most 32 * 127
-        unit.d[block] = d;
-        unit.minus_sum16[2 * block] = -d * f32::from(first);
-        unit.minus_sum16[2 * block + 1] = -d * f32::from(second);
-        unit.minus_sum32[block] = -d * f32::from(unit.sum32[block]);
-        paired.q[32 * PAIRS[block]..][..32].copy_from_slice(q);
-        paired.d_nibbles[block] = if block % 2 == 0 { d } else { d / 16.0 };
-        paired.minus_sum32[block] = unit.minus_sum32[block];
+        (self.sum16[2 * block], self.sum16[2 * block + 1]) = (first, second);
+        self.sum32[block] = first + second; // at most 32 * 127
+        self.d[block] = d;
+        self.minus_magic[block] = -MAGIC * d;
+        self.minus_sum16[2 * block] = -d * f32::from(first);
+        self.minus_sum16[2 * block + 1] = -d * f32::from(second);
+        self.minus_sum32[block] = -d * f32::from(self.sum32[block]);
+    }
+}
+
+impl PairedUnit {
+    fn set(&mut self, unit: &ActivationUnit) {
+        let blocks = unit.q.as_chunks::<32>().0.iter().zip(unit.d).zip(PAIRS);
+        for (block, ((q, d), place)) in blocks.enumerate() {
+            self.q[32 * place..][..32].copy_from_slice(q);
+            self.d_nibbles[block] = if block % 2 == 0 { d } else { d / 16.0 };
+        }
+        self.minus_sum32 = unit.minus_sum32;
     }
 }
 
@@ -171,10 +323,9 @@ fn largest_magnitude(x: &[f32]) -> f32 {
 
 /// Nearest integer, ties to even, of a number within ±127.5 (anything else is cut to that).
 ///
-/// Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the sum; unlike a rounding
+/// Adding [`MAGIC`] leaves the rounded integer in the low bits of the sum; unlike a rounding
 /// call this is two plain operations that compile to vectors everywhere.
 fn round_to_i8(x: f32) -> i8 {
-    const MAGIC: f32 = 12_582_912.0;
     let bits = (x.clamp(-127.0, 127.0) + MAGIC).to_bits();
     (bits.wrapping_sub(MAGIC.to_bits()) & 0xff) as u8 as i8
 }
@@ -210,16 +361,16 @@ mod tests {
         let mut activations = Activations::new();
         activations.quantize(&x, 288);
         assert_eq!(
-            (activations.tokens(), activations.token(0).units.len()),
+            (activations.tokens(), activations.token(0).units().count()),
             (2, 2)
         );
         for (i, &x) in x.iter().enumerate() {
             let (token, col) = (i / 288, i % 288);
-            let unit = &activations.token(token).units[col / UNIT];
+            let unit = &activations.unit(col / UNIT)[token];
             let (q, d) = (unit.q[col % UNIT], unit.d[col % UNIT / 32]);
             assert!((f32::from(q) * d - x).abs() <= d * 0.500_01, "{i}");
         }
-        let unit = &activations.token(1).units[1];
+        let unit = &activations.unit(1)[1];
         assert!(
             unit.q[32..].iter().all(|&q| q == 0) && unit.d[1] == 0.0,
             "padding"
@@ -227,7 +378,31 @@ mod tests {
         let sum: i32 = unit.q[..32].iter().map(|&q| i32::from(q)).sum();
         assert_eq!(unit.minus_sum32[0], -unit.d[0] * sum as f32);
         activations.quantize(&[0.0; 32], 32);
-        assert_eq!(activations.token(0).units[0].d[0], 0.0);
+        assert_eq!(activations.unit(0)[0].d[0], 0.0);
+    }
+
+    #[test]
+    fn two_rows_of_8_bits_are_16_bits() {
+        let cols = 288;
+        let x: Vec<f32> = (0..2 * cols)
+            .map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.3 + (i as f32).sin())
+            .collect();
+        let mut activations = Activations::new();
+        for part in activations.parts(&x, cols, Bits::Sixteen) {
+            part.quantize();
+        }
+        assert_eq!(activations.tokens(), 4);
+        for (i, &x) in x.iter().enumerate() {
+            let (token, col) = (i / cols, i % cols);
+            let rows = &activations.unit(col / UNIT)[2 * token..2 * token + 2];
+            let sum: f64 = rows
+                .iter()
+                .map(|row| f64::from(row.q[col % UNIT]) * f64::from(row.d[col % UNIT / 32]))
+                .sum();
+            let step = f64::from(rows[1].d[col % UNIT / 32]);
+            // One step where the low part would have been -128.
+            assert!((sum - f64::from(x)).abs() <= 1.01 * step, "{i}");
+        }
     }
 
     #[test]
@@ -238,9 +413,10 @@ mod tests {
                 x[place] = bad;
                 let mut activations = Activations::new();
                 activations.quantize(&x, 64);
-                let unit = &activations.token(0).units[0];
+                let unit = &activations.unit(0)[0];
                 assert!(!unit.d[0].is_finite(), "{bad} at {place}");
-                assert_eq!(unit.d[1], 1.5 / 127.0, "the next block is as ever");
+                let (next, _) = scale_of(&[1.5; 32], 127.0);
+                assert_eq!(unit.d[1], next, "the next block is as ever");
             }
         }
     }

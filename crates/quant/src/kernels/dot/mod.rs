@@ -3,11 +3,12 @@
 //! Three families, all behind the table [`Kernels`], the half of a [CPU level](crate::Cpu) that
 //! multiplies:
 //!
-//! - **Integer.** Activations are rounded to 8 bits in blocks of 32 ([`Activations`]); weights
+//! - **Integer.** Activations are rounded to 8 bits, or 16 as two rows of 8, in blocks of 32
+//!   ([`Activations`]); weights
 //!   stay in their block format. [`Kernels::matvec`] multiplies rows with one token straight from
-//!   the file's bytes (bound by memory). For many tokens 32 rows are unpacked once into a
-//!   [`QuantPanel`], bytes with a scale and a minimum for every group, and
-//!   [`Kernels::matmul_quant`] runs one kernel for all formats over it.
+//!   the file's bytes (bound by memory). For many tokens ([`Kernels::matmul_quant`]) units of 32
+//!   rows are unpacked once into panels, bytes with a scale and a minimum for every group, and one
+//!   kernel for all formats runs over them.
 //! - **Float.** [`Kernels::matmul_f32`] multiplies activations with a panel of 32 columns in f32
 //!   or f16: exact weights, attention scores and attention outputs alike.
 //! - **Rows of floats.** [`Kernels::matvec_float`]: F32, F16 and BF16 weights with one token.
@@ -31,7 +32,8 @@
 //!
 //! # Files
 //!
-//! `formats.rs` says what there is to know of a format; `activations.rs` and `panel.rs` hold the two
+//! `formats.rs` says what there is to know of a format; `unpack.rs` and, for points of a codebook,
+//! `codebooks.rs` bring it to the common form; `activations.rs` and `panel.rs` hold the two
 //! operands; `scalar.rs` is the portable twin of everything in `avx2/` and `avx512/`.
 
 mod activations;
@@ -39,6 +41,7 @@ mod activations;
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+mod codebooks;
 mod formats;
 mod panel;
 mod scalar;
@@ -47,12 +50,12 @@ mod table;
 mod tests;
 mod unpack;
 
-pub use activations::Activations;
+pub use activations::{Activations, Bits, FEW, Part};
 pub(crate) use formats::Product;
 pub use formats::{has_float_kernel, has_integer_kernel};
-pub use panel::{Panel, QuantPanel};
+pub use panel::Panel;
 pub(crate) use scalar::kernels as scalar_kernels;
-pub use table::{Kernels, Matmul};
+pub use table::{Kernels, Matmul, QuantPanels};
 
 /// Rows of weights in a panel: the columns of an output tile.
 pub const PANEL: usize = 32;

@@ -15,81 +15,71 @@ pub(super) struct Quads(pub(super) [[u8; 4]; 16]);
 #[derive(Clone, Copy, Debug, bytemuck::Zeroable, bytemuck::Pod)]
 pub(super) struct Sixteen(pub(super) [f32; 16]);
 
-/// Up to 32 rows in the common form, ready for [`Kernels::matmul_quant`].
+/// A unit of up to 32 rows in the common form, what [`Kernels::matmul_quant`] multiplies with.
 ///
 /// [`Kernels::matmul_quant`]: super::Kernels::matmul_quant
-#[derive(Debug, Default)]
-pub struct QuantPanel {
-    /// `[unit][4 columns: 64][16 rows: 2]`
-    pub(super) quads: Vec<Quads>,
-    /// `[unit][group][16 rows: 2]`
-    pub(super) scales: Vec<Sixteen>,
-    /// `[unit][group of a minimum][16 rows: 2]`
-    pub(super) mins: Vec<Sixteen>,
+#[repr(C)]
+#[derive(Clone, Debug)]
+pub(super) struct QuantPanel {
+    /// `[4 columns: 64][16 rows: 2]`
+    pub(super) quads: [Quads; UNIT / 2],
+    /// `[group][16 rows: 2]`
+    pub(super) scales: [Sixteen; 32],
+    /// `[group of a minimum][16 rows: 2]`
+    pub(super) mins: [Sixteen; 32],
     pub(super) form: Form,
-    pub(super) units: usize,
-    pub(super) cols: usize,
 }
 
 impl QuantPanel {
-    /// An empty panel, to be filled by [`Kernels::pack_quant`](super::Kernels::pack_quant).
-    pub fn new() -> Self {
-        Self::default()
-    }
+    pub(super) const EMPTY: Self = Self {
+        quads: [Quads([[0; 4]; 16]); UNIT / 2],
+        scales: [Sixteen([0.0; 16]); 32],
+        mins: [Sixteen([0.0; 16]); 32],
+        form: Form::NONE,
+    };
 
-    /// Fills the panel from `rows` of `cols` weights; `unpack` does one unit. With `fold`, formats
-    /// that [fold](Unpack::FOLDED) do. Rows up to the 32nd that are not there become zero.
+    /// Fills the panel from a unit of `rows` of `cols` weights; `unpack` does one row. With `fold`,
+    /// formats that [fold](Unpack::FOLDED) do. Rows up to the 32nd that are not there become zero.
     #[inline(always)]
     pub(super) fn fill<F: Unpack, S: Isa>(
         &mut self,
         isa: S,
-        rows: &[u8],
-        cols: usize,
+        (rows, cols, unit): (&[u8], usize, usize),
         fold: bool,
         mut unpack: impl FnMut(&[F], &mut Unpacked),
     ) {
         let row_blocks = cols / F::TYPE.block_elems();
-        let blocks: &[F] = cast_slice(rows);
+        let first = unit * F::BLOCKS;
+        let width = (row_blocks - first).min(F::BLOCKS);
         self.form = match F::FOLDED {
             Some(folded) if fold => folded,
             _ => Form::stored::<F>(),
         };
-        (self.units, self.cols) = (cols.div_ceil(UNIT), cols);
         let groups = UNIT / self.form.group;
         let mins = UNIT.checked_div(self.form.min_group).unwrap_or(0);
-        let zeros = Sixteen([0.0; 16]);
-        self.quads
-            .resize(self.units * UNIT / 2, Quads([[0; 4]; 16]));
-        self.scales.resize(self.units * groups * 2, zeros);
-        self.mins.resize(self.units * mins * 2, zeros);
         let mut unpacked = [Unpacked::ZERO; 16];
-        let rows: Vec<&[F]> = blocks.chunks_exact(row_blocks).collect();
+        let mut rows = cast_slice::<_, F>(rows).chunks_exact(row_blocks);
         for half in 0..2 {
-            let rows = rows.get(16 * half..).unwrap_or_default();
-            for unit in 0..self.units {
-                for (lane, out) in unpacked.iter_mut().enumerate() {
-                    let Some(row) = rows.get(lane) else {
-                        *out = Unpacked::ZERO;
-                        continue;
-                    };
-                    let blocks = &row[unit * F::BLOCKS..];
-                    let blocks = &blocks[..blocks.len().min(F::BLOCKS)];
-                    unpack(blocks, out);
-                    if fold && F::FOLDED.is_some() {
-                        blocks[0].fold(out);
-                    }
+            for out in &mut unpacked {
+                let Some(row) = rows.next() else {
+                    *out = Unpacked::ZERO;
+                    continue;
+                };
+                let blocks = &row[first..first + width];
+                unpack(blocks, out);
+                if fold && F::FOLDED.is_some() {
+                    blocks[0].fold(out);
                 }
-                let quads = &mut self.quads[unit * UNIT / 2..][..UNIT / 2];
-                turn(isa, cast_slice_mut(quads), half, |lane| {
-                    cast_slice(&unpacked[lane].u)
-                });
-                let scales = &mut self.scales[2 * unit * groups..][..2 * groups];
-                turn(isa, cast_slice_mut(scales), half, |lane| {
-                    &unpacked[lane].scale
-                });
-                let mins = &mut self.mins[2 * unit * mins..][..2 * mins];
-                turn(isa, cast_slice_mut(mins), half, |lane| &unpacked[lane].min);
             }
+            turn(isa, cast_slice_mut(&mut self.quads), half, |lane| {
+                cast_slice(&unpacked[lane].u)
+            });
+            let scales = &mut self.scales[..2 * groups];
+            turn(isa, cast_slice_mut(scales), half, |lane| {
+                &unpacked[lane].scale
+            });
+            let mins = &mut self.mins[..2 * mins];
+            turn(isa, cast_slice_mut(mins), half, |lane| &unpacked[lane].min);
         }
     }
 }

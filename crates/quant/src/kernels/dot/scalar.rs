@@ -2,7 +2,7 @@
 
 use super::activations::{ActivationUnit, Token};
 use super::panel::QuantPanel;
-use super::table::{FloatPanel, Kernels, MatmulArgs, QuantArgs};
+use super::table::{FloatPanel, Kernels, MatmulArgs};
 use super::unpack::{Unpack, Unpacked};
 use super::{PANEL, UNIT};
 use crate::kernels::lanes::portable::Portable;
@@ -22,16 +22,16 @@ pub(crate) const fn kernels(name: &'static str) -> Kernels {
             _ => None,
         },
         pack: |ty| with_product!(ty, F => Some(pack::<F>), None),
-        matmul_quant,
+        multiply,
         matmul_f32,
     }
 }
 
 /// Dot product of a row of blocks with one token.
-pub(super) fn dot_row<F: Unpack>(row: &[F], activations: &[ActivationUnit]) -> f32 {
+pub(super) fn dot_row<F: Unpack>(row: &[F], token: Token<'_>) -> f32 {
     let mut unpacked = Unpacked::ZERO;
     let mut sum = 0.0;
-    for (unit, activations) in row.chunks(F::BLOCKS).zip(activations) {
+    for (unit, activations) in row.chunks(F::BLOCKS).zip(token.units()) {
         F::unpack(unit, &mut unpacked);
         for (g, (u, q)) in unpacked
             .u
@@ -62,47 +62,50 @@ fn minus_sum(activations: &ActivationUnit, g: usize, group: usize) -> f32 {
 
 pub(super) fn dot_rows<F: Unpack>(rows: &[u8], row_bytes: usize, token: Token<'_>, y: &mut [f32]) {
     for (row, y) in rows.chunks_exact(row_bytes).zip(y) {
-        *y = dot_row::<F>(bytemuck::cast_slice(row), token.units);
+        *y = dot_row::<F>(bytemuck::cast_slice(row), token);
     }
 }
 
 /// Fills a panel.
-fn pack<F: Unpack>(panel: &mut QuantPanel, rows: &[u8], cols: usize) {
-    panel.fill(Portable, rows, cols, true, F::unpack);
+fn pack<F: Unpack>(panel: &mut QuantPanel, unit: (&[u8], usize, usize)) {
+    panel.fill(Portable, unit, true, F::unpack);
 }
 
-/// Every token of `args` with every row of a panel.
-fn matmul_quant(panel: &QuantPanel, args: QuantArgs<'_>) {
+/// Every token with every row of a panel.
+fn multiply(
+    panel: &QuantPanel,
+    activations: &[ActivationUnit],
+    y: &mut [f32],
+    y_stride: usize,
+    set: bool,
+) {
     let form = panel.form;
-    let (groups, min_groups) = (UNIT / form.group, panel.mins.len() / panel.units / 2);
-    for token in 0..args.activations.tokens() {
-        let mut sums = [0.0_f32; PANEL];
-        for (unit, activations) in args.activations.token(token).units.iter().enumerate() {
-            for g in 0..groups {
-                let at = (unit * groups + g) * 2;
-                let d = activations.d[g * form.group / 32];
-                for (row, sum) in sums.iter_mut().enumerate() {
-                    let (half, lane) = (row / 16, row % 16);
-                    let mut products = 0;
-                    for quad in 0..form.group / 4 {
-                        let column = g * form.group / 4 + quad;
-                        let u = panel.quads[(unit * UNIT / 4 + column) * 2 + half].0[lane];
-                        for (u, q) in u.iter().zip(&activations.q[4 * column..]) {
-                            products += (i32::from(*u) - form.offset) * i32::from(*q);
-                        }
+    for (activations, y) in activations.iter().zip(y.chunks_mut(y_stride)) {
+        let sums = &mut y[..PANEL];
+        if set {
+            sums.fill(0.0);
+        }
+        for g in 0..UNIT / form.group {
+            let d = activations.d[g * form.group / 32];
+            for (row, sum) in sums.iter_mut().enumerate() {
+                let (half, lane) = (row / 16, row % 16);
+                let mut products = 0;
+                for quad in 0..form.group / 4 {
+                    let column = g * form.group / 4 + quad;
+                    let u = panel.quads[2 * column + half].0[lane];
+                    for (u, q) in u.iter().zip(&activations.q[4 * column..]) {
+                        products += (i32::from(*u) - form.offset) * i32::from(*q);
                     }
-                    *sum += panel.scales[at + half].0[lane] * d * products as f32;
                 }
-            }
-            for g in 0..min_groups {
-                let at = (unit * min_groups + g) * 2;
-                let minus_sum = minus_sum(activations, g, form.min_group);
-                for (row, sum) in sums.iter_mut().enumerate() {
-                    *sum += panel.mins[at + row / 16].0[row % 16] * minus_sum;
-                }
+                *sum += panel.scales[2 * g + half].0[lane] * d * products as f32;
             }
         }
-        args.y[token * args.y_stride..][..PANEL].copy_from_slice(&sums);
+        for g in 0..UNIT.checked_div(form.min_group).unwrap_or(0) {
+            let minus_sum = minus_sum(activations, g, form.min_group);
+            for (row, sum) in sums.iter_mut().enumerate() {
+                *sum += panel.mins[2 * g + row / 16].0[row % 16] * minus_sum;
+            }
+        }
     }
 }
 

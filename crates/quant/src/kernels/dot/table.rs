@@ -2,17 +2,20 @@
 
 use aeolus_gguf::TensorType;
 
-use super::PANEL;
-use super::activations::{Activations, Token};
+use super::activations::{ActivationUnit, Activations, Token};
 use super::formats::has_integer_kernel;
 use super::panel::{Panel, QuantPanel};
+use super::{PANEL, UNIT};
 
 /// `y[t] = row · activations` for the rows of one token.
 pub(super) type DotRows = unsafe fn(&[u8], usize, Token<'_>, &mut [f32]);
 /// `y[r] = row · x` for rows of floats.
 pub(super) type DotFloats = unsafe fn(&[u8], &[f32], &mut [f32]);
-/// Fills a panel from rows of bytes.
-pub(super) type Pack = unsafe fn(&mut QuantPanel, &[u8], usize);
+/// Fills a panel from a unit, counted from 0, of rows of bytes of so many weights.
+pub(super) type Pack = unsafe fn(&mut QuantPanel, (&[u8], usize, usize));
+/// Adds the products of a panel with a unit of some tokens to 32 sums of each, rows so many floats apart;
+/// with `true` sets them.
+pub(super) type Multiply = unsafe fn(&QuantPanel, &[ActivationUnit], &mut [f32], usize, bool);
 
 /// A panel of floats, in f32 or as the bits of f16.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +36,19 @@ pub(super) struct MatmulArgs<'a> {
     pub(super) y_stride: usize,
 }
 
-/// Checked arguments of an integer product.
-pub(super) struct QuantArgs<'a> {
-    pub(super) activations: &'a Activations,
-    pub(super) y: &'a mut [f32],
-    pub(super) y_stride: usize,
+/// Tokens that pass by the panels of a unit before the next tokens do: they stay in the second cache
+/// meanwhile. A multiple of the tokens that each kernel takes at a time.
+pub(super) const CHUNK: usize = 96;
+
+/// Room for the unpacked weights of [`Kernels::matmul_quant`], to be kept from one product to the next.
+#[derive(Debug, Default)]
+pub struct QuantPanels(Vec<QuantPanel>);
+
+impl QuantPanels {
+    /// No room yet: the first product makes it.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
 }
 
 /// The operands of a float product: `y[r][0..32] = sum over d of x[r][d] * panel[d][0..32]`.
@@ -97,7 +108,7 @@ pub struct Kernels {
     pub(super) dot_rows: fn(TensorType) -> Option<DotRows>,
     pub(super) dot_floats: fn(TensorType) -> Option<DotFloats>,
     pub(super) pack: fn(TensorType) -> Option<Pack>,
-    pub(super) matmul_quant: unsafe fn(&QuantPanel, QuantArgs<'_>),
+    pub(super) multiply: Multiply,
     pub(super) matmul_f32: unsafe fn(MatmulArgs<'_>),
 }
 
@@ -111,7 +122,7 @@ impl Kernels {
     ///
     /// # Panics
     /// If `ty` has no integer kernel, the row length is no whole number of blocks, `rows` is not
-    /// `y.len()` rows, or there is no such token.
+    /// `y.len()` rows, there is no such token, or there are more than [`FEW`](super::FEW).
     pub fn matvec(
         &self,
         ty: TensorType,
@@ -178,56 +189,83 @@ impl Kernels {
         sum[0]
     }
 
-    /// Unpacks up to 32 rows of `cols` weights into `panel`.
+    /// `y[t][r] = rows[r] · activations[t]`, the sums of each token `y_stride` floats apart.
+    ///
+    /// Weights are unpacked a unit of all rows at a time, `panels` being the room for that: 12 KiB for
+    /// every 32 rows. The more rows, the less often activations are read. `y` needs room for whole
+    /// panels, and what is beyond the last row becomes zero.
     ///
     /// # Panics
-    /// If `ty` has no integer kernel, `cols` is no whole number of blocks, or `rows` is not 0 to
-    /// 32 whole rows.
-    pub fn pack_quant(&self, ty: TensorType, rows: &[u8], cols: usize, panel: &mut QuantPanel) {
-        let row_bytes = quant_row_bytes(ty, cols);
+    /// If `ty` has no integer kernel, the row length is no whole number of blocks, `rows` are not
+    /// whole rows, or `y` is too short.
+    pub fn matmul_quant(
+        &self,
+        ty: TensorType,
+        rows: &[u8],
+        activations: &Activations,
+        (y, y_stride): (&mut [f32], usize),
+        panels: &mut QuantPanels,
+    ) {
+        let row_bytes = quant_row_bytes(ty, activations.cols());
+        let bytes = rows.len();
         assert!(
-            rows.len().is_multiple_of(row_bytes) && rows.len() / row_bytes <= PANEL,
-            "{} bytes are not up to {PANEL} rows of {row_bytes} bytes",
-            rows.len()
+            bytes.is_multiple_of(row_bytes),
+            "{bytes} bytes are no rows of {row_bytes} bytes"
         );
-        let Some(pack) = (self.pack)(ty) else {
-            panic!("{ty} has no integer kernel");
-        };
-        // SAFETY: a level is only handed out where the CPU has its features; rows are whole.
-        #[allow(unsafe_code, reason = "call of a kernel")]
-        unsafe {
-            pack(panel, rows, cols);
+        let panels = &mut panels.0;
+        panels.resize((bytes / row_bytes).div_ceil(PANEL), QuantPanel::EMPTY);
+        let width = panels.len() * PANEL;
+        assert!(width <= y_stride, "{width} columns, {y_stride} apart");
+        check_rows("y", y.len(), activations.tokens(), width, y_stride);
+        for unit in 0..activations.row_units() {
+            for (panel, rows) in panels.iter_mut().zip(rows.chunks(PANEL * row_bytes)) {
+                self.pack(ty, (rows, activations.cols(), unit), panel);
+            }
+            let chunks = activations.unit(unit).chunks(CHUNK);
+            for (tokens, y) in chunks.zip(y.chunks_mut(CHUNK * y_stride)) {
+                for (p, panel) in panels.iter().enumerate() {
+                    self.multiply(panel, tokens, &mut y[p * PANEL..], y_stride, unit == 0);
+                }
+            }
         }
     }
 
-    /// `y[t][r] = panel row r · activations[t]`, 32 columns for every token, rows of `y` being
-    /// `y_stride` floats apart.
-    ///
-    /// # Panics
-    /// If the panel has another row length than the activations, or `y` is too short.
-    pub fn matmul_quant(
+    /// Unpacks a unit, counted from 0, of up to 32 whole rows of so many weights.
+    pub(super) fn pack(
         &self,
-        panel: &QuantPanel,
-        activations: &Activations,
-        y: &mut [f32],
-        y_stride: usize,
+        ty: TensorType,
+        (rows, cols, unit): (&[u8], usize, usize),
+        panel: &mut QuantPanel,
     ) {
-        assert_eq!(
-            panel.cols,
-            activations.cols(),
-            "columns of weights and activations"
-        );
-        check_rows("y", y.len(), activations.tokens(), PANEL, y_stride);
-        let args = QuantArgs {
-            activations,
-            y,
-            y_stride,
+        let row_bytes = quant_row_bytes(ty, cols);
+        assert!(rows.len().is_multiple_of(row_bytes) && rows.len() / row_bytes <= PANEL);
+        assert!(unit < cols.div_ceil(UNIT));
+        let Some(pack) = (self.pack)(ty) else {
+            panic!("{ty} has no integer kernel");
         };
-        // SAFETY: a level is only handed out where the CPU has its features; the panel has a unit
-        // for every 256 columns, as every token, and `y` has room for 32 columns of each.
+        // SAFETY: a level is only handed out where the CPU has its features; rows are whole and have
+        // the unit.
         #[allow(unsafe_code, reason = "call of a kernel")]
         unsafe {
-            (self.matmul_quant)(panel, args);
+            pack(panel, (rows, cols, unit));
+        }
+    }
+
+    /// Adds the products of a unit of up to 32 rows with that of some tokens to their sums, or sets them.
+    pub(super) fn multiply(
+        &self,
+        panel: &QuantPanel,
+        tokens: &[ActivationUnit],
+        y: &mut [f32],
+        y_stride: usize,
+        set: bool,
+    ) {
+        check_rows("y", y.len(), tokens.len(), PANEL, y_stride);
+        // SAFETY: a level is only handed out where the CPU has its features; `y` has room for 32
+        // columns of each token.
+        #[allow(unsafe_code, reason = "call of a kernel")]
+        unsafe {
+            (self.multiply)(panel, tokens, y, y_stride, set);
         }
     }
 

@@ -4,7 +4,7 @@ use aeolus_gguf::TensorType as T;
 
 use std::mem::offset_of;
 
-use super::panel::{Quads, Sixteen};
+use super::panel::QuantPanel;
 use super::unpack::Form;
 use super::unpack::{Unpack, Unpacked};
 use super::*;
@@ -33,6 +33,18 @@ fn formats() -> Vec<(T, Vec<usize>)> {
         places!(BlockIQ4NL d),
         places!(BlockIQ4XS d),
         (T::MXFP4, vec![]), // its scale is a byte
+        places!(BlockIQ1S d),
+        (T::IQ1_M, vec![]), // its scale is in pieces
+        places!(BlockIQ2XXS d),
+        places!(BlockIQ2XS d),
+        places!(BlockIQ2S d),
+        places!(BlockIQ3XXS d),
+        places!(BlockIQ3S d),
+        places!(BlockTQ1_0 d),
+        places!(BlockTQ2_0 d),
+        (T::NVFP4, vec![]), // its scales are bytes
+        places!(BlockQ1_0 d),
+        places!(BlockQ2_0 d),
     ];
     let registered = T::all().filter(|ty| has_integer_kernel(*ty)).count();
     assert_eq!(
@@ -73,6 +85,10 @@ impl Random {
             if ty == T::MXFP4 {
                 block[offset_of!(BlockMXFP4, e)] = 120 + block[0] % 16;
             }
+            if ty == T::IQ1_M {
+                // The upper half of every upper byte; exponents 0 to 15 of 31.
+                block[offset_of!(BlockIQ1M, scales) + 7] &= 0xbf;
+            }
         }
         bytes
     }
@@ -90,10 +106,11 @@ fn kernel_sets() -> Vec<&'static Kernels> {
 
 /// Row lengths of a format: below, at and above a unit.
 fn row_lengths(ty: T) -> &'static [usize] {
-    if ty.block_elems() == 32 {
-        &[32, 64, 224, 256, 288, 768, 800]
-    } else {
-        &[256, 512, 1280]
+    match ty.block_elems() {
+        32 => &[32, 64, 224, 256, 288, 768, 800],
+        64 => &[64, 192, 256, 320, 704],
+        128 => &[128, 256, 384, 640],
+        _ => &[256, 512, 1280],
     }
 }
 
@@ -104,9 +121,10 @@ fn oracle(ty: T, row: &[u8], activations: &Activations, token: usize) -> (f64, f
     let mut weights = vec![0.0; cols];
     decode_rows(ty, row, cols, &mut weights).unwrap();
     let (mut sum, mut magnitude) = (0.0, 0.0);
-    let units = activations.token(token).units;
+    let units = (0..cols.div_ceil(UNIT)).map(|unit| &activations.unit(unit)[token]);
+    let units: Vec<_> = units.collect();
     for (i, w) in weights.iter().enumerate() {
-        let unit = &units[i / UNIT];
+        let unit = units[i / UNIT];
         let (d, q) = (unit.d[i % UNIT / 32], unit.q[i % UNIT]);
         sum += f64::from(*w) * f64::from(d) * f64::from(q);
     }
@@ -114,7 +132,7 @@ fn oracle(ty: T, row: &[u8], activations: &Activations, token: usize) -> (f64, f
     let mut unpacked = Unpacked::ZERO;
     let ((), group) = with_product!(ty, F => {
         let row: &[F] = bytemuck::cast_slice(row);
-        for (blocks, unit) in row.chunks(F::BLOCKS).zip(units) {
+        for (blocks, unit) in row.chunks(F::BLOCKS).zip(&units) {
             F::unpack(blocks, &mut unpacked);
             let group = F::GROUP;
             for i in 0..UNIT {
@@ -200,13 +218,12 @@ fn many_tokens_with_a_panel() {
                 activations.quantize(&random.floats(tokens * cols), cols);
                 let stride = PANEL + 3;
                 for kernels in &sets {
-                    let mut panel = QuantPanel::new();
+                    let mut panels = QuantPanels::new();
+                    let mut y = vec![f32::NAN; tokens * stride];
                     // What a panel held before must not show.
                     let old = random.blocks(ty, &halves, 32 * cols / ty.block_elems());
-                    kernels.pack_quant(ty, &old, cols, &mut panel);
-                    kernels.pack_quant(ty, &rows, cols, &mut panel);
-                    let mut y = vec![f32::NAN; tokens * stride];
-                    kernels.matmul_quant(&panel, &activations, &mut y, stride);
+                    kernels.matmul_quant(ty, &old, &activations, (&mut y, stride), &mut panels);
+                    kernels.matmul_quant(ty, &rows, &activations, (&mut y, stride), &mut panels);
                     for (token, y) in y.chunks_exact(stride).enumerate() {
                         assert!(y[PANEL..].iter().all(|y| y.is_nan()), "wrote past the tile");
                         assert!(y[count..PANEL].iter().all(|&y| y == 0.0), "missing rows");
@@ -409,13 +426,14 @@ fn values_that_are_not_finite_reach_the_products() {
                 let mut activations = Activations::new();
                 activations.quantize(&x, cols);
                 for kernels in &sets {
-                    let mut panel = QuantPanel::new();
-                    kernels.pack_quant(ty, &rows, cols, &mut panel);
-                    let mut tiles = vec![0.0; 6 * PANEL];
-                    kernels.matmul_quant(&panel, &activations, &mut tiles, PANEL);
+                    let (mut panels, mut tiles) = (QuantPanels::new(), vec![0.0; 6 * PANEL]);
+                    let y = (&mut tiles[..], PANEL);
+                    kernels.matmul_quant(ty, &rows, &activations, y, &mut panels);
                     for (token, tile) in tiles.chunks_exact(PANEL).enumerate() {
                         let mut y = [0.0; 3];
-                        kernels.matvec(ty, &rows, &activations, token, &mut y);
+                        let mut one = Activations::new();
+                        one.quantize(&x[token * cols..][..cols], cols);
+                        kernels.matvec(ty, &rows, &one, 0, &mut y);
                         for row in 0..3 {
                             let case = format!("{} {ty} {bad} {token} {row}", kernels.name());
                             let finite = !damaged(token, row);
@@ -433,18 +451,14 @@ fn values_that_are_not_finite_reach_the_products() {
 #[test]
 fn wide_bytes_in_groups_of_sixteen() {
     let mut random = Random(9);
-    let (units, tokens) = (2, 3);
-    let mut panel = QuantPanel::new();
-    panel.quads = vec![Quads([[0; 4]; 16]); units * UNIT / 4 * 2];
+    let tokens = 3;
+    let mut panel = QuantPanel::EMPTY;
     for quads in &mut panel.quads {
         quads.0 = std::array::from_fn(|_| std::array::from_fn(|_| random.next() as u8));
     }
-    for _ in 0..units * UNIT / 16 * 2 {
-        panel
-            .scales
-            .push(Sixteen(std::array::from_fn(|_| random.float())));
+    for scales in &mut panel.scales {
+        scales.0 = std::array::from_fn(|_| random.float());
     }
-    (panel.units, panel.cols) = (units, units * UNIT);
     panel.form = Form {
         group: 16,
         min_group: 0,
@@ -452,11 +466,13 @@ fn wide_bytes_in_groups_of_sixteen() {
         largest: 255,
     };
     let mut activations = Activations::new();
-    activations.quantize(&random.floats(tokens * units * UNIT), units * UNIT);
+    activations.quantize(&random.floats(tokens * UNIT), UNIT);
     let mut found = vec![];
     for kernels in kernel_sets() {
         let mut y = vec![f32::NAN; tokens * PANEL];
-        kernels.matmul_quant(&panel, &activations, &mut y, PANEL);
+        for set in [true, false] {
+            kernels.multiply(&panel, activations.unit(0), &mut y, PANEL, set);
+        }
         found.push((kernels.name(), y));
     }
     let (_, expected) = found[0].clone();
@@ -478,11 +494,34 @@ fn scales_of_mxfp4_are_exact_in_every_kernel() {
         let mut decoded = [0.0; 256];
         decode_rows(T::MXFP4, &row, 256, &mut decoded).unwrap();
         for kernels in kernel_sets() {
-            let mut panel = QuantPanel::new();
-            kernels.pack_quant(T::MXFP4, &row, 256, &mut panel);
+            let mut panel = QuantPanel::EMPTY;
+            kernels.pack(T::MXFP4, (&row, 256, 0), &mut panel);
             for block in 0..8 {
                 let (scale, e) = (panel.scales[2 * block].0[0], usize::from(first) + block);
                 assert_eq!(scale, decoded[32 * block], "{} {e}", kernels.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn scales_of_nvfp4_are_exact_in_every_kernel() {
+    // Four blocks of four scales: a unit with sixteen of the 256.
+    for first in (0..=255u8).step_by(16) {
+        let mut row = [0x11; 4 * 36];
+        for (i, bytes) in row.chunks_exact_mut(36).enumerate() {
+            bytes[..4].copy_from_slice(&std::array::from_fn::<u8, 4, _>(|j| {
+                first + (4 * i + j) as u8
+            }));
+        }
+        let mut decoded = [0.0; 256];
+        decode_rows(T::NVFP4, &row, 256, &mut decoded).unwrap();
+        for kernels in kernel_sets() {
+            let mut panel = QuantPanel::EMPTY;
+            kernels.pack(T::NVFP4, (&row, 256, 0), &mut panel);
+            for group in 0..16 {
+                let (scale, bits) = (panel.scales[2 * group].0[0], usize::from(first) + group);
+                assert_eq!(scale, decoded[16 * group], "{} {bits}", kernels.name());
             }
         }
     }

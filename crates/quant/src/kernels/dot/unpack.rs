@@ -29,7 +29,7 @@ impl Unpacked {
 }
 
 /// What the weights of a panel have in common.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     /// Weights that share a scale: 16 or 32.
     pub(super) group: usize,
@@ -42,6 +42,13 @@ pub(super) struct Form {
 }
 
 impl Form {
+    pub(super) const NONE: Self = Self {
+        group: 0,
+        min_group: 0,
+        offset: 0,
+        largest: 0,
+    };
+
     /// Bytes as the format stores them.
     pub(super) const fn stored<F: Unpack>() -> Self {
         Self {
@@ -314,8 +321,12 @@ pub(super) const fn bytes_of(values: [i8; 16], offset: i32) -> [u8; 16] {
 /// The bytes of IQ4_NL and IQ4_XS.
 pub(super) const LEVEL_BYTES: [u8; 16] = bytes_of(LEVELS, 128);
 
-/// The bytes of MXFP4.
-pub(super) const MXFP4_BYTES: [u8; 16] = bytes_of(fp4::VALUES, 12);
+/// The bytes of MXFP4 and NVFP4.
+pub(super) const FP4_BYTES: [u8; 16] = bytes_of(fp4::VALUES, 12);
+
+/// Turns the scale of an NVFP4 block, with its exponent and mantissa where a float has them, into
+/// half of its value.
+pub(super) const NVFP4_BIAS: f32 = f32::from_bits((127 + 119) << 23);
 
 /// 16 bytes of nibbles that are indices of a table.
 fn entries(table: &[u8; 16], packed: &[u8; 16], u: &mut [u8]) {
@@ -346,6 +357,69 @@ impl Unpack for BlockIQ4XS {
 impl Unpack for BlockMXFP4 {
     fn unpack_block(&self, index: usize, out: &mut Unpacked) {
         out.scale[index] = mxfp4::half_scale(self.e);
-        entries(&MXFP4_BYTES, &self.qs, &mut out.u[32 * index..][..32]);
+        entries(&FP4_BYTES, &self.qs, &mut out.u[32 * index..][..32]);
+    }
+}
+
+impl Unpack for BlockNVFP4 {
+    fn unpack_block(&self, index: usize, out: &mut Unpacked) {
+        let subs = out.u[64 * index..].as_chunks_mut::<16>().0.iter_mut();
+        for (j, (u, qs)) in subs.zip(self.qs.as_chunks::<8>().0).enumerate() {
+            out.scale[4 * index + j] = nvfp4::half_scale(self.d[j]);
+            for (l, q) in qs.iter().enumerate() {
+                u[l] = FP4_BYTES[usize::from(q & 15)];
+                u[l + 8] = FP4_BYTES[usize::from(q >> 4)];
+            }
+        }
+    }
+}
+
+impl Unpack for BlockTQ1_0 {
+    fn unpack_block(&self, _: usize, out: &mut Unpacked) {
+        out.scale = [self.d.get(); 16];
+        let (first, rest) = out.u.split_at_mut(160);
+        let (second, last) = rest.split_at_mut(80);
+        ternary(&self.qs[..32], first);
+        ternary(&self.qs[32..], second);
+        ternary(&self.qh, last);
+    }
+}
+
+/// Bytes of fractions in base 3: first the first digits of all, then the second ones, and so on.
+fn ternary(fractions: &[u8], u: &mut [u8]) {
+    let mut power = 1u8;
+    for u in u.chunks_exact_mut(fractions.len()) {
+        for (u, fraction) in u.iter_mut().zip(fractions) {
+            *u = ((u16::from(fraction.wrapping_mul(power)) * 3) >> 8) as u8;
+        }
+        power = power.wrapping_mul(3);
+    }
+}
+
+impl Unpack for BlockTQ2_0 {
+    fn unpack_block(&self, _: usize, out: &mut Unpacked) {
+        out.scale = [self.d.get(); 16];
+        for (i, u) in out.u.iter_mut().enumerate() {
+            *u = two_bits(&self.qs, i);
+        }
+    }
+}
+
+impl Unpack for BlockQ1_0 {
+    /// Signs are 0 and 2, with an offset of 1.
+    fn unpack_block(&self, index: usize, out: &mut Unpacked) {
+        out.scale[4 * index..][..4].fill(self.d.get());
+        for (i, u) in out.u[128 * index..][..128].iter_mut().enumerate() {
+            *u = (self.qs[i / 8] >> (i % 8) & 1) << 1;
+        }
+    }
+}
+
+impl Unpack for BlockQ2_0 {
+    fn unpack_block(&self, index: usize, out: &mut Unpacked) {
+        out.scale[2 * index..][..2].fill(self.d.get());
+        for (i, u) in out.u[64 * index..][..64].iter_mut().enumerate() {
+            *u = self.qs[i / 4] >> (2 * (i % 4)) & 3;
+        }
     }
 }

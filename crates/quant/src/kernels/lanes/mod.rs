@@ -6,6 +6,9 @@
 //! code's order. Branches become selects. The results are those of the scalar code by
 //! construction, whatever the number of lanes.
 //!
+//! Two searches put something else into the lanes: the scales that are tried on a codebook ([`grid`]), and
+//! the points of one of its lists ([`near`]).
+//!
 //! The code is written once against [`Isa`], the few operations that an instruction set has to
 //! offer, and is inlined into functions compiled for that instruction set:
 //!
@@ -20,14 +23,18 @@
 
 pub(crate) mod affine;
 pub(crate) mod blocks32;
+pub(crate) mod codebook;
 pub(crate) mod decode;
+pub(crate) mod grid;
 pub(crate) mod guided;
 pub(crate) mod half;
 pub(crate) mod iterative;
 pub(crate) mod levels;
+pub(crate) mod near;
 pub(crate) mod pair;
 pub(crate) mod portable;
 pub(crate) mod positive;
+pub(crate) mod split;
 pub(crate) mod supers;
 pub(crate) mod symmetric;
 pub(crate) mod widths;

@@ -80,6 +80,25 @@ impl Conversions for Portable {
     }
 
     #[inline(always)]
+    fn load_words(self, x: &[u16]) -> Ints {
+        let mut words = [0; LANES];
+        words.copy_from_slice(x);
+        Ints(words.map(i32::from))
+    }
+
+    #[inline(always)]
+    fn look_up(table: Floats, index: Ints) -> Floats {
+        Floats(index.0.map(|i| table.0[i as usize % LANES]))
+    }
+
+    #[inline(always)]
+    fn rotate(v: Floats) -> Floats {
+        let mut lanes = v.0;
+        lanes.rotate_right(1);
+        Floats(lanes)
+    }
+
+    #[inline(always)]
     fn shr(v: Ints, count: u32) -> Ints {
         Ints(v.0.map(|v| (v as u32 >> count) as i32))
     }

@@ -2,13 +2,23 @@
 
 use super::Isa;
 
-/// What decoders and F16 rows need beyond [`Isa`]. Lengths must match the lanes.
+/// What decoders, F16 rows and codebooks need beyond [`Isa`]. Lengths must match the lanes.
 pub(crate) trait Conversions: Isa {
     /// Bytes, each widened without a sign.
     fn load_bytes(self, x: &[u8]) -> Self::I;
 
     /// Shifted to the right by `count` bits, below 32; zeros come in.
     fn shr(v: Self::I, count: u32) -> Self::I;
+
+    /// Words of 16 bits, each widened without a sign.
+    fn load_words(self, x: &[u16]) -> Self::I;
+
+    /// The elements of a table of eight, which stands in every eight lanes, that the lower three bits
+    /// of each lane name.
+    fn look_up(table: Self::F, index: Self::I) -> Self::F;
+
+    /// The lanes moved up by one place; the last one comes first.
+    fn rotate(v: Self::F) -> Self::F;
 
     /// Little-endian F16 values, widened.
     fn load_f16(self, bytes: &[u8]) -> Self::F;

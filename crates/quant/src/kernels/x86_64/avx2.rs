@@ -141,6 +141,28 @@ impl Conversions for Avx2 {
     }
 
     #[inline(always)]
+    fn load_words(self, x: &[u16]) -> I32x8 {
+        assert!(x.len() == 8);
+        // SAFETY: `x` has 8 words.
+        I32x8(op!(_mm256_cvtepu16_epi32(_mm_loadu_si128(
+            x.as_ptr().cast()
+        ))))
+    }
+
+    #[inline(always)]
+    fn look_up(table: F32x8, index: I32x8) -> F32x8 {
+        F32x8(op!(_mm256_permutevar8x32_ps(table.0, index.0)))
+    }
+
+    #[inline(always)]
+    fn rotate(v: F32x8) -> F32x8 {
+        F32x8(op!(_mm256_permutevar8x32_ps(
+            v.0,
+            _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6)
+        )))
+    }
+
+    #[inline(always)]
     fn load_f16(self, bytes: &[u8]) -> F32x8 {
         assert!(bytes.len() == 16);
         // SAFETY: `bytes` has 16 bytes.

@@ -152,6 +152,27 @@ impl Conversions for Avx512 {
     }
 
     #[inline(always)]
+    fn load_words(self, x: &[u16]) -> I32x16 {
+        assert!(x.len() == 16);
+        // SAFETY: `x` has 16 words.
+        I32x16(op!(_mm512_cvtepu16_epi32(_mm256_loadu_si256(
+            x.as_ptr().cast()
+        ))))
+    }
+
+    #[inline(always)]
+    fn look_up(table: F32x16, index: I32x16) -> F32x16 {
+        // The fourth bit chooses one of two tables that are alike.
+        F32x16(op!(_mm512_permutexvar_ps(index.0, table.0)))
+    }
+
+    #[inline(always)]
+    fn rotate(v: F32x16) -> F32x16 {
+        let bits = v.to_bits().0;
+        I32x16(op!(_mm512_alignr_epi32::<15>(bits, bits))).as_float()
+    }
+
+    #[inline(always)]
     fn load_f16(self, bytes: &[u8]) -> F32x16 {
         assert!(bytes.len() == 32);
         // SAFETY: `bytes` has 32 bytes.

@@ -36,7 +36,7 @@ pub(super) unsafe fn dot_rows<F: Unpack256>(
         };
         let units = row.chunks_exact(F::UNIT_BYTES);
         let tail = units.remainder();
-        for (unit, activations) in units.zip(token.units) {
+        for (unit, activations) in units.zip(token.units()) {
             for line in 0..F::UNIT_BYTES.div_ceil(64) {
                 let ahead = unit.as_ptr().wrapping_add(PREFETCH_BYTES + 64 * line);
                 _mm_prefetch(ahead.cast(), _MM_HINT_T0);
@@ -44,7 +44,7 @@ pub(super) unsafe fn dot_rows<F: Unpack256>(
             // SAFETY: the unit is whole.
             unsafe { add_unit::<F>(unit.as_ptr().cast(), activations, &mut sums) };
         }
-        if let (false, Some(activations)) = (tail.is_empty(), token.units.last()) {
+        if let (false, Some(activations)) = (tail.is_empty(), token.units().next_back()) {
             // Blocks that are not there become zero: scale 0.
             let mut unit = [0; MAX_UNIT_BYTES];
             unit[..tail.len()].copy_from_slice(tail);

@@ -6,10 +6,14 @@
 //! holds for -128.
 #![allow(unsafe_code, reason = "vector loads and stores")]
 
+mod codebooks;
 mod float;
 mod matmul;
 mod matvec;
+mod ternary;
 mod unpack;
+
+pub(super) use unpack::Unpack256;
 
 use aeolus_gguf::TensorType;
 
@@ -26,6 +30,6 @@ pub(crate) const KERNELS: Kernels = Kernels {
         _ => None,
     },
     pack: |ty| with_product!(ty, F => Some(matmul::pack::<F>), None),
-    matmul_quant: matmul::matmul_quant,
+    multiply: matmul::multiply,
     matmul_f32: float::matmul,
 };

@@ -5,19 +5,19 @@ use std::arch::x86_64::*;
 use crate::float16::F16Le;
 use crate::formats::*;
 use crate::kernels::dot::unpack::{
-    LEVEL_BYTES, MXFP4_BYTES, Unpack, scales_and_mins_of_8, scales_of_16,
+    FP4_BYTES, LEVEL_BYTES, Unpack, scales_and_mins_of_8, scales_of_16,
 };
 
 /// Scales and minima of a unit; the second vectors are used by groups of 16 only. Formats with
 /// an offset give their scales for minima: the caller multiplies by [`Product::OFFSET`](crate::kernels::dot::Product::OFFSET).
 #[derive(Clone, Copy)]
-pub(super) struct Factors {
-    pub(super) scales: [__m256; 2],
-    pub(super) mins: [__m256; 2],
+pub(crate) struct Factors {
+    pub(crate) scales: [__m256; 2],
+    pub(crate) mins: [__m256; 2],
 }
 
 /// A format that can be unpacked with AVX2.
-pub(super) trait Unpack256: Unpack {
+pub(crate) trait Unpack256: Unpack {
     /// Weights `32 * b` to `32 * b + 31` of a unit as bytes, `b < 8`.
     ///
     /// # Safety
@@ -54,7 +54,7 @@ macro_rules! inlined {
 pub(super) use inlined;
 
 inlined! {
-    unsafe fn load_32(from: *const u8) -> __m256i {
+    pub(super) unsafe fn load_32(from: *const u8) -> __m256i {
         _mm256_loadu_si256(from.cast())
     }
 
@@ -64,7 +64,7 @@ inlined! {
         _mm256_and_si256(shifted, _mm256_set1_epi8(mask as i8))
     }
 
-    unsafe fn half(from: *const F16Le) -> __m256 {
+    pub(super) unsafe fn half(from: *const F16Le) -> __m256 {
         let bits = from.cast::<u16>().read_unaligned();
         _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
     }
@@ -86,9 +86,8 @@ inlined! {
         _mm256_and_si256(both, _mm256_set1_epi8(15))
     }
 
-    /// Adds 16 to the bytes whose bit is set in a word of 32 bits.
-    unsafe fn add_fifth_bits(nibbles: __m256i, from: *const u8) -> __m256i {
-        let word = from.cast::<i32>().read_unaligned();
+    /// All bits of the bytes whose bit is set in a word.
+    pub(super) unsafe fn bits_to_bytes(word: i32) -> __m256i {
         // Each lane of 8 bytes looks at its own byte of the word, each byte at its own bit.
         let spread = _mm256_setr_epi64x(
             0,
@@ -98,12 +97,17 @@ inlined! {
         );
         let bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(word), spread);
         let bit = _mm256_set1_epi64x(i64::from_le_bytes([1, 2, 4, 8, 16, 32, 64, 128]));
-        let set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+        _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit)
+    }
+
+    /// Adds 16 to the bytes whose bit is set in a word of 32 bits.
+    unsafe fn add_fifth_bits(nibbles: __m256i, from: *const u8) -> __m256i {
+        let set = bits_to_bytes(from.cast::<i32>().read_unaligned());
         _mm256_or_si256(nibbles, _mm256_and_si256(set, _mm256_set1_epi8(16)))
     }
 
     /// Block `b` of Q2_K, or the low two bits of Q3_K.
-    unsafe fn two_bits(packed: *const u8, b: usize) -> __m256i {
+    pub(super) unsafe fn two_bits(packed: *const u8, b: usize) -> __m256i {
         shift_bytes(load_32(packed.add(b / 4 * 32)), b % 4 * 2, 3)
     }
 
@@ -121,7 +125,7 @@ inlined! {
     }
 
     /// Eight small integers times `d`.
-    unsafe fn scaled(bytes: u64, d: __m256) -> __m256 {
+    pub(super) unsafe fn scaled(bytes: u64, d: __m256) -> __m256 {
         let integers = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes as i64));
         _mm256_mul_ps(_mm256_cvtepi32_ps(integers), d)
     }
@@ -194,6 +198,7 @@ macro_rules! unpack {
         }
     };
 }
+pub(super) use unpack;
 
 /// A field of a block behind a pointer, as a pointer.
 macro_rules! field {
@@ -201,6 +206,7 @@ macro_rules! field {
         (&raw const (*$block).$field).cast()
     };
 }
+pub(super) use field;
 
 unpack!(
     BlockQ4_0,
@@ -317,7 +323,7 @@ unpack!(
 );
 unpack!(
     BlockMXFP4,
-    |unit, b| entries(&MXFP4_BYTES, field!(unit.add(b), qs)),
+    |unit, b| entries(&FP4_BYTES, field!(unit.add(b), qs)),
     |unit| {
         let scales = [powers(field!(unit, e), size_of::<Self>()); 2];
         Factors {

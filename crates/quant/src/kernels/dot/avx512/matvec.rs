@@ -38,7 +38,7 @@ pub(super) unsafe fn dot_rows<F: Unpack512>(
         };
         let units = row.chunks_exact(F::UNIT_BYTES);
         let tail = units.remainder();
-        for ((unit, natural), paired) in units.zip(token.units).zip(token.paired) {
+        for ((unit, natural), paired) in units.zip(token.units()).zip(token.paired()) {
             for line in 0..F::UNIT_BYTES.div_ceil(64) {
                 let ahead = unit.as_ptr().wrapping_add(PREFETCH_BYTES + 64 * line);
                 _mm_prefetch(ahead.cast(), _MM_HINT_T0);
@@ -46,7 +46,7 @@ pub(super) unsafe fn dot_rows<F: Unpack512>(
             // SAFETY: the unit is whole.
             unsafe { add_unit::<F>(unit.as_ptr().cast(), natural, paired, &mut sums) };
         }
-        let last = token.units.last().zip(token.paired.last());
+        let last = token.units().next_back().zip(token.paired().next_back());
         if let (false, Some((natural, paired))) = (tail.is_empty(), last) {
             // Blocks that are not there become zero: scale 0.
             let mut unit = [0; MAX_UNIT_BYTES];

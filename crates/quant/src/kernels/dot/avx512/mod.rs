@@ -5,9 +5,11 @@
 //! does not saturate, and 4 * 255 * 127 per step stays far from 2^31 within a group.
 #![allow(unsafe_code, reason = "vector loads and stores")]
 
+mod codebooks;
 mod float;
 mod matmul;
 mod matvec;
+mod ternary;
 mod unpack;
 
 use aeolus_gguf::TensorType;
@@ -25,6 +27,6 @@ pub(crate) const KERNELS: Kernels = Kernels {
         _ => None,
     },
     pack: |ty| with_product!(ty, F => Some(matmul::pack::<F>), None),
-    matmul_quant: matmul::matmul_quant,
+    multiply: matmul::multiply,
     matmul_f32: float::matmul,
 };

@@ -5,7 +5,7 @@ use std::mem::offset_of;
 
 use crate::float16::F16Le;
 use crate::formats::*;
-use crate::kernels::dot::unpack::{LEVEL_BYTES, MXFP4_BYTES, Unpack, scales_of_16};
+use crate::kernels::dot::unpack::{FP4_BYTES, LEVEL_BYTES, Unpack, scales_of_16};
 
 /// Scales and minima of a unit.
 ///
@@ -50,11 +50,11 @@ pub(super) trait Unpack512: Unpack {
 macro_rules! inlined {
     ($(
         $(#[$meta:meta])*
-        $vis:vis unsafe fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block
+        $vis:vis unsafe fn $name:ident$(<$param:ident: $bound:ident>)?($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block
     )*) => {$(
         $(#[$meta])*
         #[inline(always)]
-        $vis unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
+        $vis unsafe fn $name$(<$param: $bound>)?($($arg: $ty),*) $(-> $ret)? {
             // SAFETY: as the macro says.
             unsafe { $body }
         }
@@ -77,7 +77,7 @@ inlined! {
         _mm512_inserti64x4(_mm512_set1_epi8(low as i8), _mm256_set1_epi8(high as i8), 1)
     }
 
-    unsafe fn half(from: *const F16Le) -> __m128 {
+    pub(super) unsafe fn half(from: *const F16Le) -> __m128 {
         let bits = from.cast::<u16>().read_unaligned();
         _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits)))
     }
@@ -88,7 +88,7 @@ inlined! {
         _mm256_cvtph_ps(_mm_set_epi16(at(7), at(6), at(5), at(4), at(3), at(2), at(1), at(0)))
     }
 
-    unsafe fn join(low: __m256, high: __m256) -> __m512 {
+    pub(super) unsafe fn join(low: __m256, high: __m256) -> __m512 {
         _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1)
     }
 
@@ -111,7 +111,7 @@ inlined! {
     }
 
     /// 64 weights of Q2_K, or the low two bits of Q3_K: vector `j` of a super-block.
-    unsafe fn two_bits(packed: *const u8, j: usize) -> __m512i {
+    pub(super) unsafe fn two_bits(packed: *const u8, j: usize) -> __m512i {
         let shift = (j % 2 * 4) as i16;
         let both = twice_32(packed.add(j / 2 * 32));
         let shifted = _mm512_srlv_epi16(both, halves_epi16(shift, shift + 2));
@@ -214,6 +214,7 @@ macro_rules! unpack {
         }
     };
 }
+pub(super) use unpack;
 
 /// A field of a block behind a pointer, as a pointer.
 macro_rules! field {
@@ -221,6 +222,7 @@ macro_rules! field {
         (&raw const (*$block).$field).cast()
     };
 }
+pub(super) use field;
 
 unpack!(
     BlockQ4_0,
@@ -375,7 +377,7 @@ unpack!(
     BlockMXFP4,
     |unit, j| {
         let (a, b) = (unit.add(2 * j), unit.add(2 * j + 1));
-        entries(&MXFP4_BYTES, field!(a, qs), field!(b, qs))
+        entries(&FP4_BYTES, field!(a, qs), field!(b, qs))
     },
     |unit| {
         let scales = powers(field!(unit, e), size_of::<Self>());
