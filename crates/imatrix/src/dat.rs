@@ -11,7 +11,8 @@
 //! i32 bytes of the text's path, the path          may be missing
 //! ```
 //!
-//! A matrix that saw nothing has the count as each of its values, which is an importance of 1.
+//! A matrix that saw nothing has the count as each of its values, which is an importance of 1. An entry
+//! none of whose matrices saw anything is left out.
 #![cfg_attr(
     not(test),
     deny(
@@ -63,6 +64,79 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Imatrix, Problem> {
             left: rest.len(),
         }),
     }
+}
+
+/// The bytes of a file. The count of an entry is that of the chunks which its most seen matrix fills.
+///
+/// # Errors
+/// [`Problem::Empty`] if no entry saw anything, [`Problem::Name`], [`Problem::TooLarge`] and
+/// [`Problem::Value`] for what the format cannot hold.
+pub(crate) fn encode(imatrix: &Imatrix) -> Result<Vec<u8>, Problem> {
+    let seen = || imatrix.entries().filter(|(_, entry)| entry.most() > 0.0);
+    if seen().next().is_none() {
+        return Err(Problem::Empty);
+    }
+    let mut bytes = Vec::new();
+    put_count(&mut bytes, "the number of entries", seen().count())?;
+    for (name, entry) in seen() {
+        if name.is_empty() || name.contains('\0') {
+            return Err(Problem::Name {
+                offset: bytes.len(),
+                limit: MAX_NAME_BYTES,
+            });
+        }
+        put_count(&mut bytes, "the length of a name", name.len())?;
+        bytes.extend(name.as_bytes());
+        let chunk = match imatrix.format {
+            Format::Gguf => rounded(imatrix.chunk_tokens.max(1).into()),
+            Format::Dat => 1.0,
+        };
+        let count = (entry.most() / chunk).ceil();
+        put_count(&mut bytes, "the count of an entry", whole(count))?;
+        put_count(&mut bytes, "the number of values", entry.values())?;
+        let values = Entry::new(name, values(entry, count).collect(), vec![count])?;
+        bytes.extend(values.sums().iter().flat_map(|x| x.to_le_bytes()));
+    }
+    if imatrix.chunks > 0 || !imatrix.datasets.is_empty() {
+        let chunks = usize::try_from(imatrix.chunks).unwrap_or(usize::MAX);
+        put_count(&mut bytes, "the number of chunks", chunks)?;
+        let last = imatrix.datasets.last().map_or("", String::as_str);
+        put_count(&mut bytes, "the length of a path", last.len())?;
+        bytes.extend(last.as_bytes());
+    }
+    Ok(bytes)
+}
+
+/// Mean squares times `count`. In f64 and in this order the result is exact where a matrix saw all of
+/// the chunks, so that nothing is lost on the way to this format and back.
+#[allow(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    reason = "the format has numbers in f32"
+)]
+fn values(entry: &Entry, count: f32) -> impl Iterator<Item = f32> {
+    let rows = entry.sums().chunks_exact(entry.cols()).zip(entry.counts());
+    rows.flat_map(move |(row, seen)| {
+        row.iter().map(move |sum| match *seen {
+            0.0 => count,
+            seen => (f64::from(*sum) * f64::from(count) / f64::from(seen)) as f32,
+        })
+    })
+}
+
+fn put_count(bytes: &mut Vec<u8>, what: &'static str, found: usize) -> Result<(), Problem> {
+    let number = i32::try_from(found).map_err(|_| Problem::TooLarge { what, found })?;
+    bytes.extend(number.to_le_bytes());
+    Ok(())
+}
+
+/// A float that has no fraction and is not negative.
+#[allow(
+    clippy::as_conversions,
+    reason = "there is no other way from a float to an integer; it saturates"
+)]
+fn whole(count: f32) -> usize {
+    count as usize
 }
 
 struct Reader<'a> {

@@ -1,6 +1,6 @@
 //! Why a file is refused.
 
-use aeolus_gguf::{FormatError, MetadataError, Quoted, TensorType};
+use aeolus_gguf::{FormatError, LayoutError, MetadataError, Quoted, TensorType};
 use std::path::{Path, PathBuf};
 
 /// A file that cannot be used, and why.
@@ -173,6 +173,31 @@ pub enum Problem {
         /// The count.
         value: f32,
     },
+    /// Two entries of one weight that cannot be of one model.
+    #[error(
+        "entry {} has {} values and {} counts, expected the {} values and {} counts of the others; \
+         importance matrices of one model can be merged",
+        Quoted(entry), values[1], counts[1], values[0], counts[0]
+    )]
+    OtherShape {
+        /// The weight.
+        entry: String,
+        /// Sums of the first and of the second.
+        values: [usize; 2],
+        /// Counts of the first and of the second.
+        counts: [usize; 2],
+    },
+    /// A number that the older format cannot hold.
+    #[error("{what} is {found}, 2147483647 is the most that the .dat format holds; write GGUF")]
+    TooLarge {
+        /// What it counts.
+        what: &'static str,
+        /// The number.
+        found: usize,
+    },
+    /// A file that cannot be written, since it could not be read again.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// A part of a name that was to choose entries and is in none.
     #[error("no entry's name contains {part:?}")]
     NoSuchEntry {

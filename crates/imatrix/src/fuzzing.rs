@@ -1,8 +1,9 @@
 //! What the fuzz targets of this crate do with their bytes.
 
-use crate::Imatrix;
+use crate::{Format, Imatrix};
 
-/// An importance matrix of either format: every value is read, and what is left of it is chosen.
+/// An importance matrix of either format: every value is read, it is written in both formats and added to
+/// itself, and what is left of it is chosen.
 pub fn imatrix(data: &[u8]) {
     let mut imatrix = match Imatrix::parse(data) {
         Ok(imatrix) => imatrix,
@@ -17,6 +18,20 @@ pub fn imatrix(data: &[u8]) {
         }
     }
     assert!(0 < values && 4 * values <= data.len(), "{values}");
+    for format in [Format::Gguf, Format::Dat] {
+        let Ok(bytes) = imatrix.encode(format) else {
+            continue;
+        };
+        let again = Imatrix::parse(&bytes);
+        let again = again.unwrap_or_else(|problem| panic!("{format:?}: {problem}"));
+        assert!(again.entries().len() <= imatrix.entries().len());
+    }
+    let mut twice = imatrix.clone();
+    assert_eq!(twice.merge(&imatrix), Ok(()));
+    assert_eq!(twice.entries().len(), imatrix.entries().len());
+    for tensor in imatrix.statistics() {
+        assert!(tensor.min <= tensor.max, "{tensor:?}");
+    }
     let all = imatrix.entries().len();
     let parts = ["blk.1".to_owned()];
     let excluded = imatrix.clone().exclude(&parts);

@@ -13,8 +13,8 @@
 use crate::imatrix::Format;
 use crate::{Entry, Imatrix, Problem};
 use aeolus_gguf::{
-    Endian, FormatError, FormatErrorKind, Header, Limits, Metadata, Parse, Place, TensorInfo,
-    TensorType, Value, not_a_model,
+    Array, Endian, FormatError, FormatErrorKind, Header, HeaderSpec, Layout, Limits, Metadata,
+    Parse, Place, Shape, TensorInfo, TensorSpec, TensorType, Value, not_a_model,
 };
 use std::collections::BTreeMap;
 
@@ -66,6 +66,66 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Imatrix, Problem> {
         imatrix.insert(name.to_owned(), Entry::new(name, sums, counts)?)?;
     }
     Ok(imatrix)
+}
+
+/// The bytes of a file of an importance matrix that counts tokens.
+///
+/// # Errors
+/// [`Problem::Empty`], [`Problem::Value`], [`Problem::Layout`].
+pub(crate) fn encode(imatrix: &Imatrix) -> Result<Vec<u8>, Problem> {
+    if imatrix.entries().len() == 0 {
+        return Err(Problem::Empty);
+    }
+    let mut metadata = Metadata::new();
+    metadata.insert(TYPE_KEY, "imatrix");
+    metadata.insert(DATASETS_KEY, Array::from_strings(&imatrix.datasets));
+    metadata.insert(CHUNK_COUNT_KEY, imatrix.chunks);
+    metadata.insert(CHUNK_SIZE_KEY, imatrix.chunk_tokens);
+    let mut tensors = Vec::new();
+    let mut data: Vec<&[f32]> = Vec::new();
+    for (name, entry) in imatrix.entries() {
+        entry.check(name)?;
+        let matrices = entry.counts().len();
+        for (suffix, cols, numbers) in [
+            (SUMS, entry.cols(), entry.sums()),
+            (COUNTS, 1, entry.counts()),
+        ] {
+            tensors.push(TensorSpec {
+                name: format!("{name}{suffix}"),
+                shape: shape(cols, matrices),
+                ty: TensorType::F32,
+            });
+            data.push(numbers);
+        }
+    }
+    let layout = Layout::new(HeaderSpec {
+        version: 3,
+        endian: Endian::Little,
+        metadata,
+        tensors,
+    })?;
+    let mut bytes = layout.encode_header();
+    for (info, numbers) in layout.tensors().iter().zip(data) {
+        let start = layout.data_offset().saturating_add(info.offset);
+        bytes.resize(usize::try_from(start).unwrap_or(usize::MAX), 0);
+        bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
+    }
+    bytes.resize(
+        usize::try_from(layout.file_bytes()).unwrap_or(usize::MAX),
+        0,
+    );
+    Ok(bytes)
+}
+
+/// `[cols, matrices]`, where a single matrix has no dimension of its own.
+fn shape(cols: usize, matrices: usize) -> Shape {
+    let dims = [cols, matrices].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+    let dims = match matrices {
+        1 => dims.get(..1),
+        _ => dims.get(..),
+    };
+    let shape = Shape::from_gguf(dims.unwrap_or_default());
+    shape.unwrap_or_else(|error| unreachable!("numbers in memory: {error}"))
 }
 
 /// The two tensors of a weight.

@@ -37,7 +37,18 @@ pub enum Format {
     Dat,
 }
 
+/// Tokens of a chunk where nothing says how many, as llama-imatrix reads them.
+pub const CHUNK_TOKENS: u32 = 512;
+
 impl Imatrix {
+    /// An importance matrix without entries, to be collected over chunks of so many tokens.
+    pub fn collected(chunk_tokens: u32) -> Self {
+        Self {
+            chunk_tokens,
+            ..Self::new(Format::Gguf)
+        }
+    }
+
     /// An importance matrix without entries.
     pub(crate) fn new(format: Format) -> Self {
         Self {
@@ -59,6 +70,60 @@ impl Imatrix {
                 Ok(())
             }
         }
+    }
+
+    /// The entry of a weight, made if it is not there: of `matrices` matrices of `cols` columns that
+    /// saw nothing.
+    ///
+    /// # Panics
+    /// If a number is 0.
+    pub fn entry(&mut self, name: &str, cols: usize, matrices: usize) -> &mut Entry {
+        if !self.entries.contains_key(name) {
+            let entry = Arc::new(Entry::unseen(cols, matrices));
+            self.entries.insert(name.to_owned(), entry);
+        }
+        let entry = self.entries.get_mut(name);
+        Arc::make_mut(entry.unwrap_or_else(|| unreachable!("it was inserted")))
+    }
+
+    /// The same with counts of tokens, as the GGUF format has them: a chunk of the older format counts
+    /// for `chunk_tokens`, or for [`CHUNK_TOKENS`] if that is 0.
+    pub fn counting_tokens(&self) -> Self {
+        let chunk_tokens = match self.chunk_tokens {
+            0 => CHUNK_TOKENS,
+            tokens => tokens,
+        };
+        let mut imatrix = Self {
+            chunk_tokens,
+            ..self.clone()
+        };
+        if self.format == Format::Dat {
+            imatrix.format = Format::Gguf;
+            for entry in imatrix.entries.values_mut() {
+                *entry = Arc::new(entry.scaled(chunk_tokens as f32));
+            }
+        }
+        imatrix
+    }
+
+    /// Adds all that another one saw, of the same model; both count tokens then. The chunks are as many
+    /// as the tokens of the most seen matrix fill.
+    ///
+    /// # Errors
+    /// [`Problem::OtherShape`] if a weight has other columns or matrices there.
+    pub fn merge(&mut self, other: &Self) -> Result<(), Problem> {
+        let mut sum = self.counting_tokens();
+        for (name, entry) in &other.counting_tokens().entries {
+            match sum.entries.get_mut(name) {
+                Some(own) => Arc::make_mut(own).merge(name, entry)?,
+                None => drop(sum.entries.insert(name.clone(), Arc::clone(entry))),
+            }
+        }
+        sum.datasets.extend_from_slice(&other.datasets);
+        let tokens = sum.entries.values().map(|entry| entry.most());
+        sum.chunks = (tokens.fold(0.0, f32::max) / sum.chunk_tokens as f32) as u32;
+        *self = sum;
+        Ok(())
     }
 
     /// The entry of a weight, by its GGUF name.

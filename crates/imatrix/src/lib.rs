@@ -6,11 +6,12 @@
 //!
 //! - [`Imatrix`]: the entries of a file by tensor name, and what the file says about the text.
 //! - [`Entry`]: the sums of one tensor, a row of them for each of its matrices (experts).
+//! - [`TensorStatistics`]: what the importance of a tensor looks like.
 //! - [`Error`], [`Problem`]: why a file is refused.
 //!
 //! # Files
 //!
-//! Two formats are read. Both are llama.cpp's (`tools/imatrix`, `common/imatrix-loader.cpp`), and
+//! Two formats are read and written, and merged with each other. Both are llama.cpp's (`tools/imatrix`, `common/imatrix-loader.cpp`), and
 //! the first bytes tell them apart:
 //!
 //! - **GGUF**: two F32 tensors for each weight, `NAME.in_sum2` (sums of squares, a row for each
@@ -51,9 +52,12 @@ pub mod fuzzing;
 mod gguf;
 mod imatrix;
 mod read;
+mod statistics;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use entry::Entry;
 pub use error::{Error, Problem};
-pub use imatrix::{Format, Imatrix};
+pub use imatrix::{CHUNK_TOKENS, Format, Imatrix};
+pub use statistics::{Document, LayerStatistics, TensorStatistics, layer_statistics};

@@ -1,6 +1,6 @@
 //! Files as llama-imatrix writes them, and what is refused.
 
-use crate::{Error, Format, Imatrix, Problem};
+use crate::{Error, Format, Imatrix, Problem, layer_statistics};
 use aeolus_gguf::{
     Array, Endian, HeaderSpec, Layout, Metadata, Shape, TensorSpec, TensorType, Value, ValueType,
 };
@@ -404,4 +404,170 @@ fn entries_are_chosen_by_parts_of_their_names() {
     assert_eq!(chosen.exclude(&parts(&["blk", "ffn"])), idle);
     assert_eq!(chosen, imatrix);
     assert_eq!(chosen.exclude(&parts(&["weight"])), Err(Problem::Empty));
+}
+
+#[test]
+fn written_files_are_the_references_and_both_formats_go_around() {
+    let path = fixture("imatrix.gguf");
+    let gguf = Imatrix::open(&path).unwrap();
+    assert!(gguf.encode(Format::Gguf).unwrap() == std::fs::read(&path).unwrap());
+    let path = fixture("imatrix.dat");
+    let dat = Imatrix::open(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(dat.encode(Format::Dat).unwrap() == bytes);
+    // Converted: the reference's entries in the order of names.
+    let converted = Imatrix::parse(&gguf.encode(Format::Dat).unwrap()).unwrap();
+    assert_eq!(converted.entries, dat.entries);
+    let converted = Imatrix::parse(&dat.encode(Format::Gguf).unwrap()).unwrap();
+    assert_eq!(converted.entries, gguf.entries);
+    assert_eq!((converted.chunks, converted.chunk_tokens), (64, 512));
+    assert_eq!(converted.datasets, gguf.datasets);
+}
+
+/// Name, sums of each matrix, count of each.
+type Seen<'a> = (&'a str, &'a [&'a [f64]], &'a [u64]);
+
+/// An importance matrix over chunks of 512 tokens.
+fn collected(entries: &[Seen<'_>]) -> Imatrix {
+    let mut imatrix = Imatrix::collected(512);
+    for (name, rows, counts) in entries {
+        let entry = imatrix.entry(name, rows[0].len(), rows.len());
+        for (matrix, (row, count)) in rows.iter().zip(*counts).enumerate() {
+            entry.add(matrix, row, *count);
+        }
+    }
+    imatrix
+}
+
+#[test]
+fn numbers_of_any_size_go_around() {
+    let sums: Vec<f64> = (1..200).map(|i| f64::from(i).powf(7.3) * 1e-6).collect();
+    for chunks in [1, 2, 3, 7, 100, 997] {
+        let imatrix = collected(&[("a.weight", &[&sums], &[chunks * 512])]);
+        let gguf = Imatrix::parse(&imatrix.encode(Format::Gguf).unwrap()).unwrap();
+        assert_eq!(gguf.entries, imatrix.entries);
+        let dat = Imatrix::parse(&gguf.encode(Format::Dat).unwrap()).unwrap();
+        assert_eq!(
+            dat.importance_sha256(),
+            gguf.importance_sha256(),
+            "{chunks}"
+        );
+        assert_eq!(dat.get("a.weight").unwrap().counts(), [chunks as f32]);
+        assert_eq!(dat.counting_tokens().entries, gguf.entries, "{chunks}");
+    }
+}
+
+#[test]
+fn the_older_format_has_one_count_for_all_experts() {
+    let rows: [&[f64]; 3] = [&[3.0, 6.0], &[0.0, 0.0], &[5.0, 1.0]];
+    let imatrix = collected(&[
+        ("a.weight", &rows, &[3, 0, 513]),
+        ("b.weight", &[&[0.0]], &[0]),
+    ]);
+    let entry = imatrix.get("a.weight").unwrap();
+    assert!(entry.is_ragged());
+    assert_eq!(entry.unseen_matrices().collect::<Vec<_>>(), [1]);
+    let file = imatrix.encode(Format::Dat).unwrap();
+    let values = [2.0, 4.0, 2.0, 2.0, 10.0 / 513.0, 2.0 / 513.0];
+    assert_eq!(file, dat(&[("a.weight", 2, &values)]), "b saw nothing");
+    let gguf = Imatrix::parse(&imatrix.encode(Format::Gguf).unwrap()).unwrap();
+    assert_eq!(gguf.entries, imatrix.entries);
+    let unseen = collected(&[("b.weight", &[&[0.0]], &[0])]);
+    assert_eq!(unseen.encode(Format::Dat), Err(Problem::Empty));
+    let none = Imatrix::collected(512);
+    assert_eq!(none.encode(Format::Gguf), Err(Problem::Empty));
+    let many = collected(&[("b.weight", &[&[1.0]], &[1 << 50])]);
+    let error = many.encode(Format::Dat).unwrap_err().to_string();
+    assert!(
+        error.contains("the count of an entry is 2199023255552, 2147483647 is the most"),
+        "{error}"
+    );
+}
+
+#[test]
+fn files_are_merged_whatever_their_format() {
+    let rows: [&[f64]; 2] = [&[3.0, 6.0], &[1.0, 2.0]];
+    let mut sum = collected(&[
+        ("a.weight", &rows, &[512, 512]),
+        ("b.weight", &[&[1.0]], &[512]),
+    ]);
+    sum.datasets = vec!["one.txt".into()];
+    let values = &[1.0, 2.0, 3.0, 4.0][..];
+    let older = dat(&[("a.weight", 2, values), ("c.weight", 3, &[9.0])]);
+    let trailer = [&3i32.to_le_bytes()[..], &1i32.to_le_bytes(), b"2"].concat();
+    let older = Imatrix::parse(&[older, trailer].concat()).unwrap();
+    sum.merge(&older).unwrap();
+    let a = sum.get("a.weight").unwrap();
+    assert_eq!(a.sums(), [515.0, 1030.0, 1537.0, 2050.0]);
+    assert_eq!(a.counts(), [1536.0, 1536.0]);
+    assert_eq!(sum.get("b.weight").unwrap().counts(), [512.0]);
+    assert_eq!(sum.get("c.weight").unwrap().sums(), [4608.0]);
+    assert_eq!(
+        (sum.chunks, sum.chunk_tokens, sum.format),
+        (3, 512, Format::Gguf)
+    );
+    assert_eq!(sum.datasets, ["one.txt", "2"]);
+    let other = collected(&[("a.weight", &[&[1.0], &[1.0]], &[1, 1])]);
+    assert_eq!(
+        sum.merge(&other).unwrap_err().to_string(),
+        "entry \"a.weight\" has 2 values and 2 counts, expected the 4 values and 2 counts of the \
+         others; importance matrices of one model can be merged"
+    );
+}
+
+#[test]
+fn statistics_follow_the_references_definitions() {
+    let imatrix = Imatrix::open(&fixture("imatrix.gguf")).unwrap();
+    let all = imatrix.statistics();
+    assert_eq!(all.len(), 56);
+    // Layer, part, sum, min, max, mean, deviation, active in percent, values, entropy, evenness in
+    // percent, outliers in percent, similarity: by the reference's definitions, with numpy in f64.
+    let expected = "0 attn_q 37.48 0.0396 0.6896 0.15 0.08 100.00% 256 7.8388 97.98% 8.98% 0.0000
+        0 ffn_down 1941.84 0.1131 56.9414 2.53 4.68 100.00% 768 8.7045 90.81% 4.04% 0.0000
+        3 attn_output 177.08 0.0563 2.2575 0.69 0.49 100.00% 256 7.6309 95.39% 17.97% 0.7911
+        7 ffn_down 742.05 0.0973 30.1138 0.97 1.98 100.00% 768 8.7849 91.65% 2.60% 0.3387";
+    for line in expected.lines() {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        let found = all
+            .iter()
+            .find(|t| {
+                t.layer.map(|l| l.to_string()).as_deref() == Some(cells[0]) && t.part == cells[1]
+            })
+            .unwrap();
+        let shown = format!(
+            "{:.2} {:.4} {:.4} {:.2} {:.2} {:.2}% {} {:.4} {:.2}% {:.2}% {:.4}",
+            found.sum,
+            found.min,
+            found.max,
+            found.mean,
+            found.deviation,
+            100.0 * found.active,
+            found.values,
+            found.entropy,
+            100.0 * found.evenness,
+            100.0 * found.outliers,
+            found.similarity.unwrap_or(0.0),
+        );
+        assert_eq!(shown, cells[2..].join(" "), "{line}");
+    }
+    let layers = layer_statistics(&all);
+    assert_eq!(layers.len(), 8);
+}
+
+#[test]
+fn numbers_that_a_file_cannot_hold_are_refused() {
+    let large = dat(&[("a.weight", 1, &[1e38])]);
+    let large = Imatrix::parse(&large).unwrap();
+    assert!(large.encode(Format::Dat).is_ok());
+    let error = large.encode(Format::Gguf).unwrap_err().to_string();
+    assert!(
+        error.contains("value 0 is inf"),
+        "512 times as large: {error}"
+    );
+    let mut sum = collected(&[("a.weight", &[&[3e38], &[1.0]], &[1, 512])]);
+    let error = sum.encode(Format::Dat).map(drop);
+    assert_eq!(error, Ok(()));
+    sum.merge(&sum.clone()).unwrap();
+    let error = sum.encode(Format::Gguf).unwrap_err().to_string();
+    assert!(error.contains("value 0 is inf"), "{error}");
 }

@@ -129,7 +129,7 @@ pub enum Event<'a> {
     },
 }
 
-/// A figure that is still moving, with its standard error.
+/// A figure that is still moving, with its standard error if it has one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Figure {
@@ -139,6 +139,8 @@ pub enum Figure {
     Divergence(f64, f64),
     /// Share of right answers, from 0 to 1.
     Accuracy(f64, f64),
+    /// Tokens a second; it has no standard error.
+    Rate(f64),
 }
 
 /// A flag that asks a job to end: it looks at it between pieces of work and answers with an error.
