@@ -1,6 +1,12 @@
 //! The record of a family, and the words it is written in.
 
-use crate::{Field, Graph, Hyperparameters};
+mod tensor_line;
+
+use crate::{Field, Graph, Hyperparameters, Value};
+pub use tensor_line::{
+    Columns, Delta, Dim, EXPERT, Expected, ExpectedStored, Heads, Part, Presence, Rows, Scope,
+    Stored, TensorLine, Values, When,
+};
 
 /// Everything that tells one family of models from another.
 #[derive(Debug)]
@@ -22,11 +28,17 @@ pub struct Family {
     /// Fields that one class must state, since their absence means another number there than in the
     /// rest of the family: class and field.
     pub explicit: &'static [(&'static str, &'static str)],
+    /// What absence of a number means in one class, where it means another thing in the rest of the family:
+    /// class, number and value, which is written; without a value, the reader's default, and no key is
+    /// written.
+    pub defaults: &'static [(&'static str, Field, Option<Value>)],
     /// Special tokens that the family has whether or not the tokenizer's files name them: kind (`eot`)
     /// and text. What the files name counts more.
     pub special_tokens: &'static [(&'static str, &'static str)],
     /// Whether files say that no space is put before a text, where tokenizer_config.json says so.
     pub writes_space_prefix: bool,
+    /// GGUF's name of the kind of tokenizer, where the tokenizer's files do not tell it from another.
+    pub tokenizer: Option<&'static str>,
     /// When config.json's window of attention counts.
     pub window: WindowSwitch,
     /// Whether the embedding serves as the output where config.json does not say.
@@ -67,6 +79,13 @@ pub enum Line {
     RopeScaling,
     /// The same, with a key that says so where it has none.
     RopeScalingOrNone,
+    /// How many pairs turn by each of several positions (time, height, width), which are one in a
+    /// text.
+    RotarySections,
+    /// Which layers carry a state.
+    RecurrentLayers,
+    /// Which layers see a window.
+    LocalLayers,
 }
 
 /// One hyperparameter: where it comes from and where it goes.
@@ -75,8 +94,9 @@ pub struct Key {
     /// What it is.
     pub field: Field,
     /// What config.json calls it, newest spelling first. What follows `rope.` is looked for within the
-    /// object of the rotary embedding, `rope_parameters` or `rope_scaling`, and what follows `local.`
-    /// within that of layers with a window. Empty: config.json never has it.
+    /// object of the rotary embedding, `rope_parameters` or `rope_scaling`, what follows `local.` within
+    /// that of layers with a window, and what follows `global.` within what `per_layer_config` has for
+    /// layers that see everything. Empty: config.json never has it.
     pub config: &'static [&'static str],
     /// The GGUF key without the architecture's prefix. Empty: GGUF files never have it.
     pub gguf: &'static str,
@@ -110,11 +130,18 @@ pub enum Absent {
     Same(Field),
     /// So many times another field, which is written.
     Times(u32, Field),
+    /// The product of two fields, which is written.
+    Product(Field, Field),
+    /// The feed-forward size that config.json states, by [`Field::FeedForwardStated`]: two thirds of it
+    /// times a factor, as a multiple, where the file says so. It is written.
+    FeedForward,
     /// The size of a head, which is written: the hidden size divided by the heads unless the model
     /// states another.
     HeadDim,
     /// The part of a head that [`Field::RotaryFraction`] says, all of it without one; it is written.
     PartOfHead,
+    /// Two fields together, which is written.
+    Sum(Field, Field),
 }
 
 /// A field of config.json that must have a certain value where it is there.
@@ -127,7 +154,7 @@ pub struct Require {
 }
 
 /// Values that mean what is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Required {
     /// One of these words.
     Words(&'static [&'static str]),
@@ -135,6 +162,10 @@ pub enum Required {
     Number(u64),
     /// True, or false.
     Flag(bool),
+    /// A number, whole or not.
+    Factor(f64),
+    /// An empty list, or null.
+    Nothing,
     /// A list with 1 for every layer that rotates and 0 for every other, as the graph has them.
     RotaryLayers,
     /// A list of the layers' kinds of attention, with a window where the graph has one.
@@ -154,127 +185,12 @@ pub enum WindowSwitch {
     Written,
 }
 
-/// One tensor, or one tensor of every layer.
-#[derive(Clone, Copy, Debug)]
-pub struct TensorLine {
-    /// Where it is: this decides what stands before both names.
-    pub scope: Scope,
-    /// Hugging Face name; in a layer, after `model.layers.N.`, or what the family's [`HfNames`] say.
-    pub hf: &'static str,
-    /// GGUF name; in a layer, after `blk.N.`.
-    pub gguf: &'static str,
-    /// Shape in Hugging Face's order: rows first, row length last.
-    pub shape: &'static [Dim],
-    /// Whether it has to be there.
-    pub presence: Presence,
-    /// How the checkpoint's rows become GGUF's. For a vector: its elements.
-    pub rows: Rows,
-    /// How the checkpoint's numbers become GGUF's.
-    pub values: Values,
-}
-
-/// Outside the layers, or in each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Once in the model.
-    Model,
-    /// Once in every layer.
-    Layer,
-}
-
-/// Whether a tensor has to be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// Without it there is no model.
-    Required,
-    /// Required unless the embedding serves as the output.
-    Untied,
-    /// The embedding once more, as the output: readers of the family's files take none, and conversion
-    /// leaves it out.
-    Copy,
-    /// A bias. The field of config.json whose truth says that there are any; `None` where every model
-    /// of the family has them. One that no layer has counts as zero.
-    Bias(Option<&'static str>),
-}
-
-/// A length in terms of the hyperparameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dim {
-    /// Elements of a token's vector between layers.
-    Hidden,
-    /// Elements between the feed-forward network's two halves.
-    FeedForward,
-    /// Tokens.
-    Vocab,
-    /// Positions that the model was trained for.
-    Context,
-    /// Elements of all query heads.
-    Query,
-    /// Elements of all key heads.
-    KeyHeads,
-    /// Elements of all value heads.
-    ValueHeads,
-    /// Elements of all heads' outputs: query heads, each as long as a value.
-    AttentionOutput,
-    /// Elements of one head's query or key.
-    HeadDim,
-    /// Elements of all query heads, all key heads and all value heads.
-    QueryKeyValue,
-    /// Elements between the feed-forward network's two halves, once for the gate and once more.
-    GateUp,
-}
-
-/// How the numbers of a checkpoint's tensor become GGUF's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Values {
-    /// As they are.
-    AsStored,
-    /// 1 is added: the weights of a norm are stored as their difference from it. Vectors only.
-    PlusOne,
-}
-
-/// How the rows of a checkpoint's tensor become GGUF's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
-    /// As they are.
-    AsStored,
-    /// Inside each head, the two halves interleaved, so that the numbers which the rotary embedding
-    /// turns together become neighbours.
-    RotaryPairs(Heads),
-    /// Queries, keys and values in one matrix, stored by key head: the query heads that it serves, itself,
-    /// its value head. They become all query heads, all key heads, all value heads.
-    ByKeyHead,
-}
-
-/// The heads of a projection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heads {
-    /// Query heads.
-    Query,
-    /// Key heads.
-    Key,
-}
-
-/// A tensor that one model has.
-#[derive(Clone, Debug)]
-pub struct Expected {
-    /// Hugging Face name.
-    pub hf: String,
-    /// GGUF name.
-    pub gguf: String,
-    /// Hugging Face order: row length last.
-    pub shape: Vec<u64>,
-    /// Whether it has to be there.
-    pub presence: Presence,
-    /// How its rows come.
-    pub rows: Rows,
-    /// How its numbers come.
-    pub values: Values,
-}
-
 /// GGUF tensors of a layer whose rows may be stored as one: the fused name and the parts, in order.
 /// Converters write either; readers take both.
-const FUSED: [(&str, [&str; 3]); 1] = [("attn_qkv", ["attn_q", "attn_k", "attn_v"])];
+const FUSED: [(&str, &[&str]); 2] = [
+    ("attn_qkv", &["attn_q", "attn_k", "attn_v"]),
+    ("ffn_gate_up_exps", &["ffn_gate_exps", "ffn_up_exps"]),
+];
 
 /// The GGUF tensor that may hold the rows of another one: `blk.3.attn_qkv.bias` for
 /// `blk.3.attn_k.bias`.
@@ -329,79 +245,6 @@ impl Key {
     }
 }
 
-impl TensorLine {
-    const fn new(
-        scope: Scope,
-        hf: &'static str,
-        gguf: &'static str,
-        shape: &'static [Dim],
-    ) -> Self {
-        Self {
-            scope,
-            hf,
-            gguf,
-            shape,
-            presence: Presence::Required,
-            rows: Rows::AsStored,
-            values: Values::AsStored,
-        }
-    }
-
-    /// A tensor outside the layers.
-    pub(crate) const fn model(hf: &'static str, gguf: &'static str, shape: &'static [Dim]) -> Self {
-        Self::new(Scope::Model, hf, gguf, shape)
-    }
-
-    /// A tensor of every layer.
-    pub(crate) const fn layer(hf: &'static str, gguf: &'static str, shape: &'static [Dim]) -> Self {
-        Self::new(Scope::Layer, hf, gguf, shape)
-    }
-
-    pub(crate) const fn bias(mut self, declared_by: Option<&'static str>) -> Self {
-        self.presence = Presence::Bias(declared_by);
-        self
-    }
-
-    pub(crate) const fn untied(mut self) -> Self {
-        self.presence = Presence::Untied;
-        self
-    }
-
-    pub(crate) const fn copy(mut self) -> Self {
-        self.presence = Presence::Copy;
-        self
-    }
-
-    pub(crate) const fn rotary(mut self, heads: Heads) -> Self {
-        self.rows = Rows::RotaryPairs(heads);
-        self
-    }
-
-    pub(crate) const fn by_key_head(mut self) -> Self {
-        self.rows = Rows::ByKeyHead;
-        self
-    }
-
-    pub(crate) const fn plus_one(mut self) -> Self {
-        self.values = Values::PlusOne;
-        self
-    }
-
-    fn expected(&self, hyper: &Hyperparameters, layer: Option<u32>) -> Expected {
-        Expected {
-            hf: match layer {
-                Some(n) => hyper.family().names.in_layer(n, self.hf),
-                None => self.hf.to_owned(),
-            },
-            gguf: gguf_full_name(layer, self.gguf),
-            shape: self.shape.iter().map(|dim| hyper.dim(*dim)).collect(),
-            presence: self.presence,
-            rows: self.rows,
-            values: self.values,
-        }
-    }
-}
-
 /// What stands before a layer's number in GGUF's names.
 const GGUF_LAYERS: &str = "blk.";
 
@@ -410,16 +253,24 @@ impl Family {
     pub fn fields(&self) -> impl Iterator<Item = &'static Key> {
         self.keys.iter().filter_map(|line| match line {
             Line::Key(key) => Some(key),
-            Line::RopeScaling | Line::RopeScalingOrNone => None,
+            _ => None,
         })
     }
 
     /// Whether a field of config.json is one of the family's: by its name, or by `rope.` and its name
     /// for one within the object of the rotary embedding.
     pub fn reads(&self, config: &str) -> bool {
-        let declares =
-            |line: &TensorLine| matches!(line.presence, Presence::Bias(Some(key)) if key == config);
-        self.fields().any(|key| key.config.contains(&config))
+        let declares = |line: &TensorLine| match line.presence {
+            Presence::Bias(Some(key)) | Presence::NotInGlobal(key) | Presence::Unless(key) => {
+                key == config
+            }
+            _ => false,
+        };
+        let is_read = |name: &&str| match name.starts_with("global.") {
+            true => config == "per_layer_config",
+            false => *name == config,
+        };
+        self.fields().any(|key| key.config.iter().any(is_read))
             || self.requires.iter().any(|require| require.config == config)
             || self.tensors.iter().any(declares)
     }
@@ -436,12 +287,12 @@ impl Family {
         let (before, rest) = self.tensors.split_at(first.unwrap_or(self.tensors.len()));
         let layers = (0..hyper.layers()).flat_map(move |n| {
             let layer = rest.iter().filter(in_layers);
-            layer.map(move |line| line.expected(hyper, Some(n)))
+            layer.filter_map(move |line| line.expected(hyper, Some(n)))
         });
         let after = rest.iter().filter(move |line| !in_layers(line));
         let outside = |line: &TensorLine| line.expected(hyper, None);
-        let before = before.iter().map(outside);
-        before.chain(layers).chain(after.map(outside))
+        let before = before.iter().filter_map(outside);
+        before.chain(layers).chain(after.filter_map(outside))
     }
 
     /// The line of a Hugging Face tensor; `None` for names that no model of the family has.
@@ -458,11 +309,17 @@ impl Family {
     /// The Hugging Face name of a GGUF tensor; `None` for names that no model of the family has.
     pub fn hf_name(&self, gguf: &str) -> Option<String> {
         let numbered = gguf.strip_prefix(GGUF_LAYERS);
-        let (line, layer) = self.line(gguf, numbered, |line| line.gguf)?;
+        let (line, layer) = self.line(gguf, numbered, |line, name| line.gguf == name)?;
         Some(match layer {
             Some(n) => self.names.in_layer(n, line.hf),
             None => line.hf.to_owned(),
         })
+    }
+
+    /// The number of the layer that a Hugging Face name is in, whether or not there is such a tensor.
+    pub fn layer_of_hf(&self, hf: &str) -> Option<u32> {
+        let (layer, _) = split_layer(self.names.numbered(hf)?)?;
+        Some(layer)
     }
 
     /// The module of the output, whose name no wrapper of the backbone touches: `lm_head.`.
@@ -480,7 +337,7 @@ impl Family {
     }
 
     fn line_in_hf(&self, hf: &str) -> Option<(&'static TensorLine, Option<u32>)> {
-        self.line(hf, self.names.numbered(hf), |line| line.hf)
+        self.line(hf, self.names.numbered(hf), TensorLine::is_stored_as)
     }
 
     /// The line of a name, and the number of its layer; `numbered` is what follows the beginning of a
@@ -489,7 +346,7 @@ impl Family {
         &self,
         name: &str,
         numbered: Option<&str>,
-        of: impl Fn(&TensorLine) -> &'static str,
+        is_called: impl Fn(&TensorLine, &str) -> bool,
     ) -> Option<(&'static TensorLine, Option<u32>)> {
         let (scope, layer, rest) = match numbered {
             Some(rest) => {
@@ -500,7 +357,7 @@ impl Family {
         };
         let tensors: &'static [TensorLine] = self.tensors;
         let mut lines = tensors.iter();
-        let line = lines.find(|line| line.scope == scope && of(line) == rest)?;
+        let line = lines.find(|line| line.scope == scope && is_called(line, rest))?;
         Some((line, layer))
     }
 }

@@ -12,6 +12,8 @@ pub struct Graph {
     pub norm: NormKind,
     /// What GGUF calls the norm in front of the feed-forward network.
     pub ffn_norm: FfnNorm,
+    /// What GGUF calls the norm behind the layers, without `.weight`.
+    pub output_norm: &'static str,
     /// How the two halves of a layer follow each other.
     pub block: Block,
     /// What the feed-forward network does to its gate.
@@ -22,12 +24,66 @@ pub struct Graph {
     pub rotary_layers: LayerPattern,
     /// In which layers a window of attention counts, where the model has one.
     pub window_layers: LayerPattern,
+    /// What layers without attention compute.
+    pub recurrence: Recurrence,
+    /// In which order a delta net's value heads are.
+    pub delta_order: DeltaOrder,
+    /// Which layers these are, where neither config.json nor a file says.
+    pub recurrent_layers: LayerPattern,
     /// What the embedding of a token is multiplied with.
     pub embedding_scale: EmbeddingScale,
     /// What scores of attention are divided by the root of.
     pub query_scale: QueryScale,
+    /// Whether every head's values are normed, by RMS and without weights.
+    pub value_norm: bool,
     /// What a scale of the tokens' scores does.
     pub logit_scale: LogitScale,
+    /// How a router's scores choose experts, where no key says it.
+    pub router: Router,
+    /// The weights of the chosen experts are divided by their sum, where no key says it.
+    pub normed_experts: bool,
+    /// What carries something from one position to another.
+    pub mixer: Mixer,
+}
+
+/// How a router's scores choose experts and become their weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Router {
+    /// Softmax over all experts; the largest are chosen.
+    Softmax,
+    /// The sigmoid of each score. A bias may be added for the choice, and not for the weight.
+    Sigmoid,
+    /// The largest scores are chosen; softmax over these.
+    SoftmaxOfChosen,
+}
+
+/// What carries something from one position to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mixer {
+    /// Attention over keys and values.
+    Attention,
+    /// Attention over latent vectors, which keys and values are made of.
+    LatentAttention,
+}
+
+/// Which key head of a delta net serves which value head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeltaOrder {
+    /// The value heads of a key head follow each other.
+    Grouped,
+    /// The first value head of every key head, then the second ones, and so on.
+    Dealt,
+}
+
+/// What a layer computes that carries a state from token to token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recurrence {
+    /// No layer does.
+    None,
+    /// A convolution over a few tokens, gated before and behind.
+    ShortConvolution,
+    /// A gated delta net behind a short convolution.
+    DeltaNet,
 }
 
 /// What [`Field::LogitScale`](crate::Field::LogitScale) does, where a model has one.
@@ -81,6 +137,9 @@ pub enum Activation {
     SquaredRelu,
     /// GELU in its form with tanh: `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
     GeluTanh,
+    /// SiLU of `1.702 x`, bounded: `min(gate, 7) * sigmoid(1.702 * min(gate, 7)) * (1 + up)`, with `up`
+    /// from -7 to 7.
+    ClampedSwiglu,
 }
 
 /// Which two numbers of a head make a pair that the rotary embedding turns.
@@ -122,6 +181,8 @@ pub enum QueryScale {
     /// The same, but in models of this many layers the elements of the hidden size for each head. No
     /// key says so: the largest model of a family is told by its layers.
     HiddenPerHeadAt(u32),
+    /// One: they are not divided.
+    One,
 }
 
 impl LayerPattern {
@@ -140,13 +201,21 @@ impl Graph {
     pub const PLAIN: Self = Self {
         norm: NormKind::Rms,
         ffn_norm: FfnNorm::Own,
+        output_norm: "output_norm",
         block: Block::Sequential,
         activation: Activation::Silu,
         rotary_pairs: RotaryPairs::Neighbours,
         rotary_layers: LayerPattern::All,
         window_layers: LayerPattern::All,
+        recurrence: Recurrence::None,
+        delta_order: DeltaOrder::Grouped,
+        recurrent_layers: LayerPattern::None,
         embedding_scale: EmbeddingScale::One,
         query_scale: QueryScale::HeadDim,
+        value_norm: false,
         logit_scale: LogitScale::Multiplies,
+        router: Router::Softmax,
+        normed_experts: false,
+        mixer: Mixer::Attention,
     };
 }

@@ -1,86 +1,30 @@
 //! The numbers that describe a model: one list of fields, filled from config.json or from a GGUF
 //! file's keys, completed and checked in one place.
 
-use crate::{Absent, Dim, Family, Key, Line, QueryScale, Written};
-use aeolus_gguf::{Metadata, Value as GgufValue};
+mod by_layer;
+mod check;
+mod field;
+
+use crate::{
+    Absent, Dim, Family, Key, Layer, LayerKind, Line, QueryScale, Recurrence, Router, Written,
+};
+use aeolus_gguf::{Array, Metadata, Value as GgufValue, ValueType};
+pub use field::{Field, Kind};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A hyperparameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Field {
-    /// Layers ("blocks").
-    Layers,
-    /// Positions that the model was trained for.
-    Context,
-    /// Elements of a token's vector between layers.
-    Hidden,
-    /// Elements between the feed-forward network's two halves.
-    FeedForward,
-    /// Attention heads (queries).
-    Heads,
-    /// Key and value heads; each serves `heads / kv_heads` query heads.
-    KvHeads,
-    /// Elements of one head's query or key.
-    HeadDim,
-    /// Elements of one head's value.
-    ValueDim,
-    /// Elements of a head that are rotated: the first ones.
-    RotaryDims,
-    /// Base of the rotary wavelengths.
-    RotaryBase,
-    /// The same in layers with a window of attention, where these have their own.
-    LocalRotaryBase,
-    /// Positions that the model was trained for before its context was extended.
-    OriginalContext,
-    /// Added to the mean square, or the variance, in norms.
-    NormEps,
-    /// Tokens: rows of the embedding, padding included.
-    Vocab,
-    /// Positions that a token sees, itself included; 0 for all.
-    SlidingWindow,
-    /// `c` in `c * tanh(x / c)`, which bounds scores of attention.
-    AttentionSoftcap,
-    /// The same for the logits.
-    LogitSoftcap,
-    /// Factor or divisor of the logits: the graph says which.
-    LogitScale,
-    /// The part of a head that is rotated, where config.json says it as a part: it gives
-    /// [`RotaryDims`](Self::RotaryDims).
-    RotaryFraction,
-    /// Factor of the products of queries and keys, in place of one over the square root of a head's
-    /// size.
-    AttentionScale,
-    /// The largest number, and its negative the smallest, in queries, keys and values.
-    AttentionClamp,
-    /// Factor of the embedding.
-    EmbeddingScale,
-    /// Factor of what each half of a layer adds.
-    ResidualScale,
-    /// How queries grow with the position: by 1 plus this times the logarithm of 1 plus the number of
-    /// original contexts that lie before it.
-    TemperatureScale,
-    /// YaRN's magnitude is divided by that of a logarithm of this weight.
-    YarnLogMultiplier,
-    /// Attention and the feed-forward network of a layer both read what comes into it.
-    ParallelResidual,
-}
-
-/// What a field's value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A whole number from 1 to a bound.
-    Size,
-    /// A finite number above 0.
-    Number,
-    /// True or false.
-    Flag,
-}
+/// What files say of a router: config.json's word, GGUF's number, and what it is.
+pub const GATINGS: [(&str, u32, Router); 3] = [
+    ("softmax", 1, Router::Softmax),
+    ("sigmoid", 2, Router::Sigmoid),
+    // No word: models of one family have it, and their files have no key for it.
+    ("", 3, Router::SoftmaxOfChosen),
+];
 
 /// A field's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
-    /// Of [`Kind::Size`].
+    /// Of [`Kind::Size`], [`Kind::Count`] and [`Kind::Gating`].
     Size(u32),
     /// Of [`Kind::Number`].
     Number(f32),
@@ -97,6 +41,8 @@ pub struct Bounds {
     pub layers: u32,
     /// Of the number of tokens.
     pub vocab: u32,
+    /// Of the number of experts.
+    pub experts: u32,
 }
 
 impl Default for Bounds {
@@ -105,6 +51,7 @@ impl Default for Bounds {
             dimension: 1 << 24,
             layers: 4096,
             vocab: 1 << 24,
+            experts: 4096,
         }
     }
 }
@@ -119,6 +66,17 @@ pub struct Problem {
     pub problem: String,
 }
 
+/// Something that conversion writes at its place among the keys.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A key without the architecture's prefix.
+    Key(&'static str, GgufValue<'static>),
+    /// The keys of the rotary scaling.
+    RopeScaling,
+    /// The sections of the rotary embedding.
+    RotarySections,
+}
+
 /// The numbers that describe one model: complete and checked.
 ///
 /// All sizes are at least 1, the heads are a multiple of the key heads, and the rotated part of a
@@ -129,47 +87,7 @@ pub struct Hyperparameters {
     values: BTreeMap<Field, Value>,
     /// Those that the model's file states; the others are the reader's defaults.
     stated: Vec<Field>,
-}
-
-impl Field {
-    /// What its value is.
-    pub fn kind(self) -> Kind {
-        match self {
-            Self::RotaryBase
-            | Self::LocalRotaryBase
-            | Self::NormEps
-            | Self::AttentionSoftcap
-            | Self::LogitSoftcap
-            | Self::LogitScale
-            | Self::RotaryFraction
-            | Self::AttentionScale
-            | Self::AttentionClamp
-            | Self::EmbeddingScale
-            | Self::ResidualScale
-            | Self::TemperatureScale
-            | Self::YarnLogMultiplier => Kind::Number,
-            Self::ParallelResidual => Kind::Flag,
-            _ => Kind::Size,
-        }
-    }
-
-    /// Whether files say 0 where a model has no such thing.
-    pub fn zero_is_none(self) -> bool {
-        matches!(
-            self,
-            Self::SlidingWindow | Self::TemperatureScale | Self::YarnLogMultiplier
-        )
-    }
-
-    /// The largest size that is accepted.
-    pub fn max(self, bounds: &Bounds) -> u32 {
-        match self {
-            Self::Layers => bounds.layers,
-            Self::Vocab => bounds.vocab,
-            Self::Context | Self::OriginalContext | Self::SlidingWindow => u32::MAX,
-            _ => bounds.dimension,
-        }
-    }
+    layers: Vec<Layer>,
 }
 
 impl fmt::Display for Value {
@@ -194,32 +112,66 @@ impl From<Value> for GgufValue<'static> {
 
 impl PartialEq for Hyperparameters {
     fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.family, other.family) && self.values == other.values
+        std::ptr::eq(self.family, other.family)
+            && (&self.values, &self.layers) == (&other.values, &other.layers)
     }
 }
 
 impl Hyperparameters {
     /// Completes what a file states with the readers' defaults, and checks that the numbers fit
-    /// each other.
+    /// each other. `kinds` are those of the layers, where the file states them.
     ///
     /// # Errors
     /// The first [`Problem`].
     pub fn complete(
         family: &'static Family,
         stated: BTreeMap<Field, Value>,
+        kinds: Option<Vec<LayerKind>>,
         bounds: &Bounds,
     ) -> Result<Self, Problem> {
         let mut this = Self {
             family,
             stated: stated.keys().copied().collect(),
             values: stated,
+            layers: Vec::new(),
         };
         for key in family.fields() {
             this.fill_from_config(key)?;
         }
         this.fill_as_readers_do()?;
+        let kinds = match kinds {
+            Some(kinds) => kinds,
+            None => (0..this.layers()).map(|n| this.usual_kind(n)).collect(),
+        };
+        this.layers = this.usual_layers(&kinds);
         this.check(bounds)?;
         Ok(this)
+    }
+
+    /// The same model with so many more layers, which predict further tokens.
+    ///
+    /// # Errors
+    /// The first [`Problem`].
+    pub fn with_predict_layers(mut self, count: u32, bounds: &Bounds) -> Result<Self, Problem> {
+        if count > 0 {
+            let layers = self.layers().saturating_add(count);
+            if layers > bounds.layers {
+                let problem = format!("more than {} layers with them", bounds.layers);
+                return Err(Problem {
+                    field: Field::PredictLayers,
+                    problem,
+                });
+            }
+            // They are built as the last one is.
+            let last = self.layers.last().copied();
+            self.layers
+                .extend(std::iter::repeat_n(last, count as usize).flatten());
+            self.values.insert(Field::Layers, Value::Size(layers));
+            self.values.insert(Field::PredictLayers, Value::Size(count));
+            self.stated.push(Field::PredictLayers);
+            self.check(bounds)?;
+        }
+        Ok(self)
     }
 
     /// Reads the keys of a GGUF file. `vocab` is the number of rows of the embedding, for families
@@ -234,9 +186,19 @@ impl Hyperparameters {
         bounds: &Bounds,
     ) -> Result<Self, Problem> {
         let mut values = BTreeMap::new();
+        let mut arrays = BTreeMap::new();
         for key in family.fields() {
-            if let Some(value) = read_key(family, key, metadata, bounds)? {
+            let array = by_layer::read(family, key, metadata, bounds)?;
+            let first = array.iter().flatten().find(|size| **size != 0);
+            let value = match first {
+                Some(first) => Some(Value::Size(*first)),
+                None => read_key(family, key, metadata, bounds)?,
+            };
+            if let Some(value) = value {
                 values.insert(key.field, value);
+            }
+            if let Some(array) = array {
+                arrays.insert(key.field, array);
             }
         }
         if let (None, Some(vocab @ 1..)) = (values.get(&Field::Vocab), vocab) {
@@ -246,19 +208,26 @@ impl Hyperparameters {
             family,
             stated: values.keys().copied().collect(),
             values,
+            layers: Vec::new(),
         };
         this.fill_as_readers_do()?;
+        this.layers = this.read_layers(metadata, &arrays)?;
         this.check(bounds)?;
         Ok(this)
     }
 
-    /// The keys that conversion writes, without the architecture's prefix, in the family's order;
-    /// `None` marks where those of the rotary scaling belong.
-    pub fn written(&self) -> impl Iterator<Item = Option<(&'static str, Value)>> {
-        self.family.keys.iter().filter_map(|line| match line {
-            Line::RopeScaling | Line::RopeScalingOrNone => Some(None),
+    /// What conversion writes, in the family's order.
+    pub fn written(&self) -> impl Iterator<Item = Entry> {
+        self.family.keys.iter().filter_map(move |line| match line {
+            Line::RopeScaling | Line::RopeScalingOrNone => Some(Entry::RopeScaling),
+            Line::RotarySections => Some(Entry::RotarySections),
+            Line::RecurrentLayers => self.kinds(by_layer::RECURRENT, LayerKind::Recurrent),
+            Line::LocalLayers => self.kinds(by_layer::LOCAL, LayerKind::Local),
             Line::Key(key) => {
                 let value = self.stated(key.field)?;
+                if let Some(array) = self.by_layer(key.field) {
+                    return Some(Entry::Key(key.gguf, Array::from_i32s(&array).into()));
+                }
                 let writes = match (key.written, value) {
                     (Written::Always, _) => true,
                     (Written::Never, _) => false,
@@ -266,9 +235,19 @@ impl Hyperparameters {
                     (Written::Unless(x), Value::Size(size)) => f64::from(size) != x,
                     (Written::Unless(x), Value::Flag(flag)) => flag != (x != 0.0),
                 };
-                writes.then_some(Some((key.gguf, value)))
+                writes.then(|| Entry::Key(key.gguf, value.into()))
             }
         })
+    }
+
+    /// An array with true for every layer of a kind.
+    fn kinds(&self, key: &'static str, kind: LayerKind) -> Option<Entry> {
+        let flags = self
+            .layers
+            .iter()
+            .map(|layer| GgufValue::Bool(layer.kind == kind));
+        let flags = Array::from_values(ValueType::Bool, flags).ok()?;
+        Some(Entry::Key(key, flags.into()))
     }
 
     /// What a config.json without a field means; see [`Absent`].
@@ -280,13 +259,26 @@ impl Hyperparameters {
             Absent::Default => return Ok(()),
             Absent::Error => return Err(missing(key.field)),
             Absent::Is(x) => Some(match key.field.kind() {
-                Kind::Size => Value::Size(x as u32),
+                Kind::Size | Kind::Count | Kind::Gating => Value::Size(x as u32),
                 Kind::Number => Value::Number(x as f32),
                 Kind::Flag => Value::Flag(x != 0.0),
             }),
             Absent::Same(field) => self.values.get(&field).copied(),
             Absent::Times(n, field) => match self.values.get(&field) {
                 Some(Value::Size(size)) => Some(Value::Size(size.saturating_mul(n))),
+                _ => None,
+            },
+            Absent::Product(a, b) => match (self.values.get(&a), self.values.get(&b)) {
+                (Some(Value::Size(a)), Some(Value::Size(b))) => {
+                    Some(Value::Size(a.saturating_mul(*b)))
+                }
+                _ => None,
+            },
+            Absent::FeedForward => self.adjusted_feed_forward().map(Value::Size),
+            Absent::Sum(a, b) => match (self.values.get(&a), self.values.get(&b)) {
+                (Some(Value::Size(a)), Some(Value::Size(b))) => {
+                    Some(Value::Size(a.saturating_add(*b)))
+                }
                 _ => None,
             },
             Absent::HeadDim => Some(Value::Size(self.own_head_dim()?)),
@@ -311,7 +303,6 @@ impl Hyperparameters {
             Field::Layers,
             Field::Context,
             Field::Hidden,
-            Field::FeedForward,
             Field::Heads,
             Field::NormEps,
             Field::Vocab,
@@ -320,6 +311,13 @@ impl Hyperparameters {
                 return Err(missing(field));
             }
         }
+        // Some models have no network but their experts.
+        self.or_insert(Field::FeedForward, |this| {
+            match this.size(Field::ExpertFeedForward) {
+                0 => Err(missing(Field::FeedForward)),
+                size => Ok(size),
+            }
+        })?;
         self.or_insert(Field::KvHeads, |this| Ok(this.heads()))?;
         self.or_insert(Field::HeadDim, Self::divided_head_dim)?;
         self.or_insert(Field::ValueDim, |this| Ok(this.head_dim()))?;
@@ -328,6 +326,15 @@ impl Hyperparameters {
         self.values.entry(Field::RotaryBase).or_insert(base);
         if self.family.key(Field::LocalRotaryBase).is_some() {
             self.values.entry(Field::LocalRotaryBase).or_insert(base);
+        }
+        if self.family.key(Field::LocalHeadDim).is_some() {
+            self.or_insert(Field::LocalHeadDim, |this| Ok(this.head_dim()))?;
+            self.or_insert(Field::LocalValueDim, |this| {
+                Ok(this.size(Field::LocalHeadDim))
+            })?;
+            self.or_insert(Field::LocalRotaryDims, |this| {
+                Ok(this.size(Field::LocalHeadDim))
+            })?;
         }
         Ok(())
     }
@@ -342,6 +349,19 @@ impl Hyperparameters {
             self.values.insert(field, Value::Size(value));
         }
         Ok(())
+    }
+
+    /// See [`Absent::FeedForward`].
+    fn adjusted_feed_forward(&self) -> Option<u32> {
+        let Some(Value::Size(stated)) = self.get(Field::FeedForwardStated) else {
+            return None;
+        };
+        if self.flag(Field::FeedForwardAdjusted) != Some(true) {
+            return Some(stated);
+        }
+        let factor = self.factor(Field::FeedForwardFactor).map_or(1.0, f64::from);
+        let size = ((2 * u64::from(stated) / 3) as f64 * factor) as u32;
+        size.checked_next_multiple_of(self.size(Field::FeedForwardMultiple).max(1))
     }
 
     /// The size of a head that is stated, or else follows from the hidden size.
@@ -363,40 +383,6 @@ impl Hyperparameters {
         Ok(hidden / heads)
     }
 
-    fn check(&self, bounds: &Bounds) -> Result<(), Problem> {
-        let problem = |field, problem| Err(Problem { field, problem });
-        let (heads, kv_heads, head_dim) = (self.heads(), self.kv_heads(), self.head_dim());
-        if !heads.is_multiple_of(kv_heads) {
-            let text = format!("{kv_heads} does not divide the {heads} heads");
-            return problem(Field::KvHeads, text);
-        }
-        if self.value_dim() != head_dim {
-            let text = format!(
-                "{} differs from the {head_dim} of keys, which is not supported",
-                self.value_dim()
-            );
-            return problem(Field::ValueDim, text);
-        }
-        let rotated = self.rotary_dims();
-        if rotated == head_dim && !rotated.is_multiple_of(2) {
-            let text =
-                format!("a head of {head_dim} elements is odd, and rotary embeddings turn pairs");
-            return problem(Field::HeadDim, text);
-        }
-        if rotated == 0 || !rotated.is_multiple_of(2) || rotated > head_dim {
-            let text = format!(
-                "expected an even number up to the {head_dim} elements of a head, found {rotated}"
-            );
-            return problem(Field::RotaryDims, text);
-        }
-        let max = bounds.dimension;
-        if self.dim(Dim::Query) > u64::from(max) {
-            let text = format!("{heads} heads of it make more than {max} rows");
-            return problem(Field::HeadDim, text);
-        }
-        Ok(())
-    }
-
     /// The model's family.
     pub fn family(&self) -> &'static Family {
         self.family
@@ -410,6 +396,11 @@ impl Hyperparameters {
     /// A field's value where the model's file states it.
     pub fn stated(&self, field: Field) -> Option<Value> {
         self.stated.contains(&field).then(|| self.get(field))?
+    }
+
+    /// Leaves the key of a field to its reader's default.
+    pub fn leave_unstated(&mut self, field: Field) {
+        self.stated.retain(|stated| *stated != field);
     }
 
     /// Sets a field that nothing else depends on.
@@ -434,6 +425,51 @@ impl Hyperparameters {
     /// [`Field::Layers`].
     pub fn layers(&self) -> u32 {
         self.size(Field::Layers)
+    }
+
+    /// Layers that predict the next token: all but those of [`Field::PredictLayers`].
+    pub fn main_layers(&self) -> u32 {
+        self.layers().saturating_sub(self.predict_layers())
+    }
+
+    /// [`Field::PredictLayers`], 0 for none.
+    pub fn predict_layers(&self) -> u32 {
+        self.size(Field::PredictLayers)
+    }
+
+    /// [`Field::Experts`]; `None` in a dense model.
+    pub fn experts(&self) -> Option<u32> {
+        Some(self.size(Field::Experts)).filter(|experts| *experts > 0)
+    }
+
+    /// Whether a layer has experts in place of a dense network.
+    pub fn has_experts(&self, layer: u32) -> bool {
+        self.experts().is_some() && layer >= self.size(Field::DenseLayers)
+    }
+
+    /// What a router's scores become: as the file says, else as the family has it.
+    pub fn router(&self) -> Router {
+        let number = self.size(Field::Gating);
+        let said = GATINGS.iter().find(|(_, n, _)| *n == number);
+        let own = || {
+            self.family
+                .graph
+                .map_or(Router::Softmax, |graph| graph.router)
+        };
+        said.map_or_else(own, |(_, _, router)| *router)
+    }
+
+    /// [`Field::LatentRank`]; `None` where keys and values are not latent.
+    pub fn latent_rank(&self) -> Option<u32> {
+        Some(self.size(Field::LatentRank)).filter(|rank| *rank > 0)
+    }
+
+    /// A field of [`Kind::Size`] or [`Kind::Count`]; `None` where the model has no such thing.
+    pub fn count(&self, field: Field) -> Option<u32> {
+        match self.get(field) {
+            Some(Value::Size(n)) => Some(n),
+            _ => None,
+        }
     }
 
     /// [`Field::Context`].
@@ -518,31 +554,111 @@ impl Hyperparameters {
     /// The number whose root divides scores of attention, by a graph's [`QueryScale`].
     pub fn query_divisor(&self, scale: QueryScale) -> f32 {
         match scale {
+            _ if self.latent_rank().is_some() => self.size(Field::LatentKeyDim) as f32,
             QueryScale::HiddenPerHeadAt(layers) if layers == self.layers() => {
                 self.hidden() as f32 / self.heads() as f32
             }
+            QueryScale::One => 1.0,
             _ => self.head_dim() as f32,
         }
     }
 
-    /// A length of a tensor.
-    pub fn dim(&self, dim: Dim) -> u64 {
+    /// What layers without attention compute.
+    pub fn recurrence(&self) -> Recurrence {
+        let graph = self.family.graph;
+        graph.map_or(Recurrence::None, |graph| graph.recurrence)
+    }
+
+    /// The sizes of a layer.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    pub fn layer(&self, n: u32) -> Layer {
+        self.layers[n as usize]
+    }
+
+    /// The layer whose keys and values layer `n` reads: itself, or the last one of its kind that has its
+    /// own.
+    pub fn keys_of(&self, n: u32) -> u32 {
+        let layer = self.layer(n);
+        let own = (0..n).rev().find(|other| {
+            let other = self.layer(*other);
+            other.owns_keys && other.kind == layer.kind
+        });
+        match layer.owns_keys {
+            true => n,
+            false => own.unwrap_or(n),
+        }
+    }
+
+    /// Whether the model has something of which files give a number, and which may be absent.
+    pub fn has(&self, field: Field) -> bool {
+        !matches!(
+            self.get(field),
+            None | Some(Value::Size(0) | Value::Flag(false))
+        )
+    }
+
+    /// A length of a tensor, in a layer or outside.
+    pub fn dim(&self, dim: Dim, layer: Option<u32>) -> u64 {
         let product = |a: u32, b: u32| u64::from(a) * u64::from(b);
+        let layer = layer.map(|n| self.layer(n));
+        let head_dim = layer.map_or(self.head_dim(), |layer| layer.head_dim);
+        let kv_heads = layer.map_or(self.kv_heads(), |layer| layer.kv_heads);
+        let feed_forward = layer.map_or(self.feed_forward(), |layer| layer.feed_forward);
+        let heads = self.heads();
+        let size = |field| u64::from(self.size(field));
+        let delta_values = size(Field::DeltaValues);
+        let delta_keys = size(Field::DeltaKeyHeads) * size(Field::DeltaKeyDim);
         match dim {
             Dim::Hidden => self.hidden().into(),
-            Dim::FeedForward => self.feed_forward().into(),
+            Dim::FeedForward => feed_forward.into(),
             Dim::Vocab => self.vocab().into(),
             Dim::Context => self.context().into(),
-            Dim::HeadDim => self.head_dim().into(),
-            Dim::Query => product(self.heads(), self.head_dim()),
-            Dim::KeyHeads => product(self.kv_heads(), self.head_dim()),
-            Dim::ValueHeads => product(self.kv_heads(), self.value_dim()),
-            Dim::AttentionOutput => product(self.heads(), self.value_dim()),
-            Dim::QueryKeyValue => [Dim::Query, Dim::KeyHeads, Dim::ValueHeads]
-                .into_iter()
-                .map(|dim| self.dim(dim))
-                .sum(),
-            Dim::GateUp => 2 * u64::from(self.feed_forward()),
+            Dim::HeadDim => head_dim.into(),
+            // A head's values are as long as its keys.
+            Dim::Query | Dim::AttentionOutput => product(heads, head_dim),
+            Dim::KeyHeads | Dim::ValueHeads => product(kv_heads, head_dim),
+            Dim::QueryKeyValue => product(heads, head_dim) + 2 * product(kv_heads, head_dim),
+            Dim::GateUp => 2 * u64::from(feed_forward),
+            Dim::QueryAndGate => 2 * product(heads, head_dim),
+            Dim::One => 1,
+            Dim::Convolution => size(Field::Convolution),
+            Dim::ThreeHidden => 3 * size(Field::Hidden),
+            Dim::DeltaQueryKeyValue => 2 * delta_keys + delta_values,
+            Dim::DeltaQueryKeyValueGate => 2 * delta_keys + 2 * delta_values,
+            Dim::DeltaValues => delta_values,
+            Dim::DeltaHeads => size(Field::DeltaHeads),
+            Dim::DeltaHeadsTwice => 2 * size(Field::DeltaHeads),
+            Dim::DeltaValue => delta_values / size(Field::DeltaHeads).max(1),
+            Dim::LayerInput => size(Field::LayerInput),
+            Dim::LayerInputs => product(self.layers(), self.size(Field::LayerInput)),
+            Dim::HiddenTwice => 2 * u64::from(self.hidden()),
+            Dim::Heads => self.heads().into(),
+            Dim::Experts => self.size(Field::Experts).into(),
+            Dim::ExpertGateUp => 2 * self.dim(Dim::ExpertForward, None),
+            Dim::ExpertForward => match self.size(Field::ExpertFeedForward) {
+                0 => self.feed_forward().into(),
+                own => own.into(),
+            },
+            Dim::SharedForward => match self.size(Field::SharedFeedForward) {
+                0 => {
+                    self.dim(Dim::ExpertForward, None) * u64::from(self.size(Field::SharedExperts))
+                }
+                own => own.into(),
+            },
+            Dim::QueryRank => self.size(Field::QueryRank).into(),
+            Dim::LatentRank => self.size(Field::LatentRank).into(),
+            Dim::LatentKey => {
+                u64::from(self.size(Field::LatentRank)) + u64::from(self.rotary_dims())
+            }
+            Dim::LatentKeyPart => u64::from(
+                self.size(Field::LatentKeyDim)
+                    .saturating_sub(self.rotary_dims()),
+            ),
+            Dim::LatentValue => self.size(Field::LatentValueDim).into(),
+            Dim::LatentQueries => product(self.heads(), self.size(Field::LatentKeyDim)),
+            Dim::LatentOutput => product(self.heads(), self.size(Field::LatentValueDim)),
         }
     }
 }
@@ -588,7 +704,15 @@ fn read_key(
             }
             number => Ok(number.map(Value::Number)),
         },
-        Kind::Size => {
+        Kind::Gating => {
+            let number = metadata.u32(&name).map_err(text)?.filter(|n| *n != 0);
+            let known = |n: &u32| GATINGS.iter().any(|(_, number, _)| number == n);
+            match number.filter(|n| !known(n)) {
+                Some(other) => Err(problem(format!("{other} is not a known kind of router"))),
+                None => Ok(number.map(Value::Size)),
+            }
+        }
+        Kind::Size | Kind::Count => {
             // Some writers give one number for each layer: they must agree.
             let size = match metadata.get(&name) {
                 Some(GgufValue::Array(items)) => {
@@ -607,10 +731,10 @@ fn read_key(
                 _ => metadata.u32(&name).map_err(text)?,
             };
             let size = size.filter(|size| *size != 0 || !key.field.zero_is_none());
-            let max = key.field.max(bounds);
+            let (min, max) = (key.field.min(), key.field.max(bounds));
             match size {
-                Some(size) if !(1..=max).contains(&size) => Err(problem(format!(
-                    "expected a whole number from 1 to {max}, found {size}"
+                Some(size) if !(min..=max).contains(&size) => Err(problem(format!(
+                    "expected a whole number from {min} to {max}, found {size}"
                 ))),
                 size => Ok(size.map(Value::Size)),
             }

@@ -30,15 +30,18 @@ mod families;
 mod family;
 mod graph;
 mod hyper;
+mod layer;
 pub mod pre_tokenizer;
 
 pub use families::{FAMILIES, family_of_architecture, family_of_class};
 pub use family::{
-    Absent, Dim, Expected, Family, Heads, HfNames, Key, Line, Presence, Require, Required, Rows,
-    Scope, TensorLine, Values, WindowSwitch, Written, fused_name,
+    Absent, Columns, Delta, Dim, EXPERT, Expected, ExpectedStored, Family, Heads, HfNames, Key,
+    Line, Part, Presence, Require, Required, Rows, Scope, Stored, TensorLine, Values, When,
+    WindowSwitch, Written, fused_name,
 };
 pub use graph::{
-    Activation, Block, EmbeddingScale, FfnNorm, Graph, LayerPattern, LogitScale, NormKind,
-    QueryScale, RotaryPairs,
+    Activation, Block, DeltaOrder, EmbeddingScale, FfnNorm, Graph, LayerPattern, LogitScale, Mixer,
+    NormKind, QueryScale, Recurrence, RotaryPairs, Router,
 };
-pub use hyper::{Bounds, Field, Hyperparameters, Kind, Problem, Value};
+pub use hyper::{Bounds, Entry, Field, GATINGS, Hyperparameters, Kind, Problem, Value};
+pub use layer::{Layer, LayerKind};

@@ -51,8 +51,10 @@ pub(super) const FAMILY: Family = Family {
         values: Required::Words(&["relu2"]),
     }],
     explicit: &[],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: true,
+    tokenizer: None,
     window: WindowSwitch::IfOn,
     tied: false,
     graph: Some(Graph {

@@ -70,8 +70,10 @@ pub(super) const FAMILY: Family = Family {
         },
     ],
     explicit: &[],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: false,
+    tokenizer: None,
     window: WindowSwitch::Written,
     tied: true,
     graph: Some(Graph {

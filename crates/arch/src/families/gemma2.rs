@@ -60,8 +60,10 @@ pub(super) const FAMILY: Family = Family {
     ],
     requires: &[GELU_TANH, LAYER_TYPES, QUERY_SCALAR],
     explicit: &[],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: true,
+    tokenizer: None,
     window: WindowSwitch::Written,
     tied: true,
     graph: Some(Graph {

@@ -74,8 +74,10 @@ pub(super) const FAMILY: Family = Family {
         window_period("_sliding_window_pattern", 6),
     ],
     explicit: &[],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: true,
+    tokenizer: None,
     window: WindowSwitch::Written,
     tied: true,
     graph: Some(Graph {

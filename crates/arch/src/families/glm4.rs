@@ -7,6 +7,14 @@
 use super::shared::*;
 use crate::{Absent, Dim, Family, Graph, HfNames, Line, TensorLine, WindowSwitch};
 
+/// What the tokenizer's files do not say.
+pub(super) const SPECIAL_TOKENS: &[(&str, &str)] = &[
+    ("eos", "<|endoftext|>"),
+    ("eot", "<|user|>"),
+    ("unk", "<|endoftext|>"),
+    ("bos", "<|endoftext|>"),
+];
+
 pub(super) const FAMILY: Family = Family {
     architecture: "glm4",
     classes: &["Glm4ForCausalLM"],
@@ -55,13 +63,10 @@ pub(super) const FAMILY: Family = Family {
     ],
     requires: &[SILU],
     explicit: &[],
-    special_tokens: &[
-        ("eos", "<|endoftext|>"),
-        ("eot", "<|user|>"),
-        ("unk", "<|endoftext|>"),
-        ("bos", "<|endoftext|>"),
-    ],
+    defaults: &[],
+    special_tokens: SPECIAL_TOKENS,
     writes_space_prefix: false,
+    tokenizer: None,
     window: WindowSwitch::IfOn,
     tied: false,
     graph: Some(Graph::PLAIN),

@@ -6,6 +6,35 @@
 use super::shared::*;
 use crate::{Absent, Family, Field, Graph, HfNames, Key, Line, LogitScale, WindowSwitch};
 
+/// The four factors.
+pub(super) const SCALES: [Line; 4] = [
+    // The framework's default, which is not what readers take for none.
+    Key::line(
+        Field::AttentionScale,
+        &["attention_multiplier"],
+        "attention.scale",
+        Absent::Is(1.0),
+    ),
+    Key::line(
+        Field::EmbeddingScale,
+        &["embedding_multiplier"],
+        "embedding_scale",
+        Absent::Default,
+    ),
+    Key::line(
+        Field::ResidualScale,
+        &["residual_multiplier"],
+        "residual_scale",
+        Absent::Default,
+    ),
+    Key::line(
+        Field::LogitScale,
+        &["logits_scaling"],
+        "logit_scale",
+        Absent::Default,
+    ),
+];
+
 pub(super) const FAMILY: Family = Family {
     architecture: "granite",
     classes: &["GraniteForCausalLM"],
@@ -24,37 +53,18 @@ pub(super) const FAMILY: Family = Family {
         VALUE_DIM,
         VOCAB,
         ROTARY_DIMS,
-        // The framework's default, which is not what readers take for none.
-        Key::line(
-            Field::AttentionScale,
-            &["attention_multiplier"],
-            "attention.scale",
-            Absent::Is(1.0),
-        ),
-        Key::line(
-            Field::EmbeddingScale,
-            &["embedding_multiplier"],
-            "embedding_scale",
-            Absent::Default,
-        ),
-        Key::line(
-            Field::ResidualScale,
-            &["residual_multiplier"],
-            "residual_scale",
-            Absent::Default,
-        ),
-        Key::line(
-            Field::LogitScale,
-            &["logits_scaling"],
-            "logit_scale",
-            Absent::Default,
-        ),
+        SCALES[0],
+        SCALES[1],
+        SCALES[2],
+        SCALES[3],
     ],
     tensors: super::llama::FAMILY.tensors,
     requires: &[SILU],
     explicit: &[],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: true,
+    tokenizer: None,
     window: WindowSwitch::IfOn,
     tied: false,
     graph: Some(Graph {

@@ -49,8 +49,10 @@ pub(super) const FAMILY: Family = Family {
     ],
     requires: &[SILU],
     explicit: &[],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: false,
+    tokenizer: None,
     window: WindowSwitch::IfOn,
     tied: false,
     graph: Some(Graph {

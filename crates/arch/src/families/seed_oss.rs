@@ -54,8 +54,10 @@ pub(super) const FAMILY: Family = Family {
     requires: &[SILU],
     // True where config.json does not say.
     explicit: &[("SeedOssForCausalLM", "attention_bias")],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: false,
+    tokenizer: None,
     window: WindowSwitch::IfOn,
     tied: false,
     graph: Some(Graph {

@@ -38,8 +38,10 @@ pub(super) const FAMILY: Family = Family {
         },
     ],
     explicit: &[],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: true,
+    tokenizer: None,
     window: WindowSwitch::IfOn,
     tied: true,
     graph: Some(Graph {

@@ -111,8 +111,10 @@ pub(super) const FAMILY: Family = Family {
         },
     ],
     explicit: &[],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: false,
+    tokenizer: None,
     window: WindowSwitch::IfOn,
     tied: true,
     graph: Some(Graph {

@@ -83,8 +83,10 @@ pub(super) const FAMILY: Family = Family {
     ],
     // True where config.json does not say.
     explicit: &[("Starcoder2ForCausalLM", "use_bias")],
+    defaults: &[],
     special_tokens: &[],
     writes_space_prefix: false,
+    tokenizer: None,
     window: WindowSwitch::UnlessOff,
     tied: true,
     graph: Some(Graph {

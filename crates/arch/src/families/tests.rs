@@ -1,6 +1,18 @@
 use super::*;
-use crate::{Absent, Bounds, Field, Hyperparameters, Presence, Rows, Scope, Value};
+use crate::{
+    Absent, Bounds, EXPERT, Entry, Field, Hyperparameters, Key, Part, Presence, Rows, Scope,
+    TensorLine, Value,
+};
+use aeolus_gguf::Value as GgufValue;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The key that is written, and its value.
+fn key(entry: Entry) -> Option<(&'static str, GgufValue<'static>)> {
+    match entry {
+        Entry::Key(key, value) => Some((key, value)),
+        _ => None,
+    }
+}
 
 fn hyper_values() -> BTreeMap<Field, Value> {
     BTreeMap::from([
@@ -17,8 +29,24 @@ fn hyper_values() -> BTreeMap<Field, Value> {
 
 fn hyper(family: &'static Family, changes: &[(Field, u32)]) -> Hyperparameters {
     let mut stated = hyper_values();
+    if family.key(Field::LatentRank).is_some() {
+        stated.remove(&Field::KvHeads);
+    }
+    // What only this family has no default for.
+    for key in family.fields().filter(|key| key.absent == Absent::Error) {
+        stated.entry(key.field).or_insert(Value::Size(8));
+    }
+    if !matches!(
+        family.key(Field::Experts),
+        None | Some(Key {
+            absent: Absent::Default,
+            ..
+        })
+    ) {
+        stated.insert(Field::ExpertsUsed, Value::Size(2));
+    }
     stated.extend(changes.iter().map(|(field, n)| (*field, Value::Size(*n))));
-    Hyperparameters::complete(family, stated, &Bounds::default()).unwrap()
+    Hyperparameters::complete(family, stated, None, &Bounds::default()).unwrap()
 }
 
 #[test]
@@ -28,14 +56,17 @@ fn names_classes_and_tensors_are_each_said_once() {
     for family in FAMILIES {
         assert!(architectures.insert(family.architecture));
         assert!(family.classes.iter().all(|class| classes.insert(class)));
-        for names in [|t: &crate::TensorLine| t.hf, |t: &crate::TensorLine| t.gguf] {
-            let mut seen = BTreeSet::new();
-            let lines = family.tensors.iter();
+        let (mut gguf, mut hf) = (BTreeSet::new(), Vec::new());
+        for line in family.tensors {
             assert!(
-                lines
-                    .clone()
-                    .all(|t| seen.insert((t.scope == Scope::Layer, names(t))))
+                gguf.insert((line.scope == Scope::Layer, line.gguf)),
+                "{}",
+                line.gguf
             );
+            // Several lines may be parts of one tensor, each another part.
+            let stored = (line.scope, line.hf, line.part);
+            assert!(!hf.contains(&stored), "{}", line.hf);
+            hf.push(stored);
         }
         let mut fields = BTreeSet::new();
         assert!(family.fields().all(|key| fields.insert(key.field)));
@@ -49,7 +80,12 @@ fn names_classes_and_tensors_are_each_said_once() {
 fn names_go_there_and_back() {
     for family in FAMILIES {
         for tensor in family.expected(&hyper(family, &[])) {
-            assert_eq!(family.gguf_name(&tensor.hf).as_deref(), Some(&*tensor.gguf));
+            let hf = tensor.hf.replace(EXPERT, "7");
+            let line = family.line_of_hf(&hf).unwrap();
+            let is_part = |other: &&TensorLine| other.hf == line.hf && other.part != Part::Whole;
+            if family.tensors.iter().filter(is_part).count() < 2 {
+                assert_eq!(family.gguf_name(&hf).as_deref(), Some(&*tensor.gguf));
+            }
             assert_eq!(family.hf_name(&tensor.gguf).as_deref(), Some(&*tensor.hf));
         }
     }
@@ -70,7 +106,9 @@ fn names_go_there_and_back() {
         "model.layers.00.input_layernorm.weight",
         "model.layers.+1.input_layernorm.weight",
         "model.layers.99999999999.input_layernorm.weight",
-        "model.layers.0.block_sparse_moe.gate.weight",
+        "model.layers.0.block_sparse_moe.experts.07.w1.weight",
+        "model.layers.0.block_sparse_moe.experts..w1.weight",
+        "model.layers.0.mlp.gate.weight",
         "model.layers.0.self_attn.rotary_emb.inv_freq",
         "model.layers.0.lm_head.weight",
     ] {
@@ -112,7 +150,7 @@ fn keys_are_written_as_each_family_has_them() {
     let written = |family: &'static Family, changes: &[(Field, u32)]| -> Vec<&'static str> {
         hyper(family, changes)
             .written()
-            .flatten()
+            .filter_map(key)
             .map(|(key, _)| key)
             .collect()
     };
@@ -156,29 +194,31 @@ fn numbers_that_follow_from_others_are_written() {
         let family = family(name);
         let mut stated = hyper_values();
         stated.extend(changes.iter().copied());
-        Hyperparameters::complete(family, stated, &Bounds::default()).unwrap()
+        Hyperparameters::complete(family, stated, None, &Bounds::default()).unwrap()
     };
     // A head of 128 by default, half of it rotated; a part in decimals is not cut short.
     assert_eq!(of("glm4", &[]).rotary_dims(), 64);
     let part = (Field::RotaryFraction, Value::Number(0.7));
     let head = (Field::HeadDim, Value::Size(20));
     assert_eq!(of("glm4", &[part, head]).rotary_dims(), 14);
-    let written =
-        |hyper: &Hyperparameters| -> Vec<(&str, Value)> { hyper.written().flatten().collect() };
+    let written = |hyper: &Hyperparameters| -> Vec<(&str, GgufValue)> {
+        hyper.written().filter_map(key).collect()
+    };
     let glm4 = of("glm4", &[]);
-    assert!(written(&glm4).contains(&("rope.dimension_count", Value::Size(64))));
+    assert!(written(&glm4).contains(&("rope.dimension_count", 64_u32.into())));
     assert!(written(&glm4).iter().all(|(key, _)| !key.is_empty()));
     let mut starcoder = hyper_values();
     starcoder.remove(&Field::FeedForward);
     starcoder.remove(&Field::KvHeads);
-    let starcoder = Hyperparameters::complete(family("starcoder"), starcoder, &Bounds::default());
+    let starcoder =
+        Hyperparameters::complete(family("starcoder"), starcoder, None, &Bounds::default());
     let starcoder = starcoder.unwrap();
     assert_eq!((starcoder.feed_forward(), starcoder.kv_heads()), (256, 1));
-    assert_eq!(starcoder.dim(crate::Dim::QueryKeyValue), 64 + 2 * 16);
-    assert_eq!(starcoder.dim(crate::Dim::Context), 128);
+    assert_eq!(starcoder.dim(crate::Dim::QueryKeyValue, None), 64 + 2 * 16);
+    assert_eq!(starcoder.dim(crate::Dim::Context, None), 128);
     let neox = of("gptneox", &[]);
     assert_eq!(neox.flag(Field::ParallelResidual), Some(true));
-    assert!(written(&neox).contains(&("use_parallel_residual", Value::Flag(true))));
+    assert!(written(&neox).contains(&("use_parallel_residual", true.into())));
     // What readers assume anyway is not written.
     assert!(
         written(&neox)
@@ -186,7 +226,7 @@ fn numbers_that_follow_from_others_are_written() {
             .all(|(key, _)| *key != "rope.freq_base")
     );
     let base = (Field::RotaryBase, Value::Number(5e5));
-    assert!(written(&of("gptneox", &[base])).contains(&("rope.freq_base", Value::Number(5e5))));
+    assert!(written(&of("gptneox", &[base])).contains(&("rope.freq_base", 5e5_f32.into())));
 }
 
 #[test]
@@ -242,12 +282,215 @@ fn numbers_that_do_not_fit_each_other_are_told_by_field() {
             .collect();
         stated.insert(Field::NormEps, Value::Number(1e-5));
         stated.insert(change.0, Value::Size(change.1));
-        match Hyperparameters::complete(llama, stated, &Bounds::default()) {
+        match Hyperparameters::complete(llama, stated, None, &Bounds::default()) {
             Err(problem) => {
                 assert_eq!(problem.field, field);
                 assert!(problem.problem.contains(part), "{problem:?}");
             }
             Ok(hyper) => assert_eq!((part, hyper.rotary_dims()), ("", 6)),
         }
+    }
+}
+
+/// A model with experts, some of its layers dense, and what belongs to each.
+#[test]
+fn experts_are_in_the_layers_that_have_them() {
+    let llama = family_of_architecture("llama").unwrap();
+    let experts = [(Field::Experts, 4), (Field::ExpertsUsed, 2)];
+    let names = |hyper: &Hyperparameters| -> Vec<String> {
+        hyper.family().expected(hyper).map(|t| t.gguf).collect()
+    };
+    let dense = names(&hyper(llama, &[]));
+    assert!(dense.contains(&"blk.1.ffn_up.weight".into()));
+    assert!(dense.iter().all(|name| !name.contains("exps")));
+    let mixture = hyper(llama, &experts);
+    let expected: Vec<_> = llama.expected(&mixture).collect();
+    let down = expected
+        .iter()
+        .find(|t| t.gguf == "blk.1.ffn_down_exps.weight")
+        .unwrap();
+    assert_eq!(down.shape, [4, 64, 96]);
+    assert_eq!(
+        down.hf,
+        "model.layers.1.block_sparse_moe.experts.{}.w2.weight"
+    );
+    assert!(!names(&mixture).contains(&"blk.1.ffn_up.weight".into()));
+
+    let deepseek = family_of_architecture("deepseek2").unwrap();
+    let some = [
+        (Field::Layers, 4),
+        (Field::DenseLayers, 1),
+        (Field::PredictLayers, 1),
+        (Field::SharedExperts, 2),
+    ];
+    let mixture = hyper(deepseek, &some);
+    let all = names(&mixture);
+    for (name, is_there) in [
+        ("blk.0.ffn_up.weight", true),
+        ("blk.0.ffn_up_exps.weight", false),
+        ("blk.1.ffn_up.weight", false),
+        ("blk.1.ffn_up_exps.weight", true),
+        ("blk.1.ffn_up_shexp.weight", true),
+        ("blk.1.exp_probs_b.bias", false),
+        ("blk.2.nextn.eh_proj.weight", false),
+        ("blk.3.nextn.eh_proj.weight", true),
+        ("blk.3.ffn_up_exps.weight", true),
+        ("blk.3.attn_q.weight", true),
+        ("blk.3.attn_q_a.weight", false),
+    ] {
+        assert_eq!(all.contains(&name.into()), is_there, "{name}");
+    }
+    assert_eq!((mixture.main_layers(), mixture.layers()), (3, 4));
+    assert_eq!(mixture.dim(crate::Dim::SharedForward, None), 16);
+    let sigmoid = hyper(deepseek, &[(Field::Gating, 2)]);
+    assert!(names(&sigmoid).contains(&"blk.1.exp_probs_b.bias".into()));
+}
+
+#[test]
+fn experts_and_latent_sizes_that_do_not_fit_each_other_are_told_by_field() {
+    let deepseek = family_of_architecture("deepseek2").unwrap();
+    for (changes, field, part) in [
+        (
+            &[(Field::ExpertsUsed, 9)][..],
+            Field::ExpertsUsed,
+            "at most the 8 experts",
+        ),
+        (
+            &[(Field::ExpertGroups, 3)],
+            Field::ExpertGroups,
+            "3 does not divide the 8",
+        ),
+        (
+            &[(Field::ExpertGroups, 8), (Field::ExpertGroupsUsed, 1)],
+            Field::ExpertGroupsUsed,
+            "1 of 8 groups hold no 2",
+        ),
+        (
+            &[(Field::ExpertGroups, 4), (Field::ExpertGroupsUsed, 5)],
+            Field::ExpertGroupsUsed,
+            "5 of 4 groups",
+        ),
+        (
+            &[(Field::PredictLayers, 2)],
+            Field::PredictLayers,
+            "fewer than the 2 layers",
+        ),
+        (
+            &[(Field::LatentKeyDim, 8)],
+            Field::LatentKeyDim,
+            "more than the 8",
+        ),
+        (
+            &[(Field::HeadDim, 8)],
+            Field::HeadDim,
+            "expected 8 and the 8",
+        ),
+        (&[(Field::KvHeads, 2)], Field::KvHeads, "expected 1"),
+        (
+            &[
+                (Field::SharedExperts, 4096),
+                (Field::ExpertFeedForward, 1 << 20),
+            ],
+            Field::SharedExperts,
+            "more than 16777216",
+        ),
+        (
+            &[(Field::LatentKeyDim, 1 << 23)],
+            Field::LatentKeyDim,
+            "rows of all heads",
+        ),
+    ] {
+        let mut stated = hyper_values();
+        for field in [
+            Field::Experts,
+            Field::LatentRank,
+            Field::UnrotatedDim,
+            Field::LatentValueDim,
+            Field::RotaryDims,
+            Field::ExpertFeedForward,
+        ] {
+            stated.insert(field, Value::Size(8));
+        }
+        stated.remove(&Field::KvHeads);
+        stated.insert(Field::ExpertsUsed, Value::Size(2));
+        stated.extend(changes.iter().map(|(field, n)| (*field, Value::Size(*n))));
+        let problem =
+            Hyperparameters::complete(deepseek, stated, None, &Bounds::default()).unwrap_err();
+        assert_eq!(problem.field, field, "{problem:?}");
+        assert!(problem.problem.contains(part), "{problem:?}");
+    }
+}
+
+#[test]
+fn sizes_and_kinds_of_single_layers_are_read_from_arrays() {
+    use crate::LayerKind::{Global, Local, Recurrent};
+    use aeolus_gguf::{Array, Metadata};
+    let read = |architecture: &str, keys: &[(&str, GgufValue<'static>)]| {
+        let mut metadata = Metadata::new();
+        for (key, value) in keys {
+            metadata.insert(format!("{architecture}.{key}"), value.clone());
+        }
+        let family = family_of_architecture(architecture).unwrap();
+        Hyperparameters::from_metadata(family, &metadata, Some(40), &Bounds::default())
+    };
+    let sizes = |sizes: &[i32]| GgufValue::from(Array::from_i32s(sizes));
+    let lfm2 = |changes: &[(&'static str, GgufValue<'static>)]| {
+        let mut keys = vec![
+            ("block_count", 3_u32.into()),
+            ("context_length", 128_u32.into()),
+            ("embedding_length", 64_u32.into()),
+            ("feed_forward_length", 96_u32.into()),
+            ("attention.head_count", 4_u32.into()),
+            ("attention.head_count_kv", sizes(&[0, 2, 0])),
+            ("attention.layer_norm_rms_epsilon", 1e-5_f32.into()),
+            ("shortconv.l_cache", 3_u32.into()),
+        ];
+        for (key, value) in changes {
+            keys.retain(|(known, _)| known != key);
+            keys.push((key, value.clone()));
+        }
+        read("lfm2", &keys)
+    };
+    let hyper = lfm2(&[]).unwrap();
+    let kinds = |hyper: &Hyperparameters| (0..3).map(|n| hyper.layer(n).kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&hyper)[0], Recurrent);
+    assert_eq!(kinds(&hyper)[2], Recurrent);
+    assert!(matches!(kinds(&hyper)[1], Global | Local));
+    assert_eq!(hyper.dim(crate::Dim::KeyHeads, Some(1)), 32);
+    let names: Vec<String> = hyper.family().expected(&hyper).map(|e| e.gguf).collect();
+    let has = |name: &str| names.iter().any(|n| n == name);
+    assert!(has("blk.0.shortconv.conv.weight") && !has("blk.1.shortconv.conv.weight"));
+    assert!(has("blk.1.attn_q.weight") && !has("blk.2.attn_q.weight"));
+    let hyper = lfm2(&[("feed_forward_length", sizes(&[96, 32, 96]))]).unwrap();
+    assert_eq!(hyper.dim(crate::Dim::FeedForward, Some(1)), 32);
+    for (key, value, field, part) in [
+        (
+            "attention.head_count_kv",
+            sizes(&[0, 2]),
+            Field::KvHeads,
+            "2 items, expected one for each of 3",
+        ),
+        (
+            "attention.head_count_kv",
+            sizes(&[0, 3, 0]),
+            Field::KvHeads,
+            "3 does not divide the 4",
+        ),
+        (
+            "attention.head_count_kv",
+            sizes(&[0, -1, 0]),
+            Field::KvHeads,
+            "whole numbers from 0",
+        ),
+        (
+            "feed_forward_length",
+            sizes(&[96, 0, 96]),
+            Field::FeedForward,
+            "0 in a layer",
+        ),
+    ] {
+        let problem = lfm2(&[(key, value)]).unwrap_err();
+        assert_eq!(problem.field, field, "{problem:?}");
+        assert!(problem.problem.contains(part), "{problem:?}");
     }
 }

@@ -39,6 +39,9 @@ pub struct PreTokenizer {
     pub ignore_merges: bool,
     /// Whether the beginning-of-text token is put before a text when the file does not say.
     pub add_bos: bool,
+    /// The framework's tokenizer puts the beginning token before texts, while converters write that it does
+    /// not.
+    pub always_adds_bos: bool,
     /// Special tokens by which a family's tokenizer.json is told from others of the same structure.
     /// All must be there.
     marks: &'static [&'static str],
@@ -82,6 +85,7 @@ impl PreTokenizer {
             nfc: false,
             ignore_merges: false,
             add_bos: false,
+            always_adds_bos: false,
             marks: &[],
             any_ignore_merges: false,
         }
@@ -99,6 +103,11 @@ impl PreTokenizer {
 
     const fn any_ignore_merges(mut self) -> Self {
         self.any_ignore_merges = true;
+        self
+    }
+
+    const fn always_adds_bos(mut self) -> Self {
+        self.always_adds_bos = true;
         self
     }
 

@@ -80,7 +80,7 @@ pub static ALL: &[PreTokenizer] = &[
     pre("tekken", &[TEKKEN]).ignore_merges().add_bos(),
     pre("kimi-k2", &[KIMI_K2]),
     // DeepSeek.
-    pre("deepseek-v3", DEEPSEEK_V3),
+    pre("deepseek-v3", DEEPSEEK_V3).always_adds_bos(),
     pre("hunyuan-dense", DEEPSEEK_V3).marks(&["<｜hy_User｜>"]),
     pre("joyai-llm", DEEPSEEK_V3),
     pre("hy_v4", DEEPSEEK_V3),
@@ -99,7 +99,8 @@ pub static ALL: &[PreTokenizer] = &[
             DEEPSEEK_SCRIPTS,
             NUMBER,
         ],
-    ),
+    )
+    .always_adds_bos(),
     pre(
         "deepseek-coder",
         &[
