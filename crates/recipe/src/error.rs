@@ -1,6 +1,6 @@
 //! What can be wrong with a request for a plan.
 
-use crate::{FileType, Vintage, tensor_types};
+use crate::{FileType, PlanFile, Vintage, tensor_types};
 use aeolus_gguf::TensorType;
 
 /// A request that no plan can be made for. Every kind is the caller's: nothing is read here.
@@ -54,6 +54,76 @@ pub enum Error {
     NotWritable {
         /// What was given.
         ty: TensorType,
+    },
+    /// No set of that name.
+    #[error(
+        "unknown set {found:?}, expected one of {}, or a file",
+        list(PlanFile::set_names())
+    )]
+    UnknownSet {
+        /// What was given.
+        found: String,
+    },
+    /// A plan that is not one.
+    #[error("line {line}: {problem}")]
+    Plan {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// A plan of another form.
+    #[error("plan = {found}, expected {expected}: it is of another version of this program")]
+    PlanVersion {
+        /// Its version.
+        found: u32,
+        /// What is read.
+        expected: u32,
+    },
+    /// A plan without files.
+    #[error("no file is planned: expected [[files]] with a type")]
+    PlanIsEmpty,
+    /// Two files that would have one name.
+    #[error("{label} is planned twice; `name` tells files of one type apart")]
+    PlanTwice {
+        /// The name.
+        label: String,
+    },
+    /// Something is wrong with one file of a plan.
+    #[error("file {number}: {problem}")]
+    PlanEntry {
+        /// Which, from 1.
+        number: usize,
+        /// What.
+        #[source]
+        problem: Box<Error>,
+    },
+    /// A name that no file can have.
+    #[error(
+        "the name {found:?} is not of 1 to {limit} letters, digits and signs of `-_.+`, the first of them \
+         no dot or dash"
+    )]
+    PlanLabel {
+        /// What was given.
+        found: String,
+        /// The most bytes.
+        limit: usize,
+    },
+    /// A file that is not the name of one in the output folder.
+    #[error("the file {found:?} is not a plain name that ends in .gguf")]
+    PlanFileName {
+        /// What was given.
+        found: String,
+    },
+    /// A tensor of a plan that has no type to choose.
+    #[error("the plan has {ty} for {tensor:?}: {why}")]
+    ChosenNothing {
+        /// The tensor.
+        tensor: String,
+        /// The type.
+        ty: TensorType,
+        /// Why it is not chosen.
+        why: &'static str,
     },
     /// No recipe of that name.
     #[error(

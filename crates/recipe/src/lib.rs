@@ -11,6 +11,7 @@
 //!   [`Mix`] and [`Rule`] are the types they gave.
 //! - [`plan`]: shapes and [`Options`] in, a [`Plan`] out: type, bytes and deciding rule of every
 //!   tensor.
+//! - [`PlanFile`]: a set of files, or what was made and how, as TOML.
 //! - [`parse_tensor_type`], [`parse_tensor_rule`]: what a user types, checked.
 //!
 //! # Who decides
@@ -21,10 +22,11 @@
 //!    end in `.weight`, expert routers, small convolutions. Nothing overrides this: engines expect
 //!    them in F32, and they take 1 MB of a 7B model. A few small matrices stay what they are in
 //!    the source.
-//! 2. The first of [`Options::tensor_types`] whose pattern is found in the GGUF name.
-//! 3. [`Options::output_type`] and [`Options::embedding_type`].
-//! 4. An unquantized file type (F32, F16, BF16), or [`Options::pure`]: the file's base type.
-//! 5. The first rule of the vintage's table that fits; if none does, the file's base type.
+//! 2. [`Options::chosen`]: what a plan says.
+//! 3. The first of [`Options::tensor_types`] whose pattern is found in the GGUF name.
+//! 4. [`Options::output_type`] and [`Options::embedding_type`].
+//! 5. An unquantized file type (F32, F16, BF16), or [`Options::pure`]: the file's base type.
+//! 6. The first rule of the vintage's table that fits; if none does, the file's base type.
 //!
 //! Then, whoever decided, a type whose blocks do not divide the tensor's row is replaced by the
 //! vintage's fallback and the plan records it. A tensor whose type needs an importance matrix is
@@ -77,6 +79,7 @@ mod mix;
 mod near;
 mod parse;
 mod plan;
+mod plan_file;
 mod role;
 mod vintage;
 
@@ -85,6 +88,7 @@ pub use file_type::FileType;
 pub use importance::Importance;
 pub use mix::{Layers, Mix, Models, Place, Rule, Tensors};
 pub use parse::{parse_tensor_rule, parse_tensor_type, tensor_types};
-pub use plan::{Fallback, ModelShape, Options, Plan, PlannedTensor, plan};
+pub use plan::{Chosen, Fallback, ModelShape, Options, Plan, PlannedTensor, plan};
+pub use plan_file::{MAX_PLAN_BYTES, PLAN_VERSION, PlanEntry, PlanFile, PlanImatrix, PlanSource};
 pub use role::Role;
 pub use vintage::{Vintage, VintageFacts};

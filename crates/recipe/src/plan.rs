@@ -8,6 +8,7 @@ use crate::{Error, FileType, Importance, Misfit, Vintage, importance, parse};
 use aeolus_gguf::{Shape, TensorType};
 use overrides::Overrides;
 use regex::Regex;
+use std::collections::{BTreeMap, HashSet};
 
 /// What vintages and their mixes ask about a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,47 @@ pub struct Options {
     pub pure: bool,
     /// A type that does not fit a tensor's rows is an error instead of a fallback.
     pub no_fallback: bool,
+    /// Types that were chosen before.
+    pub chosen: Chosen,
+    /// Tensors that are MXFP4 in the source. They stay it in files of floats, which would take four times
+    /// the bytes for the same numbers, unless a rule of the user's own says otherwise.
+    pub mxfp4: HashSet<String>,
+}
+
+/// Types that weight matrices get whatever the mix, rules and options say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The type of all that are not named.
+    pub default: Option<TensorType>,
+    /// By GGUF name.
+    pub tensors: BTreeMap<String, TensorType>,
+}
+
+impl Chosen {
+    /// The type that was chosen for a weight matrix.
+    fn of(&self, name: &str) -> Option<TensorType> {
+        self.tensors.get(name).copied().or(self.default)
+    }
+
+    /// Each tensor that is named is a weight matrix of the model.
+    fn check(&self, subjects: &[Subject<'_>]) -> Result<(), Error> {
+        let known = subjects.iter().map(|subject| (subject.name, subject.kept));
+        let known: BTreeMap<&str, Option<Kept>> = known.collect();
+        for (name, ty) in &self.tensors {
+            let kept = known.get(&**name).copied();
+            if kept != Some(None) {
+                return Err(Error::ChosenNothing {
+                    tensor: name.clone(),
+                    ty: *ty,
+                    why: match kept.flatten() {
+                        Some(kept) => kept.why,
+                        None => "the model has no such tensor",
+                    },
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The types and sizes of all tensors of one file.
@@ -88,6 +130,8 @@ pub struct PlannedTensor {
     pub fallback: Option<Fallback>,
     /// Its weights are encoded in blocks: `ty` is no plain float type.
     pub quantized: bool,
+    /// A mix, rule or option decided: it is a weight matrix, and none that keeps its type.
+    pub chosen: bool,
     /// Its type does not go without importance for this very tensor, though the matrix may lack
     /// it.
     pub needs_importance: bool,
@@ -137,6 +181,7 @@ impl Plan {
 /// [`Error::VintageLacks`] for what the vintage's tools did not know, [`Error::Layer`] for a
 /// tensor of a layer that the model has not; [`Error::ImportanceNeeded`] without an importance
 /// matrix where a type needs one;
+/// [`Error::ChosenNothing`] for a name in [`chosen`](Options::chosen) that is not a weight matrix's;
 /// [`Error::NotWritable`], [`Error::RuleMatchesNothing`], [`Error::RuleMatchesKept`],
 /// [`Error::RuleShadowed`] and [`Error::OptionDecidesNothing`] for options that name an
 /// impossible type or have no effect; [`Error::Fallbacks`] under
@@ -156,9 +201,12 @@ pub fn plan(
         None => Vintage::default_for(model, file_type, options.importance),
     };
     let named = options.tensor_types.iter().map(|rule| rule.1);
+    let chosen = options.chosen.tensors.values().copied();
     for ty in named
         .chain(options.output_type)
         .chain(options.embedding_type)
+        .chain(options.chosen.default)
+        .chain(chosen)
     {
         parse::writable(ty)?;
     }
@@ -172,6 +220,7 @@ pub fn plan(
             kept: role::kept(name.as_ref(), shape),
         })
         .collect();
+    options.chosen.check(&subjects)?;
     let tied = !subjects.iter().any(|s| s.named.role == Role::Output);
     let mut decider = Decider {
         model,
@@ -292,8 +341,13 @@ impl Decider<'_> {
             let ty = self.kept_type(kept);
             self.overrides.pass_over(name, ty, kept.why);
             (ty, format!("stays {ty}: {}", kept.why))
+        } else if let Some(ty) = self.options.chosen.of(name) {
+            (ty, format!("plan: {ty}"))
         } else if let Some(decided) = self.overrides.decide(name, named.role) {
             decided
+        } else if !self.file_type.is_quantized() && self.options.mxfp4.contains(name) {
+            let ty = TensorType::MXFP4;
+            (ty, format!("stays {ty}, as the source has it"))
         } else {
             output = !self.options.pure && self.part(named.role) == Role::Output;
             self.mix(subject, place)
@@ -324,6 +378,7 @@ impl Decider<'_> {
                 ),
             }),
             quantized: ty.is_quantized(),
+            chosen: subject.kept.is_none(),
             needs_importance: importance::is_needed(ty, named.role, self.file_type),
         })
     }

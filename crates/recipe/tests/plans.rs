@@ -750,3 +750,44 @@ fn the_output_of_odd_rows_is_q8_0_in_every_mix() {
         assert_eq!(ty(&plan, "output.weight"), T::Q8_0, "{file}");
     }
 }
+
+/// As many as a large mixture has before its experts are stacked.
+#[test]
+fn a_hundred_thousand_tensors_are_planned_at_once() {
+    let tiny = Tiny {
+        layers: 12_500,
+        ..TINY
+    };
+    let count = tiny.tensors().len();
+    assert!(count > 100_000, "{count}");
+    for file_type in [F::Q4_K_M, F::IQ4_XS, F::Q2_K] {
+        let start = std::time::Instant::now();
+        let plan = tiny.try_plan(file_type, &Options::default()).unwrap();
+        println!("{file_type}: {count} tensors in {:?}", start.elapsed());
+        assert_eq!(plan.tensors.len(), count);
+    }
+}
+
+/// Four times the bytes would hold the same numbers.
+#[test]
+fn tensors_that_are_mxfp4_in_the_source_stay_it_in_files_of_floats() {
+    let name = "blk.1.ffn_up.weight";
+    let stored = Options {
+        mxfp4: [name.to_owned()].into(),
+        ..Options::default()
+    };
+    let ty = |file_type, options: &Options| {
+        let plan = TINY.try_plan(file_type, options).unwrap();
+        let of = |wanted: &str| plan.tensors.iter().find(|t| t.name == wanted).unwrap().ty;
+        (of(name), of("blk.0.ffn_up.weight"))
+    };
+    for (file_type, float) in [(F::F32, T::F32), (F::BF16, T::BF16)] {
+        assert_eq!(ty(file_type, &stored), (T::MXFP4, float));
+    }
+    assert_eq!(ty(F::Q8_0, &stored), (T::Q8_0, T::Q8_0));
+    let ruled = Options {
+        tensor_types: vec![parse_tensor_rule("ffn_up=f16").unwrap()],
+        ..stored
+    };
+    assert_eq!(ty(F::F32, &ruled), (T::F16, T::F16));
+}
