@@ -1,10 +1,13 @@
 //! The checkpoint: what every later step reads, whatever it came from.
 
 use crate::metadata::{FILE_TYPE_KEY, MERGES_KEY, QUANTIZATION_VERSION_KEY};
+use crate::mxfp4::Packed;
+use crate::view::View;
 use crate::{Error, Hyperparameters, Limits, RowMap, TokenizerFacts, output_name};
 use aeolus_gguf::{Array, Endian, Metadata, Shape, TensorType};
 use aeolus_source::Map;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,6 +29,8 @@ pub struct OpenOptions {
     /// What the checkpoint's folder is called, where the path does not tell: in a cache a folder
     /// has the name of a commit. `None` takes the path's last part.
     pub folder_name: Option<String>,
+    /// Whether the layers of a model that predict further tokens are kept.
+    pub predict_layers: bool,
     /// How much the files may ask for.
     pub limits: Limits,
 }
@@ -60,7 +65,8 @@ pub struct Checkpoint {
     pub metadata: Metadata<'static>,
     /// Sizes and constants.
     pub hyper: Hyperparameters,
-    /// In the order of the shards, then of the offsets inside each.
+    /// In the order of the shards, then of the offsets inside each; what is made of several tensors comes
+    /// where the last of these is.
     pub tensors: Vec<Tensor>,
     /// The BPE merges of a folder's tokenizer, two pieces joined by a space; apart from the metadata
     /// since only some outputs carry them. Those of a GGUF file stay in its metadata.
@@ -99,22 +105,28 @@ pub struct Forecastable {
 pub struct Tensor {
     /// GGUF name.
     pub name: String,
-    /// Name in the source, for messages.
+    /// Name in the source, for messages; `{}` stands for the numbers of experts that are stored one by
+    /// one.
     pub source_name: String,
-    /// GGUF order, row length first. Source and output have the same shape.
+    /// GGUF order, row length first. The output has the same shape.
     pub shape: Shape,
-    /// Element type, or block type, of the source.
+    /// Element type, or block type, of [`rows`](Self::rows).
     pub ty: TensorType,
     /// Which source row each output row is.
     pub row_map: RowMap,
+    /// Which element of a source row each element of an output row is. Only floats have another order
+    /// than the source's.
+    pub column_map: RowMap,
     pub(crate) data: Data,
 }
 
 /// Where a tensor's bytes are.
 #[derive(Clone, Debug)]
 pub(crate) enum Data {
-    /// Within the file.
-    Mapped { map: Arc<Map>, range: Range<usize> },
+    /// Within files.
+    Mapped(View),
+    /// Within files, codes and scales apart.
+    Packed(Packed),
     /// Computed on opening: small things only.
     Owned(Arc<[u8]>),
 }
@@ -133,21 +145,96 @@ pub struct TensorFacts {
 }
 
 impl Tensor {
-    /// The source's bytes, in its byte order and, rows, in its order. No alignment may be
-    /// assumed.
-    pub fn bytes(&self) -> &[u8] {
+    /// Bytes of one row.
+    pub fn row_bytes(&self) -> usize {
         match &self.data {
-            Data::Mapped { map, range } => &map[range.clone()],
-            Data::Owned(bytes) => bytes,
+            Data::Mapped(view) => view.row_bytes(),
+            Data::Packed(packed) => packed.row_bytes(),
+            Data::Owned(bytes) => bytes.len() / (self.shape.rows() as usize).max(1),
         }
     }
 
-    /// The map that holds the bytes and where (bytes of the file), for advice about what is
-    /// read next; `None` for the few tensors that are computed on opening.
-    pub fn place(&self) -> Option<(&Arc<Map>, Range<usize>)> {
+    /// Bytes of all rows.
+    pub fn size_bytes(&self) -> u64 {
+        self.row_bytes() as u64 * self.shape.rows()
+    }
+
+    /// The bytes of some output rows, in their order and the source's byte order: runs of whole rows,
+    /// as few as there can be. No alignment may be assumed.
+    pub fn rows(&self, rows: Range<usize>) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        // Runs of rows that follow each other in the source, too.
+        let at_once = match self.row_map {
+            RowMap::Identity => rows.len().max(1),
+            _ => 1,
+        };
+        let width = self.shape.cols() as usize;
+        let runs = rows.clone().step_by(at_once).flat_map(move |first| {
+            let source = self.row_map.source_row(first);
+            self.source_rows(source..source + at_once.min(rows.end - first))
+        });
+        runs.map(move |run| match self.column_map {
+            RowMap::Identity => run,
+            map => {
+                let mut run = run.into_owned();
+                map.reorder(&mut run, width, self.ty.block_bytes());
+                Cow::Owned(run)
+            }
+        })
+    }
+
+    /// All bytes, in the order of [`rows`](Self::rows): a copy, for small tensors.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let runs = self.rows(0..self.shape.rows() as usize);
+        runs.flat_map(Cow::into_owned).collect()
+    }
+
+    fn source_rows(&self, rows: Range<usize>) -> Box<dyn Iterator<Item = Cow<'_, [u8]>> + '_> {
         match &self.data {
-            Data::Mapped { map, range } => Some((map, range.clone())),
-            Data::Owned(_) => None,
+            Data::Mapped(view) => Box::new(view.rows(rows)),
+            Data::Packed(packed) => Box::new(packed.rows(rows)),
+            Data::Owned(bytes) => {
+                let stride = self.row_bytes();
+                let bytes = &bytes[rows.start * stride..rows.end * stride];
+                Box::new(std::iter::once(Cow::Borrowed(bytes)))
+            }
+        }
+    }
+
+    /// Where the bytes of some output rows lie, and maybe others between them: files, and bytes of
+    /// these. For advice about what is read next.
+    pub fn spans(&self, rows: Range<usize>) -> Vec<(&Arc<Map>, Range<usize>)> {
+        let all = match self.row_map {
+            RowMap::ByGroup { .. } => self.row_map.block_rows(),
+            _ => self.shape.rows() as usize,
+        };
+        let rows = self.row_map.source_rows(rows);
+        let rows = rows.start..rows.end.min(all);
+        match &self.data {
+            Data::Mapped(view) => view.spans(rows).collect(),
+            Data::Packed(packed) => {
+                let codes = packed.codes.spans(rows.clone());
+                codes.chain(packed.scales.spans(rows)).collect()
+            }
+            Data::Owned(_) => Vec::new(),
+        }
+    }
+
+    /// The files that hold the bytes, each as often as it holds a piece of them; none for the few
+    /// tensors that are computed on opening.
+    pub fn maps(&self) -> impl Iterator<Item = &Arc<Map>> {
+        let (view, scales) = match &self.data {
+            Data::Mapped(view) => (Some(view), None),
+            Data::Packed(packed) => (Some(&packed.codes), Some(&packed.scales)),
+            Data::Owned(_) => (None, None),
+        };
+        view.into_iter().chain(scales).flat_map(View::maps)
+    }
+
+    /// What was computed on opening.
+    pub fn computed(&self) -> Option<&[u8]> {
+        match &self.data {
+            Data::Owned(bytes) => Some(bytes),
+            _ => None,
         }
     }
 
@@ -170,19 +257,25 @@ impl Checkpoint {
         output_metadata(&self.metadata, file_type, merges)
     }
 
+    /// The files behind the tensors, each once.
+    pub fn maps(&self) -> Vec<&Arc<Map>> {
+        let mut seen = HashSet::new();
+        let mut maps = Vec::new();
+        for map in self.tensors.iter().flat_map(Tensor::maps) {
+            if seen.insert(Arc::as_ptr(map)) {
+                maps.push(map);
+            }
+        }
+        maps
+    }
+
     /// Checks that no file behind the tensors changed since it was opened.
     ///
     /// # Errors
     /// [`Error::Source`] for the first file of another size or modification time.
     pub fn verify_unchanged(&self) -> Result<(), Error> {
-        let mut last: Option<&Arc<Map>> = None;
-        for (map, _) in self.tensors.iter().filter_map(Tensor::place) {
-            // Tensors lie in the order of their files.
-            if last.is_none_or(|last| !Arc::ptr_eq(last, map)) {
-                map.verify_unchanged()?;
-                last = Some(map);
-            }
-        }
+        let mut maps = self.maps().into_iter();
+        maps.try_for_each(|map| map.verify_unchanged())?;
         Ok(())
     }
 }

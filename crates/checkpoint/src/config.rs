@@ -8,11 +8,13 @@ pub(crate) use rope::{DIVISORS, RopeScaling};
 
 use crate::error::Brief;
 use crate::json::{Object, describe};
+use crate::layout::Expected;
 use crate::notes::Notes;
 use crate::{Error, Limits, files};
 use aeolus_arch as arch;
 use aeolus_arch::{
-    Absent, FAMILIES, Family, Field, Hyperparameters, Kind, Presence, Required, family_of_class,
+    Absent, FAMILIES, Family, Field, Hyperparameters, Kind, LayerKind, Line, Presence, Recurrence,
+    Required, family_of_class,
 };
 use aeolus_gguf::TensorType;
 use rope::Rope;
@@ -24,13 +26,17 @@ use std::path::Path;
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) hyper: Hyperparameters,
+    /// Layers behind the others that predict further tokens, and are not kept.
+    predict_layers: u32,
     /// The class of the model of images or sound around this one.
     pub(crate) multimodal: Option<String>,
     pub(crate) rope_scaling: RopeScaling,
+    /// How many pairs of a head turn by each of several positions, for families that say so.
+    pub(crate) rotary_sections: [i32; 4],
     /// The output projection is the embedding, and no tensor of its own.
     pub(crate) tied_embeddings: bool,
-    /// The fields that declare biases and are true.
-    biases: Vec<&'static str>,
+    /// The fields that declare biases, or that tensors are left out, and are true.
+    declared: Vec<&'static str>,
     /// `dtype` or `torch_dtype` with its value: what the weights are said to be.
     dtype: Option<(&'static str, String)>,
     /// How the weights are quantized, if the file says that they are. Files of models that were
@@ -71,30 +77,44 @@ impl Config {
             return Err(o.error("architectures", why_unknown(class)));
         };
         tell_model_type(o, class, notes);
-        let (values, rope) = hyperparameters(o, class, family, limits, notes)?;
+        let (mut values, rope) = hyperparameters(o, class, family, limits, notes)?;
+        let predict_layers = match values.remove(&Field::PredictLayers) {
+            Some(arch::Value::Size(layers)) => layers,
+            _ => 0,
+        };
         let bounds = limits.bounds();
-        let hyper = Hyperparameters::complete(family, values, &bounds).map_err(|problem| {
+        let own = family.defaults.iter().filter(|(of, field, value)| {
+            *of == class && value.is_none() && !values.contains_key(field)
+        });
+        let own: Vec<Field> = own.map(|(_, field, _)| *field).collect();
+        let kinds = layer_kinds(o, family, &values)?;
+        let hyper = Hyperparameters::complete(family, values, kinds, &bounds).map_err(|problem| {
             let names = family.key(problem.field).map_or(&[][..], |key| key.config);
             o.error(names.first().unwrap_or(&"top level"), problem.problem)
-        })?;
+        });
+        let mut hyper = hyper?;
+        own.into_iter()
+            .for_each(|field| hyper.leave_unstated(field));
         rope.scaling.check(o, hyper.rotary_dims())?;
         refuse_unsupported(o, &hyper)?;
         fields::tell_window(o, hyper.context(), class, family, notes);
         fields::tell_unused(o, family, notes);
-        let mut biases: Vec<&'static str> = Vec::new();
+        let mut declared: Vec<&'static str> = Vec::new();
         for line in family.tensors {
-            if let Presence::Bias(Some(key)) = line.presence
+            if let Presence::Bias(Some(key)) | Presence::NotInGlobal(key) = line.presence
                 && o.bool(key)? == Some(true)
             {
-                biases.push(key);
+                declared.push(key);
             }
         }
         Ok(Self {
             hyper,
+            predict_layers,
             multimodal,
             rope_scaling: rope.scaling,
+            rotary_sections: rope.sections,
             tied_embeddings: o.bool("tie_word_embeddings")?.unwrap_or(family.tied),
-            biases,
+            declared,
             dtype: ["dtype", "torch_dtype"]
                 .into_iter()
                 .find_map(|key| Some((key, o.get(key)?.as_str()?.to_owned()))),
@@ -103,9 +123,47 @@ impl Config {
         })
     }
 
+    /// The same with the layers that predict further tokens.
+    pub(crate) fn with_predict_layers(self, path: &Path, limits: &Limits) -> Result<Self, Error> {
+        let hyper = self
+            .hyper
+            .with_predict_layers(self.predict_layers, &limits.bounds());
+        Ok(Self {
+            hyper: hyper
+                .map_err(|problem| Error::key(path, "num_nextn_predict_layers", problem.problem))?,
+            predict_layers: 0,
+            ..self
+        })
+    }
+
+    /// Whether a tensor of the framework's name is of a layer that predicts a further token and is not
+    /// kept.
+    pub(crate) fn predicts(&self, plain: &str) -> bool {
+        let layer = self.hyper.family().layer_of_hf(plain);
+        let first = self.hyper.layers();
+        layer.is_some_and(|n| (first..first.saturating_add(self.predict_layers)).contains(&n))
+    }
+
+    /// Whether the file says that weights are MXFP4.
+    pub(crate) fn is_mxfp4(&self) -> bool {
+        self.quantization
+            .as_ref()
+            .is_some_and(|method| method.ends_with(": mxfp4"))
+    }
+
+    /// Whether a tensor is stored in blocks of 4 bits, by what the file says.
+    pub(crate) fn is_packed(&self, expected: &Expected) -> bool {
+        self.is_mxfp4() && expected.stored.iter().any(|stored| stored.scales.is_some())
+    }
+
     /// Whether there are biases that a field declares; those without a field are always there.
     pub(crate) fn declares_bias(&self, key: Option<&str>) -> bool {
-        key.is_none_or(|key| self.biases.contains(&key))
+        key.is_none_or(|key| self.declares(key))
+    }
+
+    /// Whether a field that a tensor's presence depends on is true.
+    pub(crate) fn declares(&self, key: &str) -> bool {
+        self.declared.contains(&key)
     }
 
     /// The type that the weights are said to have, for a forecast without them: where they are
@@ -215,9 +273,14 @@ fn hyperparameters(
     let mut values = BTreeMap::new();
     let rope_object = rope::object(o, family)?;
     let local_object = rope::local_object(o, family)?;
+    let global_object = global_layers(o, family)?;
     for key in family.fields().filter(|key| key.field != Field::RotaryBase) {
         for name in key.config {
-            let within = [("rope.", &rope_object), ("local.", &local_object)];
+            let within = [
+                ("rope.", &rope_object),
+                ("local.", &local_object),
+                ("global.", &global_object),
+            ];
             let mut within = within.into_iter();
             let within =
                 within.find_map(|(start, object)| Some((name.strip_prefix(start)?, object)));
@@ -226,17 +289,42 @@ fn hyperparameters(
                 Some((_, None)) => continue,
                 None => (o, *name),
             };
-            if key.field.zero_is_none() && o.f32(name)? == Some(0.0) {
+            let is_number = key.field.kind() != Kind::Gating;
+            if is_number && key.field.zero_is_none() && o.f32(name)? == Some(0.0) {
                 continue;
             }
             let value = match key.field.kind() {
-                Kind::Size => o.size(name, key.field.max(&bounds))?.map(arch::Value::Size),
+                Kind::Size | Kind::Count => {
+                    let (min, max) = (key.field.min(), key.field.max(&bounds));
+                    o.whole(name, min, max)?.map(arch::Value::Size)
+                }
+                Kind::Gating => gating(o, name)?.map(arch::Value::Size),
+                Kind::Number if key.field == Field::YarnLogTenth => {
+                    // A tenth of what the file has, as the reference computes it.
+                    let weight = o
+                        .positive_f32(name)?
+                        .and(o.get(name))
+                        .and_then(Value::as_f64);
+                    weight.map(|weight| arch::Value::Number((0.1 * weight) as f32))
+                }
                 Kind::Number => o.positive_f32(name)?.map(arch::Value::Number),
                 Kind::Flag => o.bool(name)?.map(arch::Value::Flag),
             };
             if let Some(value) = value {
                 values.entry(key.field).or_insert(value);
             }
+        }
+    }
+    // One expert is none, in a family that has dense models.
+    let may_be_dense = family
+        .key(Field::Experts)
+        .is_some_and(|key| key.absent == Absent::Default);
+    if may_be_dense && values.get(&Field::Experts) == Some(&arch::Value::Size(1)) {
+        values.remove(&Field::Experts);
+    }
+    for (of, field, value) in family.defaults {
+        if let (true, Some(value)) = (*of == class, value) {
+            values.entry(*field).or_insert(*value);
         }
     }
     for (of, name) in family.explicit {
@@ -257,7 +345,8 @@ fn hyperparameters(
     };
     let log_multiplier = match values.get(&Field::YarnLogMultiplier) {
         Some(arch::Value::Number(weight)) => Some(*weight),
-        _ => None,
+        // What it takes from the rotated numbers is what they have.
+        _ => values.contains_key(&Field::YarnLogTenth).then_some(1.0),
     };
     let about = rope::About {
         family,
@@ -268,6 +357,123 @@ fn hyperparameters(
     let rope = Rope::parse(o, &about, notes)?;
     values.insert(Field::RotaryBase, arch::Value::Number(rope.theta));
     Ok((values, rope))
+}
+
+/// What `per_layer_config` says of the layers that see everything, in the newest spelling of families in
+/// which these have other sizes. They are all alike, and the others are not in it.
+fn global_layers<'a>(o: &Object<'a>, family: &Family) -> Result<Option<Object<'a>>, Error> {
+    const KEY: &str = "per_layer_config";
+    const KINDS: &str = "layer_types";
+    let Some(layers) = o.object(KEY)?.filter(|_| family.reads(KEY)) else {
+        return Ok(None);
+    };
+    let kinds = o.get(KINDS).and_then(Value::as_array);
+    let kinds = o.required(KINDS, kinds)?;
+    let mut first: Option<(&str, &Value)> = None;
+    for (layer, sizes) in layers.iter() {
+        let kind = layer.parse().ok().and_then(|n: usize| kinds.get(n));
+        let is_global = kind.and_then(Value::as_str) == Some("full_attention");
+        let (name, all) = *first.get_or_insert((layer, sizes));
+        if !is_global || sizes != all {
+            let problem = format!("another size than layer {name} is not supported in this layer");
+            return Err(layers.error(layer, problem));
+        }
+    }
+    match first {
+        Some((layer, _)) => layers.object(layer),
+        None => Ok(None),
+    }
+}
+
+/// The kinds of the layers, for families in which they differ and where the file says them: a word for
+/// each layer, or the numbers of those with attention.
+fn layer_kinds(
+    o: &Object<'_>,
+    family: &Family,
+    values: &BTreeMap<Field, arch::Value>,
+) -> Result<Option<Vec<LayerKind>>, Error> {
+    const KINDS: &str = "layer_types";
+    const ATTENDING: &str = "full_attn_idxs";
+    let recurrence = family.graph.map(|graph| graph.recurrence);
+    let recurrent = match recurrence.unwrap_or(Recurrence::None) {
+        Recurrence::None => None,
+        Recurrence::ShortConvolution => Some("conv"),
+        Recurrence::DeltaNet => Some("linear_attention"),
+    };
+    let has_local = family
+        .keys
+        .iter()
+        .any(|line| matches!(line, Line::LocalLayers));
+    let local = has_local.then_some("sliding_attention");
+    let count = match values.get(&Field::Layers) {
+        Some(arch::Value::Size(count)) if recurrent.is_some() || has_local => *count as usize,
+        _ => return Ok(None),
+    };
+    let list = |key: &str| match o.get(key) {
+        None => Ok(None),
+        Some(Value::Array(items)) => Ok(Some(items)),
+        Some(other) => Err(o.error(key, format!("expected an array, found {}", describe(other)))),
+    };
+    if let Some(items) = list(KINDS)? {
+        // A list for more layers than there are counts by its beginning, as it does for the framework.
+        if items.len() < count {
+            let problem = format!(
+                "{} items, expected one for each of {count} layers",
+                items.len()
+            );
+            return Err(o.error(KINDS, problem));
+        }
+        let kind = |item: &Value| match item.as_str() {
+            Some("full_attention") => Ok(LayerKind::Global),
+            Some(word) if Some(word) == local => Ok(LayerKind::Local),
+            Some(word) if Some(word) == recurrent => Ok(LayerKind::Recurrent),
+            _ => {
+                let words = ["full_attention"].into_iter().chain(local).chain(recurrent);
+                let words = words.collect::<Vec<_>>().join(" or ");
+                let problem = format!("expected {words} for each layer, found {}", describe(item));
+                Err(o.error(KINDS, problem))
+            }
+        };
+        let kinds = items.iter().take(count).map(kind);
+        let mut kinds = kinds.collect::<Result<Vec<_>, _>>()?;
+        if let (Some(last), true) = (kinds.last_mut(), has_local) {
+            // The framework makes it so.
+            *last = LayerKind::Global;
+        }
+        return Ok(Some(kinds));
+    }
+    let Some(items) = list(ATTENDING)?.filter(|_| recurrent.is_some()) else {
+        return Ok(None);
+    };
+    let mut kinds = vec![LayerKind::Recurrent; count];
+    for item in items {
+        let layer = item.as_u64().and_then(|n| usize::try_from(n).ok());
+        let Some(kind) = layer.and_then(|layer| kinds.get_mut(layer)) else {
+            let problem = format!("expected numbers below {count}, found {}", describe(item));
+            return Err(o.error(ATTENDING, problem));
+        };
+        *kind = LayerKind::Global;
+    }
+    Ok(Some(kinds))
+}
+
+/// What a router's scores become: GGUF's number for config.json's word.
+fn gating(o: &Object<'_>, key: &str) -> Result<Option<u32>, Error> {
+    let Some(word) = o.str(key)? else {
+        return Ok(None);
+    };
+    let known = arch::GATINGS.iter().find(|(known, ..)| *known == word);
+    let known = known.filter(|(known, ..)| !known.is_empty());
+    match known {
+        Some((_, number, _)) => Ok(Some(*number)),
+        None => {
+            let problem = format!(
+                "{} is not supported, supported are softmax and sigmoid",
+                Brief(word)
+            );
+            Err(o.error(key, problem))
+        }
+    }
 }
 
 /// Refuses what would give a file that loads and computes something else.
@@ -284,6 +490,11 @@ fn refuse_unsupported(o: &Object<'_>, hyper: &Hyperparameters) -> Result<(), Err
             }
             Required::Flag(flag) => (found.as_bool() == Some(flag), format!("only {flag} is")),
             Required::Number(n) => (found.as_u64() == Some(n), format!("only {n} is")),
+            Required::Factor(x) => (
+                found.as_f64().is_some_and(|found| found as f32 == x as f32),
+                format!("only {x} is"),
+            ),
+            Required::Nothing => (fields::is_off(found), "only an empty list is".to_owned()),
             Required::WindowLayers => (
                 window_layers(found, hyper),
                 "only the family's own layers with a window are".to_owned(),
@@ -307,7 +518,8 @@ fn refuse_unsupported(o: &Object<'_>, hyper: &Hyperparameters) -> Result<(), Err
             return Err(o.error(key, problem));
         }
     }
-    for key in fields::EXPERTS {
+    let read = |key: &&str| hyper.family().reads(key);
+    for key in fields::EXPERTS.iter().filter(|key| !read(key)) {
         if let Some(experts) = o.get(key).filter(|n| n.as_f64().is_none_or(|n| n > 1.0)) {
             let found = describe(experts);
             let problem = format!("{found}: mixtures of experts are not supported");

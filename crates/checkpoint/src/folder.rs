@@ -3,11 +3,13 @@
 use crate::checkpoint::{Data, Forecastable, OpenOptions, Tensor, TensorFacts, TokenizerMode};
 use crate::config::Config;
 use crate::layout::{self, Expected, Presence};
+use crate::model_name::Params;
 use crate::notes::Notes;
 use crate::tokenizer::{self, Tokenizer, TokenizerFacts};
 use crate::weights::{Wanted, bad_shape};
-use crate::{Checkpoint, Error, RowMap, foreign, metadata};
+use crate::{Checkpoint, Error, Limits, RowMap, foreign, metadata};
 use aeolus_gguf::{Array, Endian, Metadata, Shape, TensorType};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Opens the folder.
@@ -24,8 +26,8 @@ pub(crate) fn open(folder: &Path, options: &OpenOptions) -> Result<Checkpoint, E
     };
     let weights = wanted.open(&notes)?;
     tensors.extend(weights.ok_or_else(|| foreign::no_weights(folder, &options.limits))?);
-    let shapes = tensors.iter().map(|tensor| tensor.shape);
-    let about = About::read(folder, &config, params(shapes), options, &notes)?;
+    let params = Params::of(tensors.iter().map(|tensor| (&*tensor.name, tensor.shape)));
+    let about = About::read(folder, &config, &params, options, &notes)?;
     Ok(Checkpoint {
         name: about.name,
         tokenizer: TokenizerFacts::of(&about.metadata),
@@ -63,8 +65,8 @@ pub(crate) fn forecast(folder: &Path, options: &OpenOptions) -> Result<Forecasta
         Some(weights) => tensors.extend(weights.iter().map(Tensor::facts)),
         None => tensors.extend(promised(folder, &config, expected, &notes)?),
     }
-    let shapes = tensors.iter().map(|tensor| tensor.shape);
-    let about = About::read(folder, &config, params(shapes), options, &notes)?;
+    let params = Params::of(tensors.iter().map(|tensor| (&*tensor.name, tensor.shape)));
+    let about = About::read(folder, &config, &params, options, &notes)?;
     Ok(Forecastable {
         name: about.name,
         tokenizer: TokenizerFacts::of(&about.metadata),
@@ -82,7 +84,11 @@ fn read_config(folder: &Path, options: &OpenOptions, notes: &Notes) -> Result<Co
     if !path.exists() {
         return Err(foreign::no_config(folder, &options.limits));
     }
-    Config::read(&path, &options.limits, notes)
+    let config = Config::read(&path, &options.limits, notes)?;
+    match options.predict_layers {
+        true => config.with_predict_layers(&path, &options.limits),
+        false => Ok(config),
+    }
 }
 
 /// The tensors that the configuration promises.
@@ -93,7 +99,7 @@ fn promised(
     notes: &Notes,
 ) -> Result<Vec<TensorFacts>, Error> {
     let path = folder.join("config.json");
-    if let Some(method) = &config.quantization {
+    if let Some(method) = config.quantization.as_ref().filter(|_| !config.is_mxfp4()) {
         notes.add(
             &path,
             format_args!(
@@ -108,15 +114,42 @@ fn promised(
         .filter(|e| !matches!(e.presence, Presence::Optional | Presence::Copy));
     promised
         .map(|expected| {
-            let (shape, name) = (expected.shape, expected.hf);
+            let (shape, name) = (&expected.shape, &expected.hf);
             Ok(TensorFacts {
+                shape: Shape::from_hf(shape).map_err(bad_shape(&path, name))?,
+                ty: match config.is_packed(&expected) {
+                    true => TensorType::MXFP4,
+                    false => source_type,
+                },
+                source_name: expected.hf,
                 name: expected.gguf,
-                shape: Shape::from_hf(&shape).map_err(bad_shape(&path, &name))?,
-                source_name: name,
-                ty: source_type,
             })
         })
         .collect()
+}
+
+/// The tensors that a checkpoint of the folder's configuration has, as they are usually stored: names
+/// and shapes.
+pub(crate) fn stored(folder: &Path, limits: &Limits) -> Result<Vec<(String, Shape)>, Error> {
+    let path = folder.join("config.json");
+    let config = Config::read(&path, limits, &Notes::default())?;
+    let expected = layout::of_config(&config);
+    layout::check_count(&expected, &path, limits)?;
+    let mut seen = HashSet::new();
+    let mut all = Vec::new();
+    let left_out = |e: &&Expected| matches!(e.presence, Presence::Optional | Presence::Copy);
+    for expected in expected.iter().filter(|e| !left_out(e)) {
+        let stored = &expected.stored[0];
+        for piece in 0..stored.pieces(expected) {
+            let name = stored.name(piece);
+            // Several tensors may be parts of one.
+            if seen.insert(name.clone()) {
+                let shape = Shape::from_hf(&stored.shape).map_err(bad_shape(&path, &name))?;
+                all.push((name, shape));
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Everything that is no tensor.
@@ -130,7 +163,7 @@ impl About {
     fn read(
         folder: &Path,
         config: &Config,
-        params: u64,
+        params: &Params,
         options: &OpenOptions,
         notes: &Notes,
     ) -> Result<Self, Error> {
@@ -147,6 +180,7 @@ impl About {
                     special_tokens: config.hyper.family().special_tokens,
                     writes_space_prefix: config.hyper.family().writes_space_prefix,
                     pre: options.pre.as_deref(),
+                    kind: config.hyper.family().tokenizer,
                 };
                 tokenizer::read(folder, wanted, limits, notes)?
             }
@@ -195,11 +229,6 @@ fn cached_name(full: &Path) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Weights of all tensors together.
-fn params(shapes: impl Iterator<Item = Shape>) -> u64 {
-    shapes.fold(0, |sum, shape| sum.saturating_add(shape.elems()))
-}
-
 /// The tensors of frequency divisors for models whose rope scaling has such.
 fn rope_divisors(config: &Config, folder: &Path) -> Result<Vec<Tensor>, Error> {
     let hyper = &config.hyper;
@@ -213,6 +242,7 @@ fn rope_divisors(config: &Config, folder: &Path) -> Result<Vec<Tensor>, Error> {
             shape: Shape::from_hf(&[divisors.len() as u64]).map_err(bad_shape(folder, name))?,
             ty: TensorType::F32,
             row_map: RowMap::Identity,
+            column_map: RowMap::Identity,
             data: Data::Owned(bytes.into()),
         })
     };

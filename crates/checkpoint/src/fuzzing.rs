@@ -159,7 +159,7 @@ pub fn gguf_source(data: &[u8]) {
         assert!(check_name(&checkpoint.name).is_ok(), "{}", checkpoint.name);
         for tensor in &checkpoint.tensors {
             let blocks = tensor.shape.elems() / tensor.ty.block_elems() as u64;
-            let bytes = tensor.bytes().len() as u64;
+            let bytes = tensor.size_bytes();
             assert_eq!(bytes, blocks * tensor.ty.block_bytes() as u64);
         }
         checkpoint.verify_unchanged().expect("nobody wrote to it");

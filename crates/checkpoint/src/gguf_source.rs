@@ -7,6 +7,7 @@ use crate::layout::{self, Expected, Presence};
 use crate::metadata::{FILE_TYPE_KEY, MERGES_KEY, NAME_KEY, QUANTIZATION_VERSION_KEY};
 use crate::notes::Notes;
 use crate::tokenizer::{self, Tokenizer, TokenizerFacts};
+use crate::view::{Piece, Steps, View};
 use crate::weights::f64_note;
 use crate::{Checkpoint, Error, Hyperparameters, Limits, RowMap, output_name};
 use aeolus_arch::{FAMILIES, Field, family_of_architecture};
@@ -108,11 +109,6 @@ impl Reader<'_> {
             let problem = format!("\"{found}\" is not supported, supported are {known}");
             return Err(self.error(ARCHITECTURE, problem));
         };
-        let experts = format!("{architecture}.expert_count");
-        if let Some(count) = self.u32(&experts)?.filter(|n| *n > 0) {
-            let problem = format!("a mixture of {count} experts is not supported");
-            return Err(self.error(&experts, problem));
-        }
         let embedding = file.tensor("token_embd.weight");
         let rows = embedding.and_then(|info| u32::try_from(info.shape.rows()).ok());
         let bounds = limits.bounds();
@@ -159,7 +155,8 @@ fn tensors(path: &Path, file: &GgufFile, hyper: &Hyperparameters) -> Result<Vec<
             let problem = if family.hf_name(&info.name).is_none() {
                 format!("no tensor of {} models has this name", family.architecture)
             } else {
-                format!("the model has {} layers", hyper.layers())
+                let layers = hyper.layers();
+                format!("the keys give the model no such tensor (block_count {layers})")
             };
             return Err(Error::UnexpectedTensor {
                 path: map.path().into(),
@@ -176,16 +173,21 @@ fn tensors(path: &Path, file: &GgufFile, hyper: &Hyperparameters) -> Result<Vec<
                 found: info.shape.dims().into(),
             });
         }
+        let rows = (info.shape.rows() as usize).max(1);
         tensors.push(Tensor {
             name: info.name.clone(),
             source_name: info.name.clone(),
             shape: info.shape,
             ty: info.ty,
             row_map: RowMap::Identity,
-            data: Data::Mapped {
-                map: map.clone(),
-                range: place.range.clone(),
-            },
+            column_map: RowMap::Identity,
+            data: Data::Mapped(View::new(
+                vec![Piece {
+                    map: map.clone(),
+                    range: place.range.clone(),
+                }],
+                Steps::plain(rows, place.range.len() / rows),
+            )),
         });
     }
     let is_missing = |name: &str| file.tensor(name).is_none();
@@ -209,7 +211,10 @@ fn fuse(expected: &mut Vec<Expected>, is_there: impl Fn(&str) -> bool) {
         match aeolus_arch::fused_name(&part.gguf).filter(|name| is_there(name)) {
             None => all.push(part),
             Some(name) => match all.iter_mut().find(|e| e.gguf == name) {
-                Some(fused) => fused.shape[0] += part.shape[0],
+                Some(fused) => {
+                    let rows = part.shape.len().saturating_sub(2);
+                    fused.shape[rows] += part.shape[rows];
+                }
                 None => all.push(Expected { gguf: name, ..part }),
             },
         }

@@ -85,11 +85,16 @@ impl<'a> Object<'a> {
 
     /// A size: a whole number from 1 to `max`.
     pub(crate) fn size(&self, key: &str, max: u32) -> Result<Option<u32>, Error> {
-        let expected = format!("a whole number from 1 to {max}");
+        self.whole(key, 1, max)
+    }
+
+    /// A whole number from `min` to `max`.
+    pub(crate) fn whole(&self, key: &str, min: u32, max: u32) -> Result<Option<u32>, Error> {
+        let expected = format!("a whole number from {min} to {max}");
         self.typed(key, &expected, |value| {
             u32::try_from(value.as_u64()?)
                 .ok()
-                .filter(|n| (1..=max).contains(n))
+                .filter(|n| (min..=max).contains(n))
         })
     }
 

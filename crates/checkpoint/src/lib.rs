@@ -25,11 +25,12 @@
 //! assert_eq!(checkpoint.metadata.u32("llama.block_count")?, Some(8));
 //! let q = &checkpoint.tensors.iter().find(|t| t.name == "blk.0.attn_q.weight").unwrap();
 //! assert_eq!(q.row_map, RowMap::Rope { heads: 8, head_dim: 32 });
-//! assert_eq!(q.bytes().len(), 2 * 256 * 256);
+//! assert_eq!(q.size_bytes(), 2 * 256 * 256);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
 
+mod assembly;
 mod checkpoint;
 mod config;
 mod error;
@@ -46,15 +47,18 @@ mod layout;
 mod limits;
 mod metadata;
 mod model_name;
+mod mxfp4;
 mod names;
 mod notes;
 mod open;
 mod output_name;
 mod row_map;
 mod safetensors;
+mod sample;
 mod shards;
 pub mod synth;
 mod tokenizer;
+mod view;
 mod weights;
 mod wrapping;
 

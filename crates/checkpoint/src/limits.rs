@@ -17,8 +17,10 @@ pub struct Limits {
     pub index_bytes: u64,
     /// Bytes of the JSON header of one shard. Default 100,000,000, the format's own bound.
     pub header_bytes: u64,
-    /// Tensors in one checkpoint. Default 65,536.
+    /// Tensors in one checkpoint, experts that are stored one by one counted each. Default 262,144.
     pub tensors: usize,
+    /// Tensors in one shard of a folder. Default 65,536.
+    pub shard_tensors: usize,
     /// Tokens in the vocabulary. Default 1,048,576.
     pub vocab: u32,
     /// Layers. Default 4096.
@@ -37,6 +39,7 @@ impl Limits {
             dimension: self.dimension,
             layers: self.layers,
             vocab: self.vocab,
+            ..aeolus_arch::Bounds::default()
         }
     }
 }
@@ -50,7 +53,8 @@ impl Default for Limits {
             tokenizer_bytes: 64 << 20,
             index_bytes: 32 << 20,
             header_bytes: 100_000_000,
-            tensors: 1 << 16,
+            tensors: 1 << 18,
+            shard_tensors: 1 << 16,
             vocab: 1 << 20,
             layers: 4096,
             dimension: 1 << 24,

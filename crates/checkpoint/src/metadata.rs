@@ -5,11 +5,11 @@
 use crate::config::{Config, RopeScaling};
 use crate::files::Folder;
 use crate::json::Object;
-use crate::model_name::{self, NameParts};
+use crate::model_name::{self, NameParts, Params};
 use crate::notes::Notes;
 use crate::{Error, Limits};
-use aeolus_arch::Line;
-use aeolus_gguf::Metadata;
+use aeolus_arch::{Entry, Line};
+use aeolus_gguf::{Array, Metadata};
 use std::path::Path;
 
 /// Keys that say how a file was quantized, and so belong to each output and not to the source.
@@ -18,6 +18,10 @@ pub(crate) const QUANTIZATION_VERSION_KEY: &str = "general.quantization_version"
 pub(crate) const NAME_KEY: &str = "general.name";
 pub(crate) const MERGES_KEY: &str = "tokenizer.ggml.merges";
 
+/// A key of our own, under the architecture's prefix: false where the ends of YaRN's ramp are not
+/// rounded to whole pairs, as all readers do that do not know it.
+pub(crate) const YARN_TRUNCATE_KEY: &str = "aeolus.yarn_truncate";
+
 /// The keys before the tokenizer's. `folder_name` is the folder's, `name` what the user calls
 /// the model instead; `params` is the number of weights.
 pub(crate) fn model(
@@ -25,7 +29,7 @@ pub(crate) fn model(
     folder_name: &str,
     name: Option<&str>,
     config: &Config,
-    params: u64,
+    params: &Params,
     limits: &Limits,
     notes: &Notes,
 ) -> Metadata<'static> {
@@ -35,10 +39,8 @@ pub(crate) fn model(
     sampling(&Folder::new(folder, limits), &mut metadata, notes);
     let name = name.map_or_else(|| model_name::title(folder_name), str::to_owned);
     metadata.insert(NAME_KEY, name);
-    let parts = NameParts::of(folder_name, params);
-    let size_label = parts
-        .size_label
-        .unwrap_or_else(|| model_name::size_label(params));
+    let parts = NameParts::of(folder_name, params.all);
+    let size_label = parts.size_label.unwrap_or_else(|| params.size_label());
     for (key, value) in [
         ("general.version", parts.version),
         ("general.finetune", parts.finetune),
@@ -61,8 +63,12 @@ fn architecture(config: &Config, metadata: &mut Metadata<'static>) {
     };
     for line in config.hyper.written() {
         match line {
-            Some((key, value)) => put(key, value.into()),
-            None => rope_scaling(config, &mut put),
+            Entry::Key(key, value) => put(key, value),
+            Entry::RopeScaling => rope_scaling(config, &mut put),
+            Entry::RotarySections => {
+                let sections = Array::from_i32s(&config.rotary_sections);
+                put("rope.dimension_sections", sections.into());
+            }
         }
     }
 }
@@ -74,8 +80,8 @@ fn rope_scaling(config: &Config, put: &mut impl FnMut(&str, aeolus_gguf::Value<'
         RopeScaling::None if config.hyper.family().keys.iter().any(says_none) => {
             put("rope.scaling.type", "none".into());
         }
-        // Llama 3's is a tensor and needs no key.
-        RopeScaling::None | RopeScaling::Llama3 { .. } => {}
+        // These are tensors and need no key.
+        RopeScaling::None | RopeScaling::Llama3 { .. } | RopeScaling::Proportional { .. } => {}
         // The reference names no type for these tensors.
         RopeScaling::Long {
             attention_factor, ..
@@ -92,6 +98,7 @@ fn rope_scaling(config: &Config, put: &mut impl FnMut(&str, aeolus_gguf::Value<'
             attn_factor,
             beta_fast,
             beta_slow,
+            truncate,
         } => {
             put("rope.scaling.type", "yarn".into());
             put("rope.scaling.factor", (*factor).into());
@@ -110,6 +117,9 @@ fn rope_scaling(config: &Config, put: &mut impl FnMut(&str, aeolus_gguf::Value<'
                 if let Some(value) = value {
                     put(key, (*value).into());
                 }
+            }
+            if !truncate {
+                put(YARN_TRUNCATE_KEY, false.into());
             }
         }
     }

@@ -4,6 +4,7 @@
 //! a folder name such as `notus-7b-v1`: parts between hyphens are a size, a version, a variant
 //! or the base name. What is left out, and why, is listed in docs/metadata.md.
 
+use aeolus_gguf::Shape;
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -175,8 +176,49 @@ fn title_word(word: &str) -> String {
     out
 }
 
+/// Numbers of weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Params {
+    /// Of all tensors together.
+    pub(crate) all: u64,
+    /// Of a model with a single expert in each layer that has experts.
+    pub(crate) with_one_expert: u64,
+    /// Experts of a layer; 0 in a dense model.
+    pub(crate) experts: u64,
+}
+
+impl Params {
+    /// Those of tensors of these GGUF names and shapes.
+    pub(crate) fn of<'t>(tensors: impl Iterator<Item = (&'t str, Shape)>) -> Self {
+        let mut params = Self::default();
+        let (mut stacked, mut stacks) = (0_u64, 0_u64);
+        for (name, shape) in tensors {
+            let elems = shape.elems();
+            params.all = params.all.saturating_add(elems);
+            let experts = match (name.contains("_exps."), shape.dims()) {
+                (true, &[_, _, experts]) => experts.max(1),
+                _ => 1,
+            };
+            if experts > 1 {
+                (stacked, stacks) = (stacked + experts, stacks + 1);
+            }
+            params.with_one_expert = params.with_one_expert.saturating_add(elems / experts);
+        }
+        params.experts = stacked.checked_div(stacks).unwrap_or(0);
+        params
+    }
+
+    /// In words: `7.2B`, or `8x7.3B` for a mixture of experts.
+    pub(crate) fn size_label(&self) -> String {
+        match self.experts {
+            0 => size_label(self.all),
+            experts => format!("{experts}x{}", size_label(self.with_one_expert)),
+        }
+    }
+}
+
 /// A number of weights in two digits or more: `8.1M`, `7.2B`, `13B`.
-pub(crate) fn size_label(params: u64) -> String {
+fn size_label(params: u64) -> String {
     let count = params as f64;
     // Multiplying, as the reference does: dividing differs in the last bit.
     let (scaled, suffix) = match count {

@@ -22,6 +22,11 @@ pub(crate) fn is_skipped(hf: &str) -> bool {
     })
 }
 
+/// True for the block of Qwen models that predicts a second token, which lies beside the model.
+pub(crate) fn is_predicting(hf: &str) -> bool {
+    hf.starts_with("mtp.") || hf.starts_with("model.mtp.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! Where each output row of a tensor comes from.
+//! Where each output row of a tensor comes from, and each element of its rows.
 //!
 //! Rotary embeddings turn pairs of elements of a head. Hugging Face checkpoints pair element
 //! `i` with `i + head_dim/2` ("half split"); GGUF's llama architecture pairs `2i` with `2i + 1`
@@ -13,7 +13,8 @@
 
 use std::ops::Range;
 
-/// Which source row each output row is.
+/// Which source row each output row is, or which element of a source row each element of an output
+/// row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowMap {
     /// Rows in the order of the source.
@@ -25,13 +26,25 @@ pub enum RowMap {
         /// Rows of one head, an even number.
         head_dim: usize,
     },
-    /// Queries, keys and values of a matrix that stores them by key head: all query heads, then all key
-    /// heads, then all value heads.
-    ByKeyHead {
-        /// Key heads, and value heads.
-        kv_heads: usize,
-        /// Query heads of each key head.
-        queries: usize,
+    /// Groups of rows become all of their first parts, then all of their second ones and so on: queries,
+    /// keys and values of a matrix that stores them by key head. What no part has is left out.
+    ByGroup {
+        /// Groups in the source.
+        groups: usize,
+        /// Rows of a group.
+        group_rows: usize,
+        /// First row of each part within a group, and its rows; none where there are fewer parts.
+        parts: [(usize, usize); 3],
+    },
+    /// Heads that are stored by the key head that serves them become the first head of every key head,
+    /// then the second ones and so on: llama.cpp repeats its key heads in that order.
+    Dealt {
+        /// Rows before the heads, which stay where they are.
+        first: usize,
+        /// Key heads.
+        key_heads: usize,
+        /// Heads of each.
+        each: usize,
         /// Rows of one head.
         head_dim: usize,
     },
@@ -46,18 +59,44 @@ impl RowMap {
                 let (head, row) = (out_row / head_dim, out_row % head_dim);
                 head * head_dim + row % 2 * (head_dim / 2) + row / 2
             }
-            Self::ByKeyHead {
-                kv_heads,
-                queries,
+            Self::ByGroup {
+                groups,
+                group_rows,
+                parts,
+            } => {
+                let mut row = out_row;
+                for (first, rows) in parts {
+                    if row < groups * rows {
+                        return row / rows * group_rows + first + row % rows;
+                    }
+                    row -= groups * rows;
+                }
+                row
+            }
+            Self::Dealt { first, .. } if out_row < first => out_row,
+            Self::Dealt {
+                first,
+                key_heads,
+                each,
                 head_dim,
             } => {
-                let (head, row) = (out_row / head_dim, out_row % head_dim);
-                let (kv_head, within) = match head.checked_sub(kv_heads * queries) {
-                    None => (head / queries, head % queries),
-                    // Keys, then values.
-                    Some(head) => (head % kv_heads, queries + head / kv_heads),
-                };
-                (kv_head * (queries + 2) + within) * head_dim + row
+                let (head, row) = ((out_row - first) / head_dim, (out_row - first) % head_dim);
+                let source = head % key_heads * each + head / key_heads;
+                first + source * head_dim + row
+            }
+        }
+    }
+
+    /// Puts the elements of rows of `width` elements, of `size` bytes each, in the order of the map.
+    pub fn reorder(&self, rows: &mut [u8], width: usize, size: usize) {
+        if *self == Self::Identity {
+            return;
+        }
+        let mut source = vec![0; width * size];
+        for row in rows.chunks_exact_mut(width * size) {
+            source.copy_from_slice(row);
+            for (to, element) in row.chunks_exact_mut(size).enumerate() {
+                element.copy_from_slice(&source[self.source_row(to) * size..][..size]);
             }
         }
     }
@@ -68,11 +107,15 @@ impl RowMap {
         match *self {
             Self::Identity => 1,
             Self::Rope { head_dim, .. } => head_dim,
-            Self::ByKeyHead {
-                kv_heads,
-                queries,
+            Self::ByGroup {
+                groups, group_rows, ..
+            } => groups * group_rows,
+            Self::Dealt {
+                first,
+                key_heads,
+                each,
                 head_dim,
-            } => kv_heads * (queries + 2) * head_dim,
+            } => first + key_heads * each * head_dim,
         }
     }
 
@@ -101,15 +144,42 @@ mod tests {
 
     #[test]
     fn heads_stored_together_are_told_apart() {
-        let map = RowMap::ByKeyHead {
-            kv_heads: 2,
-            queries: 2,
-            head_dim: 1,
+        let map = RowMap::ByGroup {
+            groups: 2,
+            group_rows: 4,
+            parts: [(0, 2), (2, 1), (3, 1)],
         };
         // Stored: q0 q1 k0 v0, q2 q3 k1 v1.
         let rows: Vec<_> = (0..8).map(|row| map.source_row(row)).collect();
         assert_eq!(rows, [0, 1, 4, 5, 2, 6, 3, 7]);
         assert_eq!(map.source_rows(3..4), 0..8);
+        let last = RowMap::ByGroup {
+            groups: 2,
+            group_rows: 4,
+            parts: [(2, 2), (0, 0), (0, 0)],
+        };
+        let rows: Vec<_> = (0..4).map(|row| last.source_row(row)).collect();
+        assert_eq!(rows, [2, 3, 6, 7]);
+    }
+
+    #[test]
+    fn heads_are_dealt_behind_the_first_rows() {
+        let map = RowMap::Dealt {
+            first: 1,
+            key_heads: 2,
+            each: 3,
+            head_dim: 1,
+        };
+        // Stored: k, a0 a1 a2, b0 b1 b2.
+        let rows: Vec<_> = (0..7).map(|row| map.source_row(row)).collect();
+        assert_eq!(rows, [0, 1, 4, 2, 5, 3, 6]);
+        assert_eq!(map.source_rows(2..3), 0..7);
+        let mut elements = *b"-abcABC/mnoMNO";
+        map.reorder(&mut elements, 7, 1);
+        assert_eq!(&elements, b"-aAbBcC/mMnNoO");
+        let mut pairs = *b"--aabbccAABBCC";
+        map.reorder(&mut pairs, 7, 2);
+        assert_eq!(&pairs, b"--aaAAbbBBccCC");
     }
 
     #[test]

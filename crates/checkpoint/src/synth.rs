@@ -6,7 +6,7 @@
 //! near zero, few far out, so that the encoders' searches do their usual work. They depend on
 //! the seed alone: not on shards, threads or machine.
 
-use crate::{Error, Forecastable, OpenOptions, TokenizerMode, files};
+use crate::{Error, Limits, files, folder};
 use aeolus_gguf::Shape;
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -75,26 +75,21 @@ pub fn write(request: &Request, mut advanced: impl FnMut(u64, u64)) -> Result<Su
         });
     }
     copy_settings(request)?;
-    let facts = Forecastable::from_config(
-        out,
-        &OpenOptions {
-            tokenizer: TokenizerMode::Skip,
-            ..OpenOptions::default()
-        },
-    )?;
+    let tensors = folder::stored(out, &Limits::default())?;
+    let weights: u64 = tensors.iter().map(|(_, shape)| shape.elems()).sum();
 
     let mut shards: Vec<Vec<Entry>> = vec![Vec::new()];
     let mut filled = 0;
-    for (number, tensor) in (0..).zip(&facts.tensors) {
-        let bytes = tensor.shape.elems() * 2;
+    for (number, (name, shape)) in (0..).zip(tensors) {
+        let bytes = shape.elems() * 2;
         if filled > 0 && filled + bytes > request.shard_bytes {
             shards.push(Vec::new());
             filled = 0;
         }
         filled += bytes;
         let entry = Entry {
-            name: tensor.source_name.clone(),
-            shape: tensor.shape,
+            name,
+            shape,
             number,
         };
         if let Some(last) = shards.last_mut() {
@@ -102,7 +97,6 @@ pub fn write(request: &Request, mut advanced: impl FnMut(u64, u64)) -> Result<Su
         }
     }
 
-    let weights: u64 = facts.tensors.iter().map(|t| t.shape.elems()).sum();
     let mut advanced = |bytes| advanced(bytes, weights * 2);
     let mut weight_map = Map::new();
     for (i, shard) in shards.iter().enumerate() {
@@ -127,7 +121,7 @@ pub fn write(request: &Request, mut advanced: impl FnMut(u64, u64)) -> Result<Su
 /// config.json with the wanted number of layers, and the tokenizer's files.
 fn copy_settings(request: &Request) -> Result<(), Error> {
     let config = request.like.join("config.json");
-    let limits = crate::Limits::default();
+    let limits = Limits::default();
     let mut json: Value =
         files::read_value(&config, limits.config_bytes, &limits)?.ok_or_else(|| {
             Error::NotACheckpoint {
@@ -265,6 +259,8 @@ mod tests {
         }
     }
 
+    use crate::OpenOptions;
+
     #[test]
     fn a_sparse_one_has_the_same_shapes_and_no_weights() {
         let dir = tempfile::tempdir().unwrap();
@@ -280,7 +276,7 @@ mod tests {
         assert_eq!(full.tensors.len(), sparse.tensors.len());
         for (x, y) in full.tensors.iter().zip(&sparse.tensors) {
             assert_eq!((&x.name, x.shape), (&y.name, y.shape));
-            assert!(y.bytes().iter().all(|byte| *byte == 0), "{}", y.name);
+            assert!(y.to_bytes().iter().all(|byte| *byte == 0), "{}", y.name);
         }
     }
 
@@ -298,10 +294,10 @@ mod tests {
         assert_eq!(a.tensors.len(), 3 + 2 * 9);
         for (x, y) in a.tensors.iter().zip(&b.tensors) {
             assert_eq!((&x.name, x.shape), (&y.name, y.shape));
-            assert!(x.bytes() == y.bytes(), "{}", x.name);
+            assert!(x.to_bytes() == y.to_bytes(), "{}", x.name);
         }
         let q: Vec<f32> = a.tensors[0]
-            .bytes()
+            .to_bytes()
             .chunks_exact(2)
             .map(|b| f32::from_bits(u32::from(u16::from_le_bytes([b[0], b[1]])) << 16))
             .collect();

@@ -54,6 +54,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) special_tokens: &'a [(&'static str, &'static str)],
     /// The family's files say whether a space is put before a text.
     pub(crate) writes_space_prefix: bool,
+    /// GGUF's name of the kind of tokenizer, where the family has one whatever the files look like.
+    pub(crate) kind: Option<&'static str>,
     /// The pre-tokenizer's name, if the user gives one.
     pub(crate) pre: Option<&'a str>,
 }
@@ -163,7 +165,12 @@ fn beside<'a>(
     };
     // Readers put a space before every text unless told otherwise.
     let space_prefix = space_prefix.filter(|_| wanted.writes_space_prefix);
-    let model = match json.as_ref().filter(|json| json.is_byte_level()) {
+    let of_characters = wanted.kind == Some(byte_pairs::OF_CHARACTERS);
+    let model = match json
+        .as_ref()
+        .filter(|json| of_characters || json.is_byte_level())
+    {
+        Some(json) if of_characters => byte_pairs::of_characters(folder, json, vocab_size)?,
         Some(json) => byte_pairs::model(folder, json, vocab_size, wanted.pre)?,
         None if wanted.pre.is_some() => {
             let problem = "--pre names how byte-level BPE cuts a text, and this tokenizer is not \
@@ -191,13 +198,16 @@ fn beside<'a>(
     if let Some(added) = &added {
         vocab.add_tokens(added, &mut beyond)?;
     }
-    if let Some(config) = &config
+    if let Some(config) = config.as_ref().filter(|_| !of_characters)
         && let Some(decoder) = config.object("added_tokens_decoder")?
     {
         vocab.decode_added(&decoder, &mut beyond)?;
     }
     if let Some(json) = &json {
         vocab.fill_from(&json_path, json, model.pre.is_some(), &mut beyond)?;
+    }
+    if of_characters && let Some(config) = &config {
+        vocab.type_as_named(config)?;
     }
     vocab.finish(folder.path, notes);
 
@@ -207,6 +217,11 @@ fn beside<'a>(
     }
     if let Some(config) = &config {
         special.read_added(config)?;
+    }
+    let pre = model.pre.and_then(aeolus_arch::pre_tokenizer::named);
+    if pre.is_some_and(|pre| pre.always_adds_bos) {
+        // The reference writes so, whatever the files say; inference knows these tokenizers.
+        special.set_added("bos", false);
     }
     let token_id = |text: &str| vocab.special_id(text);
     let added_id = |text: &str| match &json {
@@ -251,12 +266,18 @@ fn beside<'a>(
     if let Some(prefix) = space_prefix.or(without_prefix.then_some(false)) {
         metadata.insert("tokenizer.ggml.add_space_prefix", prefix);
     }
-    let kind = if model.pre.is_some() { "gpt2" } else { "llama" };
+    let kind = match model.pre {
+        _ if of_characters => byte_pairs::OF_CHARACTERS,
+        Some(_) => "gpt2",
+        None => "llama",
+    };
     metadata.insert("tokenizer.ggml.model", kind);
-    metadata.insert("tokenizer.ggml.pre", model.pre.unwrap_or("default"));
+    if !of_characters {
+        metadata.insert("tokenizer.ggml.pre", model.pre.unwrap_or("default"));
+    }
     vocab.write(model.pre.is_none(), &mut metadata);
     let mut merges = json.as_ref().and_then(TokenizerJson::merges);
-    if model.pre.is_some() {
+    if model.pre.is_some() || of_characters {
         // What the tokenizer works by.
         let merges = merges
             .take()
@@ -466,6 +487,7 @@ pub(crate) fn beside_four(folder: &Folder<'_>) -> Result<Tokenizer, Error> {
         config_ids: &[("pad", 2)],
         special_tokens: &[],
         writes_space_prefix: true,
+        kind: None,
         pre: None,
     };
     beside(folder, || Ok(Some(model)), wanted, &Notes::default())
@@ -485,6 +507,7 @@ pub(crate) fn read_json(path: &Path, bytes: &[u8]) -> Result<Tokenizer, Error> {
         config_ids: &[],
         special_tokens: &[],
         writes_space_prefix: true,
+        kind: None,
         pre: None,
     };
     beside(&folder, || Ok(None), wanted, &Notes::default())

@@ -1,6 +1,7 @@
 //! The weights of a checkpoint folder: which of its files they are, and what each tensor becomes.
 
-use crate::checkpoint::{Data, OpenOptions, Tensor};
+use crate::assembly::Assembly;
+use crate::checkpoint::{OpenOptions, Tensor};
 use crate::config::Config;
 use crate::error::Brief;
 use crate::foreign;
@@ -8,14 +9,12 @@ use crate::layout::{self, Expected};
 use crate::notes::Notes;
 use crate::shards::{self, FileSet, INDEX, Index, Listing, SINGLE, ShardTensor};
 use crate::wrapping::Wrapping;
-use crate::{Error, RowMap, names};
+use crate::{Error, names};
 use ::safetensors::Dtype;
-use aeolus_arch::{Presence, Values};
-use aeolus_gguf::{Shape, ShapeError, TensorType};
-use aeolus_quant::DecodeError;
-use std::collections::{BTreeMap, HashMap};
+use aeolus_arch::{Field, Presence};
+use aeolus_gguf::{ShapeError, TensorType};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 /// What the weights have to be.
 pub(crate) struct Wanted<'a> {
@@ -145,53 +144,64 @@ impl Wanted<'_> {
     /// The tensors of some files, each with the place that the model has for it.
     fn fit(&self, sources: &[ShardTensor], notes: &Notes) -> Result<Vec<Tensor>, Error> {
         let (folder, config) = (self.folder, self.config);
-        let by_name: HashMap<&str, &Expected> = self.expected.iter().map(|e| (&*e.hf, e)).collect();
+        layout::check_count(self.expected, folder, &self.options.limits)?;
+        let mut assembly = Assembly::new(self.expected);
         let kept = || {
-            let kept = |source: &&ShardTensor| !names::is_skipped(&source.entry.name);
-            sources.iter().filter(kept)
+            let kept = |(_, source): &(usize, &ShardTensor)| !names::is_skipped(&source.entry.name);
+            sources.iter().enumerate().filter(kept)
         };
         let wrapping = Wrapping::of(
             config.hyper.family(),
-            kept().map(|source| &*source.entry.name),
+            kept().map(|(_, source)| &*source.entry.name),
         );
-        let mut found: HashMap<&str, &Path> = HashMap::new();
-        let mut tensors = Vec::new();
         let mut left_out: Vec<&str> = Vec::new();
+        let mut predicting: Vec<&str> = Vec::new();
+        // Those of the same kind that have names of their own.
+        let mut apart: Vec<&str> = Vec::new();
         let mut doubles: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
-        for source in kept() {
+        for (at, source) in kept() {
             let (name, path) = (&source.entry.name, source.map.path());
             let plain = wrapping.plain(name);
-            let expected = plain.as_ref().and_then(|plain| by_name.get(&**plain));
-            let tensor = match expected {
-                Some(expected) => tensor(source, expected),
-                None if config.multimodal.is_some() && wrapping.is_outside(name) => {
-                    left_out.push(name);
-                    continue;
-                }
-                None => Err(Error::UnexpectedTensor {
-                    path: path.into(),
-                    tensor: name.clone(),
-                    problem: why_unexpected(plain.as_deref().unwrap_or(name), config),
-                }),
-            };
-            let tensor = tensor.map_err(|error| {
-                foreign::explain(sources, config, &folder.join("config.json"), error)
-            })?;
-            if let Some(expected) = expected
-                && let Some(first) = found.insert(&expected.hf, path)
+            let taken = match plain
+                .as_ref()
+                .map(|plain| assembly.take(plain, at, sources))
             {
-                return Err(Error::DuplicateTensor {
-                    tensor: expected.hf.clone(),
-                    first: first.into(),
-                    second: path.into(),
-                });
-            }
-            if tensor.ty == TensorType::F64 {
+                Some(Ok(true)) => Ok(()),
+                Some(Err(error)) => Err(error),
+                Some(Ok(false)) | None => {
+                    if plain.as_ref().is_some_and(|plain| config.predicts(plain)) {
+                        predicting.push(name);
+                        continue;
+                    }
+                    if names::is_predicting(name) && config.hyper.has(Field::DeltaHeads) {
+                        apart.push(name);
+                        continue;
+                    }
+                    if config.multimodal.is_some() && wrapping.is_outside(name) {
+                        left_out.push(name);
+                        continue;
+                    }
+                    Err(Error::UnexpectedTensor {
+                        path: path.into(),
+                        tensor: name.clone(),
+                        problem: why_unexpected(plain.as_deref().unwrap_or(name), config),
+                    })
+                }
+            };
+            // Blocks that the family knows are no other program's.
+            let is_packed = plain
+                .as_ref()
+                .is_some_and(|plain| assembly.is_packed(plain));
+            taken.map_err(|error| match is_packed {
+                true => error,
+                false => foreign::explain(sources, config, &folder.join("config.json"), error),
+            })?;
+            if source.entry.dtype == Dtype::F64 {
                 doubles.entry(path).or_default().push(name);
             }
-            tensors.push(tensor);
         }
-        self.check_missing(&found, &wrapping, notes)?;
+        let mut tensors = assembly.tensors(folder, sources)?;
+        self.check_missing(&assembly, &wrapping, notes)?;
         self.drop_copy(&mut tensors, notes)?;
         let note = match &config.multimodal {
             Some(class) => Some(wrapping.note_multimodal(&Brief(class).to_string(), &left_out)),
@@ -200,8 +210,42 @@ impl Wanted<'_> {
         if let Some(note) = note {
             notes.add(folder, note);
         }
+        if let Some(first) = predicting.first() {
+            let count = predicting.len();
+            notes.add(
+                folder,
+                format_args!(
+                    "the block that predicts a second token is left out: {count} tensors, {first} \
+                     among them; --mtp keeps it"
+                ),
+            );
+        }
+        if let Some(first) = apart.first() {
+            let count = apart.len();
+            let architecture = config.hyper.family().architecture;
+            notes.add(
+                folder,
+                format_args!(
+                    "the block that predicts a second token is left out: {count} tensors, {first} \
+                     among them; for {architecture} it cannot be kept"
+                ),
+            );
+        }
         for (path, names) in doubles {
             notes.add(path, f64_note(&names));
+        }
+        let packed = tensors
+            .iter()
+            .filter(|tensor| tensor.ty == TensorType::MXFP4)
+            .count();
+        if packed > 0 {
+            notes.add(
+                folder,
+                format_args!(
+                    "{packed} tensors are MXFP4 in the checkpoint, and stay it in files of any float \
+                     type: the same codes and scales, without loss"
+                ),
+            );
         }
         if config.tied_embeddings && unties(&tensors) {
             notes.add(
@@ -211,7 +255,7 @@ impl Wanted<'_> {
                  embedding",
             );
         }
-        if let Some(method) = &config.quantization {
+        if let Some(method) = config.quantization.as_ref().filter(|_| packed == 0) {
             notes.add(
                 &folder.join("config.json"),
                 format_args!(
@@ -251,11 +295,11 @@ impl Wanted<'_> {
     /// Checks that what the model cannot do without was found.
     fn check_missing(
         &self,
-        found: &HashMap<&str, &Path>,
+        found: &Assembly<'_>,
         wrapping: &Wrapping,
         notes: &Notes,
     ) -> Result<(), Error> {
-        let missing = |e: &&Expected| !found.contains_key(&*e.hf);
+        let missing = |e: &&Expected| !found.has(e);
         // Biases by their module, the layer apart: in how many layers each is.
         let mut declared: BTreeMap<&str, (u32, Option<&Expected>)> = BTreeMap::new();
         for expected in self
@@ -295,8 +339,8 @@ impl Wanted<'_> {
             }
             return Err(Error::MissingTensor {
                 path: self.folder.into(),
-                tensor: lost.hf.clone(),
-                expected: lost.shape.clone(),
+                tensor: lost.stored[0].name(0),
+                expected: lost.stored[0].shape.clone(),
             });
         }
         let none: Vec<&str> = declared
@@ -324,10 +368,16 @@ fn unties(tensors: &[Tensor]) -> bool {
     let (Some(output), Some(embedding)) = (find("output.weight"), find("token_embd.weight")) else {
         return false;
     };
-    let (a, b) = (output.bytes(), embedding.bytes());
-    let compared = COMPARED.min(a.len()).min(b.len());
-    (output.ty, output.shape) == (embedding.ty, embedding.shape)
-        && (a[..compared] != b[..compared] || a[a.len() - compared..] != b[b.len() - compared..])
+    if (output.ty, output.shape) != (embedding.ty, embedding.shape) {
+        return false;
+    }
+    let all = output.shape.rows() as usize;
+    let count = (COMPARED / output.row_bytes().max(1)).clamp(1, all);
+    let differ = |rows: std::ops::Range<usize>| {
+        let mut both = output.rows(rows.clone()).zip(embedding.rows(rows));
+        both.any(|(a, b)| a != b)
+    };
+    differ(0..count) || differ(all - count..all)
 }
 
 /// What is wrong with a set of files as a set, so that another may be the right one.
@@ -383,76 +433,6 @@ fn why_unexpected(name: &str, config: &Config) -> String {
         ),
         _ => format!("config.json gives the model no such tensor (num_hidden_layers {layers})"),
     }
-}
-
-/// One tensor of a shard with the place that the model has for it.
-fn tensor(source: &ShardTensor, expected: &Expected) -> Result<Tensor, Error> {
-    let (entry, map) = (&source.entry, &source.map);
-    let ty = match entry.dtype {
-        Dtype::F64 => TensorType::F64,
-        Dtype::F32 => TensorType::F32,
-        Dtype::F16 => TensorType::F16,
-        Dtype::BF16 => TensorType::BF16,
-        other => {
-            return Err(Error::Dtype {
-                path: map.path().into(),
-                tensor: entry.name.clone(),
-                found: format!("{other:?}"),
-            });
-        }
-    };
-    if entry.shape != expected.shape {
-        return Err(Error::Shape {
-            path: map.path().into(),
-            tensor: entry.name.clone(),
-            expected: expected.shape.clone(),
-            found: entry.shape.clone(),
-        });
-    }
-    let shape = Shape::from_hf(&entry.shape).map_err(bad_shape(map.path(), &entry.name))?;
-    let mut data = Data::Mapped {
-        map: map.clone(),
-        range: entry.range.clone(),
-    };
-    let (mut row_map, mut ty) = (expected.row_map, ty);
-    if shape.dims().len() == 1 && row_map != RowMap::Identity {
-        // The bias of a mapped tensor: its elements move, which no map over rows can say.
-        let bytes = mapped_elements(&map[entry.range.clone()], ty.block_bytes(), row_map);
-        data = Data::Owned(bytes);
-        row_map = RowMap::Identity;
-    }
-    if expected.values == Values::PlusOne {
-        let sums = plus_one(&map[entry.range.clone()], ty).map_err(|error| {
-            let what = format!("tensor {}: {error}", entry.name);
-            Error::unsupported(map.path(), what)
-        });
-        data = Data::Owned(sums?);
-        ty = TensorType::F32;
-    }
-    Ok(Tensor {
-        name: expected.gguf.clone(),
-        source_name: entry.name.clone(),
-        shape,
-        ty,
-        row_map,
-        data,
-    })
-}
-
-/// A vector's numbers as F32, each larger by 1.
-fn plus_one(bytes: &[u8], ty: TensorType) -> Result<Arc<[u8]>, DecodeError> {
-    let count = bytes.len() / ty.block_bytes();
-    let mut numbers = vec![0.0; count];
-    aeolus_quant::decode_rows(ty, bytes, count, &mut numbers)?;
-    let sums = numbers.iter().flat_map(|x| (x + 1.0).to_le_bytes());
-    Ok(sums.collect::<Vec<u8>>().into())
-}
-
-/// Elements of `size` bytes in the order of a map.
-fn mapped_elements(bytes: &[u8], size: usize, map: RowMap) -> Arc<[u8]> {
-    let elements: Vec<&[u8]> = bytes.chunks_exact(size).collect();
-    let moved = (0..elements.len()).map(|i| elements[map.source_row(i)]);
-    moved.collect::<Vec<_>>().concat().into()
 }
 
 pub(crate) fn bad_shape<'a>(

@@ -165,17 +165,17 @@ fn biases_are_permuted_like_their_weights() {
         tensor(&c, "blk.0.attn_v.bias"),
     );
     assert_eq!((k.row_map, k.shape.dims()), (RowMap::Identity, &[8][..]));
-    assert!(k.place().is_none() && v.place().is_some());
+    assert!(k.computed().is_some() && v.computed().is_none());
     // Elements of two bytes; heads of 4: 0 2 1 3 inside each head.
     let source: Vec<u8> = {
-        let q_end = v.place().unwrap().1.start - 16;
-        v.place().unwrap().0[q_end..q_end + 16].to_vec()
+        let (map, range) = v.spans(0..1).remove(0);
+        map[range.start - 16..range.start].to_vec()
     };
     let expected: Vec<u8> = [0, 2, 1, 3, 4, 6, 5, 7]
         .iter()
         .flat_map(|i| source[2 * i..2 * i + 2].to_vec())
         .collect();
-    assert_eq!(k.bytes(), expected);
+    assert_eq!(k.to_bytes(), expected);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn rope_scaling_becomes_keys_or_a_tensor() {
     );
     assert_eq!(freqs.shape.dims(), [2]);
     assert_eq!(
-        freqs.bytes(),
+        freqs.to_bytes(),
         [1.0f32.to_le_bytes(), 1.0f32.to_le_bytes()].concat()
     );
 }

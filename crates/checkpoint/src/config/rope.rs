@@ -6,7 +6,7 @@ use crate::error::Brief;
 use crate::json::{Object, describe};
 use crate::notes::Notes;
 use crate::{Error, json};
-use aeolus_arch::{Family, Field};
+use aeolus_arch::{Family, Field, Line};
 use std::f32::consts::PI;
 
 /// The kinds that GGUF can express.
@@ -28,6 +28,8 @@ pub(crate) enum RopeScaling {
         attn_factor: Option<f32>,
         beta_fast: Option<f32>,
         beta_slow: Option<f32>,
+        /// The ends of the ramp between kept and divided frequencies are rounded to whole pairs.
+        truncate: bool,
     },
     /// Llama 3's: a divisor for every frequency, stored as a tensor.
     Llama3 {
@@ -35,6 +37,12 @@ pub(crate) enum RopeScaling {
         low_freq_factor: f32,
         high_freq_factor: f32,
         original_context: u32,
+    },
+    /// Gemma 4's: of the wavelengths for whole heads, the first ones turn and the others do not. Stored
+    /// as a tensor of divisors.
+    Proportional {
+        /// The part of a head that turns.
+        part: f32,
     },
     /// LongRoPE: divisors for contexts up to the original one and for longer ones, stored as two
     /// tensors.
@@ -52,7 +60,18 @@ pub(super) struct Rope {
     /// The base of the frequencies.
     pub(super) theta: f32,
     pub(super) scaling: RopeScaling,
+    /// How many pairs turn by each of several positions.
+    pub(super) sections: [i32; 4],
 }
+
+/// The part of a head that turns in layers that see everything, where Gemma 4's class is not told.
+const PROPORTIONAL_PART: f32 = 0.25;
+
+/// A divisor with which nothing turns.
+const NO_TURN: f32 = 1e30;
+
+/// The sections of Qwen 3.5, where its class is not told.
+const SECTIONS: [i32; 4] = [11, 11, 10, 0];
 
 /// Names of what GGUF stores as tensors.
 const ROPE_FREQS: &str = "rope_freqs.weight";
@@ -131,6 +150,40 @@ fn has_local_base(family: &Family) -> bool {
     family.key(Field::LocalRotaryBase).is_some()
 }
 
+/// Whether heads of layers that see everything turn in part, by wavelengths of whole heads.
+fn is_proportional(family: &Family) -> bool {
+    family.key(Field::LocalRotaryDims).is_some()
+}
+
+fn has_sections(family: &Family) -> bool {
+    family
+        .keys
+        .iter()
+        .any(|line| matches!(line, Line::RotarySections))
+}
+
+/// How many pairs turn by each of several positions: up to four numbers.
+fn sections(p: Option<&Object<'_>>) -> Result<[i32; 4], Error> {
+    const KEY: &str = "mrope_section";
+    let Some((p, value)) = p.and_then(|p| Some((p, p.get(KEY)?))) else {
+        return Ok(SECTIONS);
+    };
+    let mut sections = [0; 4];
+    let items = value.as_array().map_or(&[][..], Vec::as_slice);
+    let number = |item: &serde_json::Value| i32::try_from(item.as_u64()?).ok();
+    let numbers: Option<Vec<i32>> = items.iter().map(number).collect();
+    match numbers.filter(|numbers| (1..=4).contains(&numbers.len())) {
+        Some(numbers) => {
+            sections[..numbers.len()].copy_from_slice(&numbers);
+            Ok(sections)
+        }
+        None => Err(p.error(
+            KEY,
+            format!("expected up to 4 whole numbers, found {}", describe(value)),
+        )),
+    }
+}
+
 /// Keys that every kind may have: read for all kinds, or without effect.
 const ANY_KIND: [&str; 6] = [
     "rope_type",
@@ -140,6 +193,10 @@ const ANY_KIND: [&str; 6] = [
     ORIGINAL,
     "finetuned",
 ];
+
+/// About sections, which are refused in families without them. Whether they lie one behind the other
+/// or take turns makes no difference to a text, whose positions are the same in all of them.
+const SECTION_KEYS: [&str; 2] = ["mrope_section", "mrope_interleaved"];
 
 impl Rope {
     /// Reads the keys.
@@ -152,10 +209,18 @@ impl Rope {
         } = Objects::of(o, about.family)?;
         let outside = o.positive_f32("rope_theta")?;
         // Where both are there, rope_scaling is the one that counts, its base included.
-        let Some(p) = scaling.as_ref().or(parameters.as_ref()) else {
+        let p = scaling.as_ref().or(parameters.as_ref());
+        let sections = sections(p.filter(|_| has_sections(about.family)))?;
+        let Some(p) = p else {
             return Ok(Self {
                 theta: outside.unwrap_or(base),
-                scaling: RopeScaling::None,
+                scaling: match is_proportional(about.family) {
+                    true => RopeScaling::Proportional {
+                        part: PROPORTIONAL_PART,
+                    },
+                    false => RopeScaling::None,
+                },
+                sections,
             });
         };
         let inside = p.positive_f32("rope_theta")?;
@@ -170,6 +235,7 @@ impl Rope {
         Ok(Self {
             theta,
             scaling: RopeScaling::parse(o, p, about, notes)?,
+            sections,
         })
     }
 }
@@ -236,12 +302,14 @@ impl RopeScaling {
             let problem = "rotary embeddings that differ between layers are not supported";
             return Err(p.error(key, problem));
         }
-        if p.get("mrope_section").is_some() {
+        if p.get("mrope_section").is_some() && !has_sections(about.family) {
             let problem = "positions of several dimensions (mrope) are not supported";
             return Err(p.error("mrope_section", problem));
         }
-        whole_heads(p, about.family)?;
         let name = kind(p)?;
+        if name != "proportional" {
+            whole_heads(p, about.family)?;
+        }
         if let Some(old) = p.str("type")?.filter(|old| *old != name) {
             let message = format!("{old} is not used, rope_type says {name}");
             p.note(notes, "type", message);
@@ -271,6 +339,15 @@ impl RopeScaling {
                     "extrapolation_factor",
                 ],
             ),
+            "proportional" if is_proportional(about.family) => {
+                let part = p.positive_f32("partial_rotary_factor")?;
+                let part = part.unwrap_or(PROPORTIONAL_PART);
+                if part > 1.0 {
+                    let problem = format!("{part} is more than whole heads");
+                    return Err(p.error("partial_rotary_factor", problem));
+                }
+                (Self::Proportional { part }, &[])
+            }
             "longrope" | "su" if about.family.key(Field::OriginalContext).is_some() => (
                 Self::long(o, p, about, notes)?,
                 &["factor", "attention_factor", "short_factor", "long_factor"],
@@ -293,6 +370,7 @@ impl RopeScaling {
         let unused = p.iter().filter(|(key, value)| {
             let known = keys.contains(key)
                 || ANY_KIND.contains(key)
+                || SECTION_KEYS.contains(key)
                 || about.family.reads(&format!("rope.{key}"));
             // Factors of 1 change nothing.
             !known && !value.is_null() && value.as_f64() != Some(1.0)
@@ -306,11 +384,6 @@ impl RopeScaling {
 
     fn yarn(o: &Object<'_>, p: &Object<'_>, about: &About, notes: &Notes) -> Result<Self, Error> {
         let context = about.context;
-        if p.bool("truncate")? == Some(false) {
-            let problem = "false is not supported: GGUF has no key for a ramp whose ends are not \
-                           rounded";
-            return Err(p.error("truncate", problem));
-        }
         let original = original_context(o, p, notes)?;
         let factor = match (p.positive_f32("factor")?, original) {
             (Some(factor), _) => factor,
@@ -373,6 +446,7 @@ impl RopeScaling {
             attn_factor,
             beta_fast,
             beta_slow,
+            truncate: p.bool("truncate")?.unwrap_or(true),
         })
     }
 
@@ -412,6 +486,13 @@ impl RopeScaling {
         match self {
             Self::Long { short, long, .. } => {
                 vec![(FACTORS_LONG, long.clone()), (FACTORS_SHORT, short.clone())]
+            }
+            Self::Proportional { part } => {
+                let pairs = rotary_dims as usize / 2;
+                let turning = (f64::from(rotary_dims) * f64::from(*part) / 2.0) as usize;
+                let mut divisors = vec![1.0; turning.min(pairs)];
+                divisors.resize(pairs, NO_TURN);
+                vec![(ROPE_FREQS, divisors)]
             }
             _ => {
                 let divisors = self.frequency_divisors(theta, rotary_dims);

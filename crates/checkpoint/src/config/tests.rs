@@ -174,8 +174,8 @@ fn bad_configs_say_path_key_and_value() {
             ["partial_rotary_factor", "0.5"],
         ),
         (
-            json!({"num_local_experts": 8}),
-            ["num_local_experts", "8: mixtures of experts"],
+            json!({"num_experts": 8}),
+            ["num_experts", "8: mixtures of experts"],
         ),
         (
             json!({"rope_scaling": {"type": "su", "short_factor": [1], "long_factor": [2]}}),
@@ -196,10 +196,6 @@ fn bad_configs_say_path_key_and_value() {
         (
             json!({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}),
             ["rope_parameters.partial_rotary_factor", "0.5"],
-        ),
-        (
-            json!({"rope_scaling": {"type": "yarn", "factor": 2, "truncate": false}}),
-            ["rope_scaling.truncate", "false is not supported"],
         ),
         (
             json!({"rope_scaling": {"type": "yarn", "factor": 2, "beta_fast": 1, "beta_slow": 2}}),
@@ -294,6 +290,7 @@ fn yarn_is_what_transformers_computes() {
         attn_factor: None,
         beta_fast: None,
         beta_slow: None,
+        truncate: true,
     };
     let with_magnitude = |attention, attn| {
         let mut yarn = plain.clone();
@@ -316,6 +313,7 @@ fn yarn_is_what_transformers_computes() {
             attn_factor: None,
             beta_fast: None,
             beta_slow: None,
+            truncate: true,
         },
         other => other,
     };

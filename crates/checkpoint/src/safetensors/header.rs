@@ -49,7 +49,7 @@ pub(super) fn check(path: &Path, bytes: &[u8], limits: &Limits) -> Result<usize,
     let mut parser = serde_json::Deserializer::from_slice(json);
     let header = HeaderSeed {
         spans: &mut spans,
-        limit: limits.tensors,
+        limit: limits.shard_tensors,
     };
     header
         .deserialize(&mut parser)

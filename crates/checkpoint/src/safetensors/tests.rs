@@ -187,7 +187,7 @@ fn tensors_beyond_the_limit() {
         .collect();
     std::fs::write(&path, file(&format!("{{{}}}", entries.join(",")), 0)).unwrap();
     let limits = Limits {
-        tensors: 4,
+        shard_tensors: 4,
         ..Limits::default()
     };
     let error = read(&Map::open(&path).unwrap(), &limits)

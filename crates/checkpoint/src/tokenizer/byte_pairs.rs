@@ -1,4 +1,4 @@
-//! A byte-pair vocabulary out of tokenizer.json: GGUF's `gpt2` tokenizer.
+//! A byte-pair vocabulary out of tokenizer.json: GGUF's `gpt2` tokenizer, and its `gemma4`.
 //!
 //! Tokens and merges are taken as they are. What GGUF has no room for is how a text is cut before
 //! its pieces are merged: a file only names the way, and the name is found by comparing what
@@ -14,6 +14,11 @@ use crate::{Error, Limits};
 use aeolus_arch::pre_tokenizer::{self, PreTokenizer, Structure};
 use std::path::Path;
 
+/// GGUF's name of a tokenizer whose merges run over characters.
+pub(super) const OF_CHARACTERS: &str = "gemma4";
+/// The score of tokens of such a tokenizer: nothing is merged by it.
+const UNSCORED: f32 = -1000.0;
+
 /// The model that tokenizer.json describes, for a vocabulary of at most `size` tokens. Pieces
 /// without text are ids of which the file says nothing.
 pub(super) fn model<'a>(
@@ -23,23 +28,63 @@ pub(super) fn model<'a>(
     pre: Option<&str>,
 ) -> Result<Model<'a>, Error> {
     let path = folder.path.join(JSON);
+    Ok(Model {
+        pieces: pieces(&path, json, size)?,
+        from_json: true,
+        pre: Some(named(folder, &path, pre)?.name),
+        ..Model::default()
+    })
+}
+
+/// The same of a tokenizer whose merges run over the characters of the whole text, with a mark for
+/// spaces: it looks like a SentencePiece model's. What no token covers is written in bytes.
+pub(super) fn of_characters<'a>(
+    folder: &Folder<'_>,
+    json: &'a TokenizerJson,
+    size: u32,
+) -> Result<Model<'a>, Error> {
+    let mut pieces = pieces(&folder.path.join(JSON), json, size)?;
+    for piece in &mut pieces {
+        piece.score = UNSCORED;
+        if is_byte(piece.text) {
+            piece.kind = PieceType::Byte;
+        }
+    }
+    Ok(Model {
+        pieces,
+        from_json: true,
+        add_dummy_prefix: false,
+        ..Model::default()
+    })
+}
+
+/// `<0x0A>` stands for a byte.
+fn is_byte(text: &str) -> bool {
+    let digits = text
+        .strip_prefix("<0x")
+        .and_then(|rest| rest.strip_suffix('>'));
+    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
+}
+
+/// The vocabulary, by id.
+fn pieces<'a>(path: &Path, json: &'a TokenizerJson, size: u32) -> Result<Vec<Piece<'a>>, Error> {
     let Some(model) = json.model().filter(|model| model.merges.is_some()) else {
         return Err(Error::unsupported(
-            &path,
-            "a byte-level tokenizer without merges is not supported, only BPE is; --no-tokenizer \
-             converts without it",
+            path,
+            "a tokenizer of bytes or characters without merges is not supported, only BPE is; \
+             --no-tokenizer converts without it",
         ));
     };
     if let Some(key) = model.affix() {
         let problem =
             format!("model.{key} is not supported; --no-tokenizer converts without a tokenizer");
-        return Err(Error::unsupported(&path, problem));
+        return Err(Error::unsupported(path, problem));
     }
     let mut pieces: Vec<Piece<'a>> = Vec::new();
     for (text, id) in model.vocab.0.iter().filter(|(_, id)| *id < size) {
         let index = *id as usize;
         if text.is_empty() {
-            return Err(Error::tokenizer(&path, format!("token {id} is empty")));
+            return Err(Error::tokenizer(path, format!("token {id} is empty")));
         }
         if pieces.len() <= index {
             pieces.resize(index + 1, Piece::NONE);
@@ -47,7 +92,7 @@ pub(super) fn model<'a>(
         if !pieces[index].text.is_empty() {
             let (first, second) = (Brief(pieces[index].text), Brief(text));
             let problem = format!("tokens \"{first}\" and \"{second}\" have the same id {id}");
-            return Err(Error::tokenizer(&path, problem));
+            return Err(Error::tokenizer(path, problem));
         }
         pieces[index] = Piece {
             text,
@@ -55,12 +100,7 @@ pub(super) fn model<'a>(
             kind: PieceType::Normal,
         };
     }
-    Ok(Model {
-        pieces,
-        from_json: true,
-        pre: Some(named(folder, &path, pre)?.name),
-        ..Model::default()
-    })
+    Ok(pieces)
 }
 
 /// The pre-tokenizer that the user names, or the one whose way the file describes.

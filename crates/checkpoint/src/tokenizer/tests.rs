@@ -72,6 +72,7 @@ fn wanted<'a>(vocab_size: u32, config_ids: &'a [(&'static str, u32)]) -> Wanted<
         config_ids,
         special_tokens: &[],
         writes_space_prefix: true,
+        kind: None,
         pre: None,
     }
 }

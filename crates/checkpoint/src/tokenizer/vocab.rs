@@ -189,6 +189,42 @@ impl Vocab {
         Ok(())
     }
 
+    /// Types tokens as the reference does where tokenizer.json alone is read: those that
+    /// tokenizer_config.json names (`eot_token`) are special. Parts of an answer's structure are not,
+    /// since programs want to see them.
+    pub(super) fn type_as_named(&mut self, config: &Object<'_>) -> Result<(), Error> {
+        const VISIBLE: [&str; 7] = [
+            "<|channel>",
+            "<channel|>",
+            "<|tool_call>",
+            "<tool_call|>",
+            "<|tool_response>",
+            "<tool_response|>",
+            "<|\"|>",
+        ];
+        let mut named: HashSet<&str> = HashSet::new();
+        for (key, value) in config.iter() {
+            let listed = matches!(key, "additional_special_tokens" | "extra_special_tokens");
+            if !listed && !key.ends_with("_token") {
+                continue;
+            }
+            let values: Vec<&serde_json::Value> = match value {
+                serde_json::Value::Array(items) => items.iter().collect(),
+                serde_json::Value::Object(map) if listed => map.values().collect(),
+                one => vec![one],
+            };
+            named.extend(values.into_iter().filter_map(token_text));
+        }
+        for (text, kind) in self.texts.iter().zip(&mut self.types) {
+            if VISIBLE.contains(&&**text) {
+                *kind = PieceType::UserDefined;
+            } else if named.contains(&**text) {
+                *kind = PieceType::Control;
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, index: usize, text: &str, special: bool, file: &'static str) {
         if special || looks_special(text) {
             self.set(index, text.into(), PieceType::Control, file);
@@ -283,6 +319,11 @@ impl Vocab {
         }
         metadata.insert("tokenizer.ggml.token_type", Array::from_i32s(&types));
     }
+}
+
+/// A token's text: a string, or an object with `content`.
+fn token_text(value: &serde_json::Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
 /// True for two spellings of one token: with true spaces, or with one of the marks for them.

@@ -209,3 +209,192 @@ fn longrope_is_two_lists_and_a_magnitude() {
         }
     }
 }
+
+fn kinds(config: &Config) -> Vec<LayerKind> {
+    let hyper = &config.hyper;
+    (0..hyper.layers()).map(|n| hyper.layer(n).kind).collect()
+}
+
+fn lfm2(changes: Value) -> Result<Config, Error> {
+    let mut config = json!({
+        "architectures": ["Lfm2ForCausalLM"], "block_ff_dim": 12_288, "block_multiple_of": 256,
+        "hidden_size": 2048, "norm_eps": 1e-5, "num_attention_heads": 32,
+        "num_hidden_layers": 4, "num_key_value_heads": 8, "vocab_size": 65_536,
+    });
+    config
+        .as_object_mut()
+        .unwrap()
+        .extend(changes.as_object().unwrap().clone());
+    parse(&config)
+}
+
+#[test]
+fn layers_of_several_kinds_are_named_or_numbered() {
+    use LayerKind::{Global, Recurrent};
+    let words =
+        json!({"layer_types": ["conv", "full_attention", "conv", "full_attention", "conv"]});
+    let c = lfm2(words).unwrap();
+    assert_eq!(kinds(&c), [Recurrent, Global, Recurrent, Global]);
+    let c = lfm2(json!({"full_attn_idxs": [0, 3]})).unwrap();
+    assert_eq!(kinds(&c), [Global, Recurrent, Recurrent, Global]);
+    let heads = |n| c.hyper.layer(n).kv_heads;
+    assert_eq!((heads(0), heads(1)), (8, 0));
+    for (changes, parts) in [
+        (
+            json!({"layer_types": ["conv"]}),
+            ["layer_types: 1 items", "each of 4"],
+        ),
+        (
+            json!({"layer_types": ["conv", "conv", "linear_attention", "conv"]}),
+            ["full_attention or conv", "linear_attention"],
+        ),
+        (
+            json!({"layer_types": "conv"}),
+            ["layer_types", "expected an array"],
+        ),
+        (
+            json!({"full_attn_idxs": [4]}),
+            ["full_attn_idxs", "below 4, found 4"],
+        ),
+        (
+            json!({"conv_bias": true}),
+            ["conv_bias: true is not supported", "only false"],
+        ),
+    ] {
+        let error = lfm2(changes).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+}
+
+#[test]
+fn a_feed_forward_size_may_be_adjusted() {
+    // Two thirds, as a multiple of 256.
+    assert_eq!(lfm2(json!({})).unwrap().hyper.feed_forward(), 8192);
+    for (changes, size) in [
+        (json!({"block_auto_adjust_ff_dim": false}), 12_288),
+        (json!({"block_ff_dim": 6656}), 4608),
+        (
+            json!({"block_ff_dim": 6656, "block_ffn_dim_multiplier": 1.3}),
+            5888,
+        ),
+        (json!({"block_ff_dim": 1000, "block_multiple_of": 1}), 666),
+    ] {
+        let c = lfm2(changes.clone()).unwrap();
+        assert_eq!(c.hyper.feed_forward(), size, "{changes}");
+    }
+}
+
+#[test]
+fn delta_nets_attend_every_few_layers_and_their_sizes_fit() {
+    use LayerKind::{Global, Recurrent};
+    let qwen35 = |changes: Value| {
+        let mut config = json!({
+            "architectures": ["Qwen3_5ForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
+            "num_attention_heads": 4, "num_hidden_layers": 4, "num_key_value_heads": 2,
+            "linear_num_key_heads": 2, "linear_num_value_heads": 6, "vocab_size": 100,
+        });
+        let all = config.as_object_mut().unwrap();
+        all.extend(changes.as_object().unwrap().clone());
+        parse(&config)
+    };
+    let c = qwen35(json!({})).unwrap();
+    assert_eq!(kinds(&c), [Recurrent, Recurrent, Recurrent, Global]);
+    assert_eq!(c.rotary_sections, [11, 11, 10, 0]);
+    assert_eq!(c.hyper.rotary_dims(), 64);
+    let c = qwen35(json!({
+        "full_attention_interval": 2,
+        "rope_parameters": {"mrope_section": [3, 1], "partial_rotary_factor": 0.5,
+            "rope_theta": 1e6, "rope_type": "default"},
+    }));
+    let c = c.unwrap();
+    assert_eq!(kinds(&c), [Recurrent, Global, Recurrent, Global]);
+    assert_eq!(c.rotary_sections, [3, 1, 0, 0]);
+    assert_eq!((c.hyper.rotary_dims(), c.hyper.rotary_base()), (128, 1e6));
+    for (changes, parts) in [
+        (
+            json!({"linear_num_value_heads": 5}),
+            [
+                "linear_num_value_heads",
+                "5 is not a multiple of the 2 key heads",
+            ],
+        ),
+        (
+            json!({"attn_output_gate": false}),
+            ["attn_output_gate", "only true"],
+        ),
+        (
+            json!({"rope_parameters": {"mrope_section": [1, 2, 3, 4, 5]}}),
+            ["mrope_section", "up to 4 whole numbers"],
+        ),
+        (
+            json!({"linear_key_head_dim": 8_000_000}),
+            ["linear_key_head_dim", "more than 16777216 rows"],
+        ),
+    ] {
+        let error = qwen35(changes).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+}
+
+#[test]
+fn layers_that_see_everything_may_have_their_own_sizes_in_two_spellings() {
+    let gemma4 = |changes: Value| {
+        let mut config = json!({
+            "architectures": ["Gemma4ForCausalLM"], "attention_k_eq_v": true, "head_dim": 32,
+            "hidden_size": 64, "hidden_size_per_layer_input": 0, "intermediate_size": 96,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            "num_attention_heads": 4, "num_hidden_layers": 3, "num_key_value_heads": 2,
+            "num_kv_shared_layers": 1, "use_double_wide_mlp": true, "vocab_size": 100,
+        });
+        let all = config.as_object_mut().unwrap();
+        all.extend(changes.as_object().unwrap().clone());
+        parse(&config)
+    };
+    // The last layer always sees everything.
+    let sizes = json!({"head_dim": 48, "num_key_value_heads": 1});
+    let old = json!({"global_head_dim": 48, "num_global_key_value_heads": 1});
+    let new = json!({"per_layer_config": {"1": sizes}});
+    for changes in [old, new] {
+        let hyper = gemma4(changes).unwrap().hyper;
+        let layer = |n| {
+            let layer = hyper.layer(n);
+            (
+                layer.head_dim,
+                layer.kv_heads,
+                layer.feed_forward,
+                layer.owns_keys,
+            )
+        };
+        assert_eq!(layer(0), (32, 2, 96, true));
+        assert_eq!(layer(1), (48, 1, 96, true));
+        assert_eq!(layer(2), (48, 1, 192, false));
+        assert_eq!((hyper.keys_of(1), hyper.keys_of(2)), (1, 1));
+    }
+    let c = gemma4(json!({"global_head_dim": 48})).unwrap();
+    assert_eq!(c.rope_scaling, RopeScaling::Proportional { part: 0.25 });
+    let divisors = c.rope_scaling.divisors(1e6, 48);
+    let (turning, still) = divisors[0].1.split_at(6);
+    assert!(turning.iter().all(|x| *x == 1.0) && still.iter().all(|x| *x == 1e30));
+    assert!(c.declares("attention_k_eq_v"));
+    for (changes, parts) in [
+        (
+            json!({"num_kv_shared_layers": 3}),
+            ["num_kv_shared_layers", "no layer of 3"],
+        ),
+        (
+            json!({"per_layer_config": {"0": {"head_dim": 48}}}),
+            ["per_layer_config.0", "is not supported"],
+        ),
+        (
+            json!({"per_layer_config": {"1": {"head_dim": 48}, "2": {"head_dim": 64}}}),
+            ["per_layer_config.2", "another size than layer 1"],
+        ),
+        (
+            json!({"use_bidirectional_attention": "all"}),
+            ["use_bidirectional_attention", "only vision"],
+        ),
+    ] {
+        let error = gemma4(changes).unwrap_err().to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+}
