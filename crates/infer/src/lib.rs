@@ -6,7 +6,7 @@
 //!
 //! - [`Tokenizer`]: text to ids and back, from the file's own vocabulary; [`StreamDecoder`].
 //! - [`ChatTemplate`]: a conversation as text, by the file's own template.
-//! - [`Model`] and [`KvCache`]: load and check, and one forward pass for one token or many.
+//! - [`Model`] and [`Cache`]: load and check, and one forward pass for one token or many.
 //! - [`Runtime`]: threads and kernels; also [many windows of a text](Runtime::windows).
 //! - [`Sampler`]: the next token from its scores.
 //! - [`Session`]: prompt in, text out, with what it took.
@@ -87,8 +87,8 @@ pub mod tokenizer;
 
 pub use chat::{ChatTemplate, Message, Prompt, SystemRole};
 pub use error::{Error, Result};
-pub use matmul::{Compute, Numeric};
-pub use model::{CacheType, Hyperparameters, KvCache, Logits, Model, RopeScaling};
+pub use matmul::{Compute, Numeric, Tap};
+pub use model::{Cache, CacheType, Hyperparameters, Logits, Model, RopeScaling};
 pub use runtime::Runtime;
 pub use sampler::{Sampler, SamplerOptions};
 pub use session::{GenerateOptions, Generated, Session, SessionOptions, StopReason, Timings};

@@ -6,14 +6,14 @@ use aeolus_quant::Cpu;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::matmul::{Compute, Numeric};
-use crate::model::{CacheType, KvCache, Logits, Model};
+use crate::matmul::{Compute, Numeric, Tap};
+use crate::model::{Cache, CacheType, Logits, Model};
 
 /// A pool of threads with the kernels of this machine.
 #[derive(Debug)]
 pub struct Runtime {
     pool: rayon::ThreadPool,
-    compute: Compute,
+    compute: Compute<'static>,
 }
 
 impl Runtime {
@@ -32,6 +32,7 @@ impl Runtime {
             kernels,
             numeric,
             parallel: pool.current_num_threads() > 1,
+            tap: None,
         };
         Ok(Self { pool, compute })
     }
@@ -64,7 +65,7 @@ impl Runtime {
         &self,
         model: &Model,
         tokens: &[u32],
-        cache: &mut KvCache,
+        cache: &mut Cache,
         outputs: Range<usize>,
     ) -> Result<Logits> {
         self.pool
@@ -86,7 +87,41 @@ impl Runtime {
         outputs: Range<usize>,
         visit: impl Fn(usize, Logits) + Sync,
     ) -> Result<()> {
-        let run = |compute: Compute, number: usize| {
+        self.run_windows(model, windows, outputs, |_| None, visit)
+    }
+
+    /// The same, where each window has a tap that is shown the inputs of its products. Where `outputs`
+    /// is empty, nothing is multiplied with the output matrix.
+    ///
+    /// # Errors
+    /// As [`Model::forward`], for the first window that fails.
+    ///
+    /// # Panics
+    /// If there are fewer taps than windows.
+    pub fn tapped_windows<W: AsRef<[u32]> + Sync, T: Tap>(
+        &self,
+        model: &Model,
+        windows: &[W],
+        outputs: Range<usize>,
+        taps: &[T],
+    ) -> Result<()> {
+        let tap = |number: usize| Some(&taps[number] as &dyn Tap);
+        self.run_windows(model, windows, outputs, tap, |_, _| ())
+    }
+
+    fn run_windows<'t, W: AsRef<[u32]> + Sync>(
+        &self,
+        model: &Model,
+        windows: &[W],
+        outputs: Range<usize>,
+        tap: impl Fn(usize) -> Option<&'t dyn Tap> + Sync,
+        visit: impl Fn(usize, Logits) + Sync,
+    ) -> Result<()> {
+        let run = |compute: Compute<'t>, number: usize| {
+            let compute = Compute {
+                tap: tap(number),
+                ..compute
+            };
             let tokens = windows[number].as_ref();
             let mut cache = model.cache(tokens.len().max(1), CacheType::F32)?;
             visit(
@@ -116,6 +151,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::matmul::Matrix;
     use crate::testing::{Small, write_gguf};
 
     #[test]
@@ -152,5 +188,73 @@ mod tests {
         let bad = [vec![1, 2], vec![77, 1], vec![0, 0]];
         let error = runtime.windows(&model, &bad, 0..2, |_, _| {}).unwrap_err();
         assert!(matches!(error, Error::TokenOutOfRange { id: 77, .. }));
+    }
+
+    /// Names and inputs of all products of a window.
+    #[derive(Debug, Default)]
+    struct Seen(Mutex<Vec<(String, Vec<f32>)>>);
+
+    impl Tap for Seen {
+        fn inputs(&self, matrices: &[&Matrix], x: &[f32]) {
+            let mut seen = self.0.lock().unwrap();
+            for matrix in matrices {
+                assert_eq!(x.len() % matrix.cols(), 0);
+                seen.push((matrix.name().to_owned(), x.to_vec()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_tap_sees_the_inputs_of_every_product_of_its_window() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.gguf");
+        let small = Small::ODD;
+        write_gguf(
+            &path,
+            small.metadata(),
+            &small.tensors(),
+            aeolus_gguf::Endian::Little,
+        );
+        let model = Model::open(&path).unwrap();
+        let windows = [
+            vec![1, 2, 3, 4, 5],
+            vec![6, 7, 8, 9, 10],
+            vec![5, 4, 3, 2, 1],
+        ];
+        let seen = |threads, outputs: Range<usize>| {
+            let runtime = Runtime::new(threads, Numeric::Fast).unwrap();
+            let taps: [Seen; 3] = Default::default();
+            let ran = runtime.tapped_windows(&model, &windows, outputs, &taps);
+            ran.unwrap();
+            taps.map(|tap| tap.0.into_inner().unwrap())
+        };
+        let of_two = seen(2, 0..0);
+        assert_eq!(of_two, seen(1, 0..0));
+        let names: Vec<&str> = of_two[0].iter().map(|(name, _)| &**name).collect();
+        let layers = (0..small.layers).flat_map(|layer| {
+            let parts = [
+                "attn_q",
+                "attn_k",
+                "attn_v",
+                "attn_output",
+                "ffn_gate",
+                "ffn_up",
+                "ffn_down",
+            ];
+            parts.map(|part| format!("blk.{layer}.{part}.weight"))
+        });
+        assert_eq!(names, layers.collect::<Vec<_>>());
+        assert_eq!(
+            of_two[0][0].1, of_two[0][1].1,
+            "queries and keys share their input"
+        );
+        assert_ne!(of_two[0][0].1, of_two[1][0].1);
+        let with_output = seen(2, 3..5);
+        let (name, x) = with_output[2].last().unwrap();
+        assert_eq!(
+            (&**name, x.len()),
+            ("token_embd.weight", 2 * small.hidden),
+            "tied"
+        );
     }
 }

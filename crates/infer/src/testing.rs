@@ -67,11 +67,7 @@ pub(crate) fn converted(folder: &Path, source: &Checkpoint, ty: TensorType) -> P
         .map(|tensor| {
             let (rows, cols) = (tensor.shape.rows() as usize, tensor.shape.cols() as usize);
             let mut floats = vec![0.0; rows * cols];
-            let row_bytes = tensor.bytes().len() / rows;
-            for (row, out) in floats.chunks_exact_mut(cols).enumerate() {
-                let from = tensor.row_map.source_row(row) * row_bytes;
-                decode_rows(tensor.ty, &tensor.bytes()[from..][..row_bytes], cols, out).unwrap();
-            }
+            decode_rows(tensor.ty, &tensor.to_bytes(), cols, &mut floats).unwrap();
             let ty = if rows == 1 { TensorType::F32 } else { ty };
             Content {
                 name: tensor.name.clone(),

@@ -335,6 +335,23 @@ impl ChatTemplate {
     /// As [`ChatTemplate::render`], and [`Error::Template`] if the template leaves out the user's
     /// message, both as text and as a list of parts.
     pub fn prompt(&self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Prompt> {
+        self.shielded(messages, tokenizer, true)
+    }
+
+    /// The same for a conversation that is over: nobody is to speak next.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::prompt`].
+    pub fn conversation(&self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Prompt> {
+        self.shielded(messages, tokenizer, false)
+    }
+
+    fn shielded(
+        &self,
+        messages: &[Message],
+        tokenizer: &Tokenizer,
+        add_generation_prompt: bool,
+    ) -> Result<Prompt> {
         let Some(shield) = free_character(messages) else {
             return Err(Error::Template(
                 "the messages contain every private-use character".to_owned(),
@@ -352,7 +369,7 @@ impl ChatTemplate {
                 "it leaves out the user's message; choose another template".to_owned(),
             ));
         }
-        let text = self.render(&shielded, true)?;
+        let text = self.render(&shielded, add_generation_prompt)?;
         Ok(Prompt { text, shield })
     }
 

@@ -19,6 +19,16 @@ pub struct Matrix {
     row_bytes: usize,
     map: Arc<Map>,
     range: Range<usize>,
+    member: Member,
+}
+
+/// Which matrix of its tensor a matrix is: a tensor may hold several of one shape, as of experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// From 0.
+    pub index: usize,
+    /// How many there are.
+    pub count: usize,
 }
 
 impl Matrix {
@@ -40,6 +50,7 @@ impl Matrix {
             row_bytes,
             map,
             range,
+            member: Member { index: 0, count: 1 },
         })
     }
 
@@ -57,6 +68,16 @@ impl Matrix {
             map: Arc::clone(&self.map),
             ..*self
         }
+    }
+
+    /// The same as one of several matrices of its tensor.
+    pub(crate) fn with_member(self, member: Member) -> Self {
+        Self { member, ..self }
+    }
+
+    /// Which matrix of its tensor it is. Some rows of a matrix are the same one.
+    pub fn member(&self) -> Member {
+        self.member
     }
 
     /// The tensor's name in the file.

@@ -1,6 +1,10 @@
 //! One thread's share of a product: some rows of one matrix with all tokens.
 
-use aeolus_quant::dot::{Activations, Kernels, Matmul, PANEL, Panel, QuantPanel, has_float_kernel};
+use std::cell::RefCell;
+
+use aeolus_quant::dot::{
+    Activations, Kernels, Matmul, PANEL, Panel, QuantPanels, has_float_kernel,
+};
 
 use super::{FEW, Matrix};
 use crate::error::Result;
@@ -9,22 +13,38 @@ use crate::error::Result;
 /// short enough that the threads finish together.
 const TASK_BYTES: usize = 96 << 10;
 
-/// Rows of a task with many tokens: a few panels.
-const TASK_ROWS: usize = 4 * PANEL;
+/// Most rows of a task with many tokens: the more, the longer the runs of outputs that a task writes
+/// for each token, and the less often it reads the activations.
+const TASK_ROWS: usize = 8 * PANEL;
 
 /// Columns decoded at a time: 32 rows of them (256 KiB) stay in a core's cache.
 const DEPTH: usize = 2048;
 
-/// How many rows make a task.
-pub(super) fn rows_of_a_task(matrix: &Matrix, tokens: usize) -> usize {
+/// How many rows make a task, if there are `all` rows in this round of the threads: with many
+/// tokens, sixteen tasks for each thread, so that they finish together, or as few as there can be.
+pub(super) fn rows_of_a_task(matrix: &Matrix, tokens: usize, all: usize, threads: usize) -> usize {
     if tokens <= FEW {
         (TASK_BYTES / matrix.row_bytes()).clamp(4, matrix.rows().max(4))
     } else {
-        TASK_ROWS
+        let rows = all / (16 * threads);
+        rows.next_multiple_of(PANEL).clamp(PANEL, TASK_ROWS)
     }
 }
 
-/// Rows from `first_row` on with 8-bit activations; `y[t]` has one place for each row.
+/// What a thread keeps from one product with many tokens to the next.
+#[derive(Default)]
+struct Scratch {
+    panels: QuantPanels,
+    /// Sums `[tokens, rows]`.
+    tile: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Rows from `first_row` on with rounded activations; `y[t]` has one place for each row. The products of
+/// the rows of 8 bits that make a token are added.
 pub(super) fn integer(
     kernels: &Kernels,
     matrix: &Matrix,
@@ -33,22 +53,26 @@ pub(super) fn integer(
     y: &mut [&mut [f32]],
 ) {
     let rows = y.first().map_or(0, |y| y.len());
-    if y.len() <= FEW {
-        let bytes = matrix.bytes(first_row..first_row + rows);
-        for (token, y) in y.iter_mut().enumerate() {
-            kernels.matvec(matrix.ty(), bytes, activations, token, y);
+    let bytes = matrix.bytes(first_row..first_row + rows);
+    SCRATCH.with_borrow_mut(|Scratch { panels, tile }| {
+        let width = rows.next_multiple_of(PANEL);
+        tile.resize(activations.tokens() * width, 0.0);
+        if activations.tokens() <= FEW {
+            for (row, sums) in tile.chunks_exact_mut(width).enumerate() {
+                kernels.matvec(matrix.ty(), bytes, activations, row, &mut sums[..rows]);
+            }
+        } else {
+            kernels.matmul_quant(matrix.ty(), bytes, activations, (tile, width), panels);
         }
-        return;
-    }
-    let mut panel = QuantPanel::new();
-    let mut tile = vec![0.0; y.len() * PANEL];
-    for start in (0..rows).step_by(PANEL) {
-        let count = (rows - start).min(PANEL);
-        let bytes = matrix.bytes(first_row + start..first_row + start + count);
-        kernels.pack_quant(matrix.ty(), bytes, matrix.cols(), &mut panel);
-        kernels.matmul_quant(&panel, activations, &mut tile, PANEL);
-        copy_tile(&tile, y, start, count);
-    }
+        let parts = tile.chunks_exact(activations.tokens() / y.len() * width);
+        for (parts, y) in parts.zip(y) {
+            let (first, rest) = parts.split_at(width);
+            y.copy_from_slice(&first[..rows]);
+            for part in rest.chunks_exact(width) {
+                y.iter_mut().zip(part).for_each(|(y, x)| *y += x);
+            }
+        }
+    });
 }
 
 /// Rows from `first_row` on with activations in f32, `x` being `[tokens, cols]`.

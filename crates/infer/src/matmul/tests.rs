@@ -52,13 +52,14 @@ fn products_are_right_for_every_type_and_number_of_tokens() {
             let (matrix, w) = matrix(ty, rows, cols, &mut file);
             for tokens in [1, FEW, FEW + 1, 17] {
                 let x = wave(tokens * cols, 0.53);
-                for numeric in [Numeric::Exact, Numeric::Fast] {
+                for numeric in [Numeric::Exact, Numeric::Precise, Numeric::Fast] {
                     for parallel in [false, true] {
                         let kernels = aeolus_quant::Cpu::select().unwrap().kernels();
                         let compute = Compute {
                             kernels,
                             numeric,
                             parallel,
+                            tap: None,
                         };
                         let mut y = vec![f32::NAN; tokens * rows];
                         let input = compute.input(&x, cols);
@@ -71,11 +72,11 @@ fn products_are_right_for_every_type_and_number_of_tokens() {
                             let terms = terms.map(|(&w, &x)| f64::from(w) * f64::from(x));
                             let expected: f64 = terms.clone().sum();
                             let magnitude: f64 = terms.map(f64::abs).sum();
-                            // 8-bit activations: half a step of 1/127 of a block's largest.
-                            let bound = if numeric == Numeric::Exact {
-                                2e-6
-                            } else {
-                                1e-2
+                            // Half a step of 1/127, or 1/32639, of a block's largest.
+                            let bound = match numeric {
+                                Numeric::Exact => 2e-6,
+                                Numeric::Precise => 4e-5,
+                                Numeric::Fast => 1e-2,
                             };
                             let error = (f64::from(y) - expected).abs();
                             assert!(

@@ -1,9 +1,10 @@
-//! Keys and values of the positions seen so far.
+//! What a sequence leaves behind in each layer, for the tokens that follow.
 
 use aeolus_quant::dot::{Kernels, Matmul, PANEL};
 use aeolus_quant::f32_to_f16;
 
-use super::hyper::Hyperparameters;
+use super::convolution::Tail;
+use super::delta_net::DeltaMemory;
 use crate::error::{Error, Result};
 
 /// How keys and values are kept.
@@ -23,40 +24,92 @@ enum Numbers {
     F32(Vec<f32>),
 }
 
-/// The keys and values of one sequence.
-///
-/// Both are laid out as the panels that [`Kernels`] multiplies with, so that attention copies
-/// nothing: keys turned on their side, `[layer][kv head][position / 32][head_dim][32]`, values
-/// as they come, `[layer][kv head][position][head_dim, padded to 32]`.
+/// What one layer remembers of a position, in numbers: its block says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LayerShape {
+    /// Keys and values of some heads.
+    KeysValues {
+        /// Key and value heads.
+        heads: usize,
+        /// Numbers of a key.
+        key_dim: usize,
+        /// Numbers of a value.
+        value_dim: usize,
+    },
+    /// Nothing: it reads what another layer remembers.
+    Of(usize),
+    /// The last inputs of a convolution.
+    Convolution {
+        /// Positions that the convolution sees.
+        width: usize,
+        /// Numbers of a position.
+        channels: usize,
+    },
+    /// The last inputs of a convolution and the states of all heads.
+    Delta {
+        /// Positions that the convolution sees.
+        width: usize,
+        /// Numbers of a position.
+        channels: usize,
+        /// Numbers of all heads' states.
+        state: usize,
+    },
+}
+
+/// What one layer remembers of one sequence.
 #[derive(Debug)]
-pub struct KvCache {
-    keys: Numbers,
-    values: Numbers,
+pub(super) enum LayerMemory {
+    /// Of attention.
+    KeysValues(KvCache),
+    /// What another layer remembers.
+    Of(usize),
+    /// Of a short convolution.
+    Convolution(Tail),
+    /// Of a delta net.
+    Delta(DeltaMemory),
+}
+
+/// What one sequence has left in every layer.
+#[derive(Debug)]
+pub struct Cache {
+    layers: Vec<LayerMemory>,
+    shapes: Vec<LayerShape>,
     capacity: usize,
     used: usize,
-    kv_heads: usize,
-    head_dim: usize,
-    layers: usize,
+    /// A number of positions with the states behind them, one for each layer that carries one.
+    mark: Option<(usize, Vec<Carried>)>,
+}
+
+/// What a layer carries along instead of remembering positions: it cannot go back.
+#[derive(Clone, Debug)]
+enum Carried {
+    Convolution(Tail),
+    Delta(DeltaMemory),
+}
+
+/// The keys and values of one sequence in one layer.
+///
+/// Both are laid out as the panels that [`Kernels`] multiplies with, so that attention copies
+/// nothing: keys turned on their side, `[kv head][position / 32][key_dim][32]`, values
+/// as they come, `[kv head][position][value_dim, padded to 32]`.
+#[derive(Debug)]
+pub(super) struct KvCache {
+    keys: Numbers,
+    values: Numbers,
+    heads: usize,
+    key_dim: usize,
+    value_dim: usize,
+    /// Positions there is memory for, whole panels.
+    rows: usize,
 }
 
 impl Numbers {
     /// Zeros that take no memory until they are written.
-    fn zeros(ty: CacheType, len: usize) -> Result<Self> {
-        let refused = |bytes: usize| Error::Argument {
-            what: "context",
-            found: format!("one that needs {bytes} bytes of memory"),
-            expected: "one that fits into memory",
-        };
-        let size = if ty == CacheType::F16 { 2 } else { 4 };
-        let bytes = len.saturating_mul(size);
-        // A refusal must be an error: `vec!` would end the process.
-        let mut probe: Vec<u8> = Vec::new();
-        probe.try_reserve_exact(bytes).map_err(|_| refused(bytes))?;
-        drop(probe);
-        Ok(match ty {
+    fn zeros(ty: CacheType, len: usize) -> Self {
+        match ty {
             CacheType::F16 => Self::F16(vec![0; len]),
             CacheType::F32 => Self::F32(vec![0.0; len]),
-        })
+        }
     }
 
     /// Writes `numbers` at `start`, `stride` apart.
@@ -83,34 +136,81 @@ impl Numbers {
     }
 }
 
-impl KvCache {
-    /// An empty cache for `context` positions.
+impl LayerShape {
+    /// Bytes that `rows` positions take; `None` if they cannot be counted.
+    fn bytes(self, rows: usize, ty: CacheType) -> Option<usize> {
+        let carried = |numbers: usize| numbers.checked_mul(size_of::<f32>());
+        match self {
+            Self::KeysValues {
+                heads,
+                key_dim,
+                value_dim,
+            } => {
+                let position = key_dim.checked_add(value_dim.checked_next_multiple_of(PANEL)?)?;
+                let numbers = position.checked_mul(heads)?.checked_mul(rows)?;
+                numbers.checked_mul(if ty == CacheType::F16 { 2 } else { 4 })
+            }
+            Self::Of(_) => Some(0),
+            Self::Convolution { width, channels } => carried(width.checked_mul(channels)?),
+            Self::Delta {
+                width,
+                channels,
+                state,
+            } => carried(width.checked_mul(channels)?.checked_add(state)?),
+        }
+    }
+}
+
+impl Cache {
+    /// An empty cache for `context` positions in layers of these shapes.
     ///
     /// # Errors
     /// [`Error::Argument`] if `context` is zero or does not fit into memory.
-    pub fn new(hyper: &Hyperparameters, context: usize, ty: CacheType) -> Result<Self> {
-        let capacity = context.checked_next_multiple_of(PANEL).filter(|&n| n > 0);
-        let heads = hyper.layers.checked_mul(hyper.kv_heads);
-        let cells = heads
-            .zip(capacity)
-            .and_then(|(heads, n)| heads.checked_mul(n));
-        let keys = cells.and_then(|cells| cells.checked_mul(hyper.head_dim));
-        let values = cells.and_then(|cells| cells.checked_mul(padded(hyper.head_dim)));
-        let (Some(keys), Some(values)) = (keys, values) else {
+    pub(super) fn new(shapes: Vec<LayerShape>, context: usize, ty: CacheType) -> Result<Self> {
+        let rows = context.checked_next_multiple_of(PANEL).filter(|&n| n > 0);
+        let bytes = rows.and_then(|rows| {
+            let mut layers = shapes.iter().map(|shape| shape.bytes(rows, ty));
+            layers.try_fold(0, |sum: usize, layer| sum.checked_add(layer?))
+        });
+        let (Some(rows), Some(bytes)) = (rows, bytes) else {
             return Err(Error::Argument {
                 what: "context",
                 found: context.to_string(),
                 expected: "at least 1 position, and few enough for memory",
             });
         };
+        // A refusal must be an error: `vec!` would end the process.
+        let mut probe: Vec<u8> = Vec::new();
+        if probe.try_reserve_exact(bytes).is_err() {
+            return Err(Error::Argument {
+                what: "context",
+                found: format!("one that needs {bytes} bytes of memory"),
+                expected: "one that fits into memory",
+            });
+        }
+        drop(probe);
+        let memory = |shape: &LayerShape| match *shape {
+            LayerShape::KeysValues {
+                heads,
+                key_dim,
+                value_dim,
+            } => LayerMemory::KeysValues(KvCache::new(heads, key_dim, value_dim, rows, ty)),
+            LayerShape::Of(layer) => LayerMemory::Of(layer),
+            LayerShape::Convolution { width, channels } => {
+                LayerMemory::Convolution(Tail::new(width, channels))
+            }
+            LayerShape::Delta {
+                width,
+                channels,
+                state,
+            } => LayerMemory::Delta(DeltaMemory::new(width, channels, state)),
+        };
         Ok(Self {
-            keys: Numbers::zeros(ty, keys)?,
-            values: Numbers::zeros(ty, values)?,
+            layers: shapes.iter().map(memory).collect(),
+            shapes,
             capacity: context,
             used: 0,
-            kv_heads: hyper.kv_heads,
-            head_dim: hyper.head_dim,
-            layers: hyper.layers,
+            mark: None,
         })
     }
 
@@ -124,55 +224,131 @@ impl KvCache {
         self.used
     }
 
-    /// Forgets all positions from `used` on.
-    pub fn truncate(&mut self, used: usize) {
-        self.used = self.used.min(used);
+    /// Forgets positions from `used` on, and more where it must: what layers carry along goes back to the
+    /// [mark](Self::mark) or to the beginning only. Gives the positions that are left.
+    pub fn truncate(&mut self, used: usize) -> usize {
+        if used >= self.used {
+            return self.used;
+        }
+        if !self.layers.iter().any(LayerMemory::carries) {
+            self.used = used;
+            return used;
+        }
+        match &self.mark {
+            Some((marked, states)) if *marked <= used => {
+                let layers = self.layers.iter_mut();
+                let carrying = layers.filter(|layer| layer.carries());
+                for (layer, state) in carrying.zip(states) {
+                    layer.carry(state.clone());
+                }
+                self.used = *marked;
+            }
+            _ => {
+                self.layers.iter_mut().for_each(LayerMemory::clear);
+                (self.used, self.mark) = (0, None);
+            }
+        }
+        self.used
     }
 
-    /// Counts positions whose keys and values have been written in every layer.
+    /// Keeps what layers carry along, so that [`truncate`](Self::truncate) can come back to here. There
+    /// is one mark.
+    pub fn mark(&mut self) {
+        let states: Vec<Carried> = self
+            .layers
+            .iter()
+            .filter_map(LayerMemory::carried)
+            .collect();
+        self.mark = (!states.is_empty()).then_some((self.used, states));
+    }
+
+    /// Counts positions that every layer has seen.
     pub(super) fn advance(&mut self, positions: usize) {
         self.used += positions;
     }
 
-    /// Whether it was made for a model of these numbers.
-    pub(super) fn fits(&self, hyper: &Hyperparameters) -> bool {
-        (self.layers, self.kv_heads, self.head_dim)
-            == (hyper.layers, hyper.kv_heads, hyper.head_dim)
+    /// What each layer remembers of a position.
+    pub(super) fn shapes(&self) -> &[LayerShape] {
+        &self.shapes
     }
 
-    /// Positions of a layer's share, whole panels.
-    fn rows(&self) -> usize {
-        self.capacity.next_multiple_of(PANEL)
+    /// The memory of a layer: another's, where it has none.
+    pub(super) fn layer_mut(&mut self, layer: usize) -> &mut LayerMemory {
+        let layer = match self.layers[layer] {
+            LayerMemory::Of(other) => other,
+            _ => layer,
+        };
+        &mut self.layers[layer]
+    }
+}
+
+impl LayerMemory {
+    fn carries(&self) -> bool {
+        matches!(self, Self::Convolution(_) | Self::Delta(_))
     }
 
-    /// First position of a head, counted over all layers and heads.
-    fn head_start(&self, layer: usize, head: usize) -> usize {
-        (layer * self.kv_heads + head) * self.rows()
+    /// A copy of what it carries along.
+    fn carried(&self) -> Option<Carried> {
+        match self {
+            Self::KeysValues(_) | Self::Of(_) => None,
+            Self::Convolution(tail) => Some(Carried::Convolution(tail.clone())),
+            Self::Delta(memory) => Some(Carried::Delta(memory.clone())),
+        }
     }
 
-    /// Stores one position's keys and values, both `[kv_heads, head_dim]`.
-    pub(super) fn write(&mut self, layer: usize, position: usize, key: &[f32], value: &[f32]) {
-        let (dim, padded) = (self.head_dim, padded(self.head_dim));
-        for head in 0..self.kv_heads {
-            let start = self.head_start(layer, head);
+    fn carry(&mut self, carried: Carried) {
+        *self = match carried {
+            Carried::Convolution(tail) => Self::Convolution(tail),
+            Carried::Delta(memory) => Self::Delta(memory),
+        };
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::KeysValues(_) | Self::Of(_) => {}
+            Self::Convolution(tail) => tail.clear(),
+            Self::Delta(memory) => memory.clear(),
+        }
+    }
+}
+
+impl KvCache {
+    /// Memory for `rows` positions, whole panels.
+    fn new(heads: usize, key_dim: usize, value_dim: usize, rows: usize, ty: CacheType) -> Self {
+        Self {
+            keys: Numbers::zeros(ty, heads * rows * key_dim),
+            values: Numbers::zeros(ty, heads * rows * padded(value_dim)),
+            heads,
+            key_dim,
+            value_dim,
+            rows,
+        }
+    }
+
+    /// Stores one position's keys `[heads, key_dim]` and values `[heads, value_dim]`.
+    pub(super) fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
+        let (key_dim, value_dim) = (self.key_dim, self.value_dim);
+        for head in 0..self.heads {
+            let start = head * self.rows;
             let panel = start + position / PANEL * PANEL;
-            let part = head * dim..(head + 1) * dim;
-            let at = panel * dim + position % PANEL;
-            self.keys.write(at, PANEL, &key[part.clone()]);
-            self.values
-                .write((start + position) * padded, 1, &value[part]);
+            let at = panel * key_dim + position % PANEL;
+            let key = &key[head * key_dim..][..key_dim];
+            self.keys.write(at, PANEL, key);
+            let at = (start + position) * padded(value_dim);
+            let value = &value[head * value_dim..][..value_dim];
+            self.values.write(at, 1, value);
         }
     }
 
     /// Dot products of queries with the keys of 32 positions from `position` on, a multiple of
-    /// 32. `operands.depth` is the head's size.
+    /// 32. `operands.depth` is the size of a key.
     pub(super) fn scores(
         &self,
         kernels: &Kernels,
-        (layer, head, position): (usize, usize, usize),
+        (head, position): (usize, usize),
         operands: Matmul<'_>,
     ) {
-        let start = (self.head_start(layer, head) + position) * self.head_dim;
+        let start = (head * self.rows + position) * self.key_dim;
         self.keys.multiply(kernels, start, PANEL, operands);
     }
 
@@ -181,12 +357,12 @@ impl KvCache {
     pub(super) fn weighted_values(
         &self,
         kernels: &Kernels,
-        (layer, head, position): (usize, usize, usize),
+        (head, position): (usize, usize),
         first_dim: usize,
         operands: Matmul<'_>,
     ) {
-        let padded = padded(self.head_dim);
-        let start = (self.head_start(layer, head) + position) * padded + first_dim;
+        let padded = padded(self.value_dim);
+        let start = (head * self.rows + position) * padded + first_dim;
         self.values.multiply(kernels, start, padded, operands);
     }
 }

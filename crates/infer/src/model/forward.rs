@@ -1,15 +1,82 @@
 //! The forward pass.
 
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::{Mutex, PoisonError};
 
-use super::attention::attend;
-use super::cache::KvCache;
-use super::math::{activate, add, multiply, scale, softcap};
-use super::rope::rotate;
-use super::weights::{Linear, Norm};
+use super::cache::{Cache, LayerMemory};
+use super::math::{add, scale, softcap};
+use super::rope::Turns;
+use super::weights::{FeedForward, Mixer, Norm};
 use super::{Hyperparameters, Model};
 use crate::error::{Error, Result};
 use crate::matmul::Compute;
+
+/// What the blocks of one forward pass work with.
+pub(super) struct Pass<'a> {
+    pub(super) compute: Compute<'a>,
+    pub(super) hyper: &'a Hyperparameters,
+    /// Number of tokens.
+    pub(super) tokens: usize,
+    /// Position of the first token.
+    pub(super) first: usize,
+    /// Rotations of the tokens' positions.
+    pub(super) turns: Turns,
+    pub(super) buffers: Buffers,
+}
+
+/// Room for the numbers between products, from one layer to the next: new memory costs a page fault
+/// for every 4 KiB of it.
+#[derive(Debug, Default)]
+pub(super) struct Buffers(Mutex<Vec<Vec<f32>>>);
+
+impl Buffers {
+    /// Room for `len` numbers, which are whatever they were: all of them are to be written first.
+    pub(super) fn take(&self, len: usize) -> Buffer<'_> {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The smallest that has the room, or else a new one.
+        let fits = free.iter().enumerate().filter(|(_, b)| b.capacity() >= len);
+        let place = fits
+            .min_by_key(|(_, b)| b.capacity())
+            .map(|(place, _)| place);
+        let mut numbers = place.map_or_else(Vec::new, |place| free.swap_remove(place));
+        numbers.resize(len, 0.0);
+        Buffer {
+            numbers,
+            buffers: self,
+        }
+    }
+}
+
+/// Numbers that go back to where they came from.
+pub(super) struct Buffer<'b> {
+    numbers: Vec<f32>,
+    buffers: &'b Buffers,
+}
+
+impl Deref for Buffer<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.numbers
+    }
+}
+
+impl DerefMut for Buffer<'_> {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.numbers
+    }
+}
+
+impl Drop for Buffer<'_> {
+    fn drop(&mut self) {
+        let mut free = self
+            .buffers
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        free.push(std::mem::take(&mut self.numbers));
+    }
+}
 
 /// The scores of every token at some positions, `[positions, vocab]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +115,14 @@ impl Logits {
     }
 }
 
+fn other_cache() -> Error {
+    Error::Argument {
+        what: "cache",
+        found: "one of another model".to_owned(),
+        expected: "one that this model made",
+    }
+}
+
 impl Model {
     /// Computes the next `tokens` of the sequence in `cache` and gives the logits at the
     /// positions `outputs`, counted within `tokens` (an empty range for none: a prompt needs
@@ -61,14 +136,12 @@ impl Model {
         &self,
         compute: Compute,
         tokens: &[u32],
-        cache: &mut KvCache,
+        cache: &mut Cache,
         outputs: Range<usize>,
     ) -> Result<Logits> {
         self.check_call(tokens, cache, &outputs)?;
         let Hyperparameters {
             hidden,
-            feed_forward,
-            head_dim,
             norm_eps,
             graph,
             embedding_scale,
@@ -77,7 +150,6 @@ impl Model {
             logit_softcap,
             ..
         } = self.hyper;
-        let (q_dim, kv_dim) = (self.hyper.q_dim(), self.hyper.kv_dim());
         let (n, first) = (tokens.len(), cache.used());
         let vocab = self.vocab();
         if n == 0 {
@@ -87,16 +159,17 @@ impl Model {
             });
         }
 
-        let mut x = vec![0.0; n * hidden]; //              [n, hidden]: the tokens between layers
-        let mut normed = vec![0.0; n * hidden]; //         [n, hidden]
-        let mut q = vec![0.0; n * q_dim]; //               [n, heads, head_dim]
-        let mut k = vec![0.0; n * kv_dim]; //              [n, kv_heads, head_dim]
-        let mut v = vec![0.0; n * kv_dim]; //              [n, kv_heads, head_dim]
-        let mut attended = vec![0.0; n * q_dim]; //        [n, heads, head_dim]
-        let mut gate = vec![0.0; n * feed_forward]; //     [n, feed_forward]
-        let mut up = vec![0.0; n * feed_forward]; //       [n, feed_forward]
-        let mut step = vec![0.0; n * hidden]; //           [n, hidden]: what a half layer adds
-        let turns = self.ropes.turns(cache.capacity(), first, n);
+        let pass = Pass {
+            compute,
+            hyper: &self.hyper,
+            tokens: n,
+            first,
+            turns: self.ropes.turns(cache.capacity(), first, n),
+            buffers: Buffers::default(),
+        };
+        let mut x = vec![0.0; n * hidden]; //       [n, hidden]: the tokens between layers
+        let mut normed = vec![0.0; n * hidden]; //  [n, hidden]
+        let mut step = vec![0.0; n * hidden]; //    [n, hidden]: what half a layer adds
         let norm = |norm: &Option<Norm>, x: &[f32], out: &mut [f32]| {
             compute.for_rows(out, hidden, |t, out| {
                 out.copy_from_slice(&x[t * hidden..][..hidden]);
@@ -113,6 +186,10 @@ impl Model {
             }
         };
 
+        let add_step = |x: &mut [f32], step: &[f32]| {
+            compute.for_rows(x, hidden, |t, x| add(x, &step[t * hidden..][..hidden]));
+        };
+
         for (&token, x) in tokens.iter().zip(x.chunks_exact_mut(hidden)) {
             self.weights
                 .token_embd
@@ -126,97 +203,52 @@ impl Model {
                 add(x, &learned);
             }
         }
+        let layer_inputs = match &self.weights.layer_inputs {
+            Some(inputs) => inputs.of(&pass, tokens, &x)?, // [n, layers, dim]
+            None => Vec::new(),
+        };
         for (i, layer) in self.weights.layers.iter().enumerate() {
-            // Attention: norm, project, norm heads, rotate, remember, attend, project back, norm, add.
+            // What the tokens take from each other: norm, mix, norm, add.
             norm(&layer.attn_norm, &x, &mut normed);
-            compute.multiply(
-                &compute.input(&normed, hidden),
-                &mut [
-                    (&layer.attn_q.matrix, &mut q),
-                    (&layer.attn_k.matrix, &mut k),
-                    (&layer.attn_v.matrix, &mut v),
-                ],
-            )?;
-            let rotated = graph.rotary_layers.contains(i);
-            let is_local = self.hyper.local_layers[i];
-            let place = |t: usize, heads: &mut [f32], linear: &Linear, norm: &Option<Norm>| {
-                if let Some(bias) = &linear.bias {
-                    add(heads, bias);
+            match (&layer.mixer, cache.layer_mut(i)) {
+                (Mixer::Attention(attention), LayerMemory::KeysValues(cache)) => {
+                    attention.mix(&pass, i, &normed, cache, &mut step)?;
                 }
-                if let Some(norm) = norm {
-                    norm.apply(graph.norm, norm_eps, heads);
+                (Mixer::Convolution(convolution), LayerMemory::Convolution(tail)) => {
+                    convolution.mix(&pass, &normed, tail, &mut step)?;
                 }
-                if rotated {
-                    rotate(heads, head_dim, graph.rotary_pairs, turns.row(is_local, t));
+                (Mixer::Delta(delta), LayerMemory::Delta(memory)) => {
+                    delta.mix(&pass, &normed, memory, &mut step)?;
                 }
-            };
-            compute.for_rows(&mut q, q_dim, |t, q| {
-                place(t, q, &layer.attn_q, &layer.attn_q_norm);
-                if let Some(temperature) = self.hyper.temperature {
-                    scale(q, temperature.at(first + t));
+                (Mixer::LatentAttention(attention), LayerMemory::KeysValues(cache)) => {
+                    attention.mix(&pass, i, &normed, cache, &mut step)?;
                 }
-            });
-            compute.for_rows(&mut k, kv_dim, |t, k| {
-                place(t, k, &layer.attn_k, &layer.attn_k_norm);
-            });
-            layer.attn_v.add_bias(compute, &mut v);
-            for (t, (k, v)) in k
-                .chunks_exact(kv_dim)
-                .zip(v.chunks_exact(kv_dim))
-                .enumerate()
-            {
-                cache.write(i, first + t, k, v);
+                // The cache's shapes were checked.
+                _ => return Err(other_cache()),
             }
-            attend(compute, &self.hyper, cache, i, &q, &mut attended);
-            compute.multiply(
-                &compute.input(&attended, q_dim),
-                &mut [(&layer.attn_output.matrix, &mut step)],
-            )?;
-            layer.attn_output.add_bias(compute, &mut step);
             norm_step(&layer.post_attention_norm, &mut step);
             scale(&mut step, residual_scale);
             if self.hyper.is_parallel && layer.ffn_norm.is_some() {
                 norm(&layer.ffn_norm, &x, &mut normed);
             }
-            add(&mut x, &step);
+            add_step(&mut x, &step);
 
-            // Feed-forward: norm, project, gate if there is one, project back, norm, add.
+            // What becomes of each token by itself: norm, feed forward, norm, add.
             if !self.hyper.is_parallel {
                 norm(&layer.ffn_norm, &x, &mut normed);
             }
-            let input = compute.input(&normed, hidden);
-            let inner = match &layer.ffn_gate {
-                Some(ffn_gate) => {
-                    let gate_and_up = &mut [
-                        (&ffn_gate.matrix, &mut gate[..]),
-                        (&layer.ffn_up.matrix, &mut up[..]),
-                    ];
-                    compute.multiply(&input, gate_and_up)?;
-                    ffn_gate.add_bias(compute, &mut gate);
-                    layer.ffn_up.add_bias(compute, &mut up);
-                    compute.for_rows(&mut gate, feed_forward, |t, gate| {
-                        activate(gate, graph.activation);
-                        multiply(gate, &up[t * feed_forward..][..feed_forward]);
-                    });
-                    &gate
-                }
-                None => {
-                    compute.multiply(&input, &mut [(&layer.ffn_up.matrix, &mut up)])?;
-                    layer.ffn_up.add_bias(compute, &mut up);
-                    compute.for_rows(&mut up, feed_forward, |_, up| {
-                        activate(up, graph.activation);
-                    });
-                    &up
-                }
-            };
-            compute.multiply(
-                &compute.input(inner, feed_forward),
-                &mut [(&layer.ffn_down.matrix, &mut step)],
-            )?;
-            layer.ffn_down.add_bias(compute, &mut step);
+            match &layer.feed_forward {
+                FeedForward::Dense(dense) => dense.apply(&pass, &normed, &mut step)?,
+                FeedForward::Experts(experts) => experts.apply(&pass, &normed, &mut step)?,
+                FeedForward::Both(both) => both.apply(&pass, &x, &normed, &mut step)?,
+            }
             norm_step(&layer.post_ffw_norm, &mut step);
             scale(&mut step, residual_scale);
-            add(&mut x, &step);
+            add_step(&mut x, &step);
+            if let Some(input) = &layer.layer_input {
+                input.add(&pass, i, &layer_inputs, &mut x)?;
+            }
+            scale(&mut x, layer.output_scale);
         }
         cache.advance(n);
 
@@ -245,7 +277,7 @@ impl Model {
     }
 
     /// Whether the tokens are tokens, have room, and the cache is one of this model.
-    fn check_call(&self, tokens: &[u32], cache: &KvCache, outputs: &Range<usize>) -> Result<()> {
+    fn check_call(&self, tokens: &[u32], cache: &Cache, outputs: &Range<usize>) -> Result<()> {
         let vocab = self.vocab();
         if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::TokenOutOfRange { id, vocab });
@@ -267,12 +299,8 @@ impl Model {
                 context: cache.capacity(),
             });
         }
-        if !cache.fits(&self.hyper) {
-            return Err(Error::Argument {
-                what: "cache",
-                found: "one of another model".to_owned(),
-                expected: "one that this model made",
-            });
+        if cache.shapes() != self.layer_shapes() {
+            return Err(other_cache());
         }
         if outputs.start > outputs.end || outputs.end > tokens.len() {
             return Err(Error::Argument {
@@ -282,14 +310,5 @@ impl Model {
             });
         }
         Ok(())
-    }
-}
-
-impl Linear {
-    /// Adds the bias to products `[tokens, rows]`.
-    fn add_bias(&self, compute: Compute, products: &mut [f32]) {
-        if let Some(bias) = &self.bias {
-            compute.for_rows(products, bias.len(), |_, products| add(products, bias));
-        }
     }
 }

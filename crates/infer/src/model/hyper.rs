@@ -1,10 +1,10 @@
 //! The numbers that describe a model, from its metadata.
 
 use aeolus_arch::{
-    Block, Bounds, EmbeddingScale, FAMILIES, Family, Field, Graph, LogitScale,
+    Block, Bounds, EmbeddingScale, FAMILIES, Family, Field, Graph, Layer, LayerKind, LogitScale,
     family_of_architecture,
 };
-use aeolus_gguf::{Metadata, Value};
+use aeolus_gguf::Metadata;
 
 use super::rope::RopeScaling;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ pub struct Hyperparameters {
     pub(super) numbers: aeolus_arch::Hyperparameters,
     /// What its family's forward pass does differently.
     pub graph: Graph,
-    /// Number of layers.
+    /// Number of layers, without those that predict further tokens.
     pub layers: usize,
     /// Positions the model was trained for.
     pub context: usize,
@@ -50,6 +50,8 @@ pub struct Hyperparameters {
     pub rope_base: f32,
     /// The same in local layers where these have their own; nothing is stretched there.
     pub local_rope_base: Option<f32>,
+    /// Numbers of a head that are rotated in such layers.
+    pub local_rope_dims: usize,
     /// How wavelengths are stretched for long contexts.
     pub rope_scaling: RopeScaling,
     /// How queries grow with their position, where they do.
@@ -60,8 +62,6 @@ pub struct Hyperparameters {
     pub residual_scale: f32,
     /// Positions a token sees in local layers, itself included; `None` for all before it.
     pub sliding_window: Option<usize>,
-    /// Which layers are local.
-    pub local_layers: Vec<bool>,
     /// Number of tokens.
     pub vocab: usize,
 }
@@ -105,6 +105,10 @@ impl<'m> Keys<'m> {
         }
     }
 
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>> {
+        Ok(self.metadata.bool(&self.name(key))?)
+    }
+
     pub(super) fn text(&self, key: &str) -> Result<Option<&'m str>> {
         Ok(self.metadata.str(&self.name(key))?)
     }
@@ -145,36 +149,6 @@ fn runnable() -> String {
     names.join(", ")
 }
 
-/// Which layers are local: as the file says, else as the family has it.
-fn local_layers(keys: &Keys<'_>, graph: &Graph, layers: usize) -> Result<Vec<bool>> {
-    let key = keys.name("attention.sliding_window_pattern");
-    let wrong = |found: String| Error::BadValue {
-        key: key.clone(),
-        found,
-        expected: format!("a whole number, or true or false for each of {layers} layers"),
-    };
-    match keys.metadata.get(&key) {
-        None => Ok((0..layers)
-            .map(|n| graph.window_layers.contains(n))
-            .collect()),
-        Some(Value::Array(array)) => {
-            let flags = array.iter().map(|item| match item {
-                Value::Bool(is_local) => Some(is_local),
-                _ => None,
-            });
-            let flags: Option<Vec<bool>> = flags.collect();
-            let flags = flags.filter(|flags| flags.len() == layers);
-            flags.ok_or_else(|| wrong(format!("an array of {} items", array.len())))
-        }
-        // Every so many layers one is not local; 0 for none.
-        Some(number) => match number.as_integer().map(usize::try_from) {
-            Some(Ok(0)) => Ok(vec![true; layers]),
-            Some(Ok(period)) => Ok((1..=layers).map(|n| !n.is_multiple_of(period)).collect()),
-            _ => Err(wrong(format!("{number:?}"))),
-        },
-    }
-}
-
 impl Hyperparameters {
     /// Reads and checks the keys of the model's family. `vocab` is the number of rows of the
     /// embedding, for files that have no key for it.
@@ -192,16 +166,6 @@ impl Hyperparameters {
             architecture: family.architecture,
             metadata,
         };
-        let experts = keys.name("expert_count");
-        if let Ok(Some(experts)) = metadata.u32(&experts)
-            && experts > 0
-        {
-            return Err(Error::Unsupported {
-                what: "number of experts",
-                found: experts.to_string(),
-                supported: "none: dense models".into(),
-            });
-        }
         let numbers = aeolus_arch::Hyperparameters::from_metadata(
             family,
             metadata,
@@ -224,7 +188,20 @@ impl Hyperparameters {
                 },
             }
         })?;
-        let layers = numbers.layers() as usize;
+        let layers = numbers.main_layers() as usize;
+        let log_tenth = numbers.factor(Field::YarnLogTenth);
+        // What it takes from the rotated numbers is what they have.
+        let log_multiplier = match log_tenth {
+            Some(_) => Some(1.0),
+            None => numbers.factor(Field::YarnLogMultiplier),
+        };
+        let rope_scaling = RopeScaling::from_metadata(&keys, log_multiplier)?;
+        let latent_scale = match (rope_scaling, log_tenth) {
+            (RopeScaling::Yarn { factor, .. }, Some(tenth)) => {
+                (1.0 + tenth * factor.max(1.0).ln()).powi(2)
+            }
+            _ => 1.0,
+        };
         Ok(Self {
             family,
             graph,
@@ -242,7 +219,7 @@ impl Hyperparameters {
             },
             query_scale: numbers
                 .factor(Field::AttentionScale)
-                .unwrap_or_else(|| 1.0 / numbers.query_divisor(graph.query_scale).sqrt()),
+                .unwrap_or_else(|| latent_scale / numbers.query_divisor(graph.query_scale).sqrt()),
             attention_softcap: numbers.factor(Field::AttentionSoftcap),
             logit_scale: match (numbers.factor(Field::LogitScale), graph.logit_scale) {
                 (None, _) => 1.0,
@@ -252,13 +229,12 @@ impl Hyperparameters {
             logit_softcap: numbers.factor(Field::LogitSoftcap),
             rope_dims: numbers.rotary_dims() as usize,
             rope_base: numbers.rotary_base(),
-            rope_scaling: RopeScaling::from_metadata(
-                &keys,
-                numbers.factor(Field::YarnLogMultiplier),
-            )?,
+            rope_scaling,
             local_rope_base: numbers.factor(Field::LocalRotaryBase),
+            local_rope_dims: numbers
+                .count(Field::LocalRotaryDims)
+                .unwrap_or(numbers.rotary_dims()) as usize,
             sliding_window: numbers.sliding_window().map(|window| window as usize),
-            local_layers: local_layers(&keys, &graph, layers)?,
             temperature: match numbers.factor(Field::TemperatureScale) {
                 Some(scale) => Some(Temperature {
                     scale,
@@ -279,19 +255,20 @@ impl Hyperparameters {
         })
     }
 
+    /// The sizes of a layer.
+    pub(super) fn layer(&self, n: usize) -> Layer {
+        self.numbers.layer(n as u32)
+    }
+
+    /// Whether a layer sees a window, where the model has one, and rotates by a base of its own, where
+    /// such layers have one.
+    pub(super) fn is_local(&self, layer: usize) -> bool {
+        self.layer(layer).kind == LayerKind::Local
+    }
+
     /// Positions that a token sees in a layer, itself included.
     pub(super) fn window(&self, layer: usize) -> usize {
-        let window = self.sliding_window.filter(|_| self.local_layers[layer]);
+        let window = self.sliding_window.filter(|_| self.is_local(layer));
         window.unwrap_or(usize::MAX)
-    }
-
-    /// Rows of the query projection.
-    pub fn q_dim(&self) -> usize {
-        self.heads * self.head_dim
-    }
-
-    /// Rows of the key and of the value projection.
-    pub fn kv_dim(&self) -> usize {
-        self.kv_heads * self.head_dim
     }
 }

@@ -26,10 +26,27 @@ pub(crate) fn exp(x: f32) -> f32 {
     exp_r * two_to_n
 }
 
-/// `activation(x)` in place.
+/// `gate = activation(gate) * up`.
+pub(crate) fn gate_with(gate: &mut [f32], up: &[f32], activation: Activation) {
+    /// The bound of both, and the factor within the sigmoid.
+    const LIMIT: f32 = 7.0;
+    const ALPHA: f32 = 1.702;
+    if activation != Activation::ClampedSwiglu {
+        activate(gate, activation);
+        return multiply(gate, up);
+    }
+    for (gate, up) in gate.iter_mut().zip(up) {
+        let x = gate.min(LIMIT);
+        *gate = x / (1.0 + exp(-ALPHA * x)) * (up.clamp(-LIMIT, LIMIT) + 1.0);
+    }
+}
+
+/// `activation(x)` in place: of one that has no part in it for another number.
 pub(crate) fn activate(x: &mut [f32], activation: Activation) {
     match activation {
-        Activation::Silu => x.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x)),
+        Activation::Silu | Activation::ClampedSwiglu => {
+            x.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x))
+        }
         Activation::SquaredRelu => x.iter_mut().for_each(|x| *x = x.max(0.0) * x.max(0.0)),
         Activation::Gelu => {
             for x in x {
@@ -66,7 +83,7 @@ pub(crate) fn softcap(x: &mut [f32], cap: f32) {
 }
 
 /// Sum of `f(x)` in eight interleaved sums.
-fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0_f32; 8];
     let chunks = x.chunks_exact(8);
     let tail: f32 = chunks.remainder().iter().map(|&x| f(x)).sum();
@@ -99,6 +116,11 @@ pub(crate) fn layer_norm(x: &mut [f32], weight: &[f32], eps: f32) {
     }
 }
 
+/// `1 / (1 + e^-x)`.
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
 /// Numbers to weights that sum to 1.
 pub(crate) fn softmax(x: &mut [f32]) {
     let largest = x
@@ -108,6 +130,18 @@ pub(crate) fn softmax(x: &mut [f32]) {
         *x = exp(*x - largest);
     }
     let scale = 1.0 / sum_of(x, |x| x);
+    for x in x.iter_mut() {
+        *x *= scale;
+    }
+}
+
+/// Numbers to weights that sum to less than 1: the rest is the weight of a further number.
+pub(crate) fn softmax_beside(x: &mut [f32], other: f32) {
+    let largest = x.iter().fold(other, |largest, &x| largest.max(x));
+    for x in x.iter_mut() {
+        *x = exp(*x - largest);
+    }
+    let scale = 1.0 / (sum_of(x, |x| x) + exp(other - largest));
     for x in x.iter_mut() {
         *x *= scale;
     }
@@ -182,6 +216,40 @@ mod tests {
         assert_eq!(gate[0], 0.0);
         assert!((gate[1] - 1.0 / (1.0 + (-1.0_f32).exp())).abs() < 1e-6);
         assert!(gate[2].abs() < 1e-30);
+    }
+
+    #[test]
+    fn a_further_number_takes_its_share() {
+        for other in [-90.0, 0.0, 3.0, 90.0] {
+            let mut x = [1.0, 2.0, -1.0];
+            let exact: Vec<f64> = x.iter().map(|x| f64::from(x - other).exp()).collect();
+            let sum = 1.0 + exact.iter().sum::<f64>();
+            softmax_beside(&mut x, other);
+            let close = |(x, exact): (&f32, &f64)| (f64::from(*x) - exact / sum).abs() < 1e-6;
+            assert!(x.iter().zip(&exact).all(close), "{other}: {x:?}");
+        }
+    }
+
+    #[test]
+    fn gates_may_be_bounded() {
+        let mut gate = [1.0, 20.0, -20.0, 2.0];
+        gate_with(
+            &mut gate,
+            &[2.0, -20.0, 1.0, 9.0],
+            Activation::ClampedSwiglu,
+        );
+        let exact = |x: f64, up: f64| x / (1.0 + (-1.702 * x).exp()) * (up + 1.0);
+        let expected = [
+            exact(1.0, 2.0),
+            exact(7.0, -7.0),
+            exact(-20.0, 1.0),
+            exact(2.0, 7.0),
+        ];
+        let close = |(x, exact): (&f32, f64)| (f64::from(*x) - exact).abs() < 2e-5;
+        assert!(gate.iter().zip(expected).all(close), "{gate:?}");
+        let mut gate = [3.0, -2.0];
+        gate_with(&mut gate, &[0.5, 4.0], Activation::SquaredRelu);
+        assert_eq!(gate, [4.5, 0.0]);
     }
 
     #[test]

@@ -1,16 +1,31 @@
 //! The transformer: loading, checking, and one forward pass to read from top to bottom.
 //!
 //! [`Model::open`] maps a GGUF file and checks every number and every tensor before anything is
-//! computed. [`Model::forward`] takes the next tokens of a sequence and its [`KvCache`] and gives
+//! computed. [`Model::forward`] takes the next tokens of a sequence and its [`Cache`] and gives
 //! logits for the positions asked for; many tokens at once (a prompt, a window of a text) or one
 //! are the same function.
+//!
+//! A layer is two blocks with norms around them. Its *mixer* carries something from one position to
+//! another and remembers it in the [`Cache`]: `attention`, `latent_attention`, `delta_net` or
+//! `short_convolution`. Its *feed-forward* block works on each position by itself: `feed_forward`,
+//! `experts`, or both as `dense_and_experts`. Behind them a model may add a vector of the token for
+//! that layer: `layer_input`. Each kind of block is a file: its weights, how they are taken from the
+//! model's file, what it remembers, what it computes.
 
 mod attention;
 mod cache;
+mod convolution;
+mod delta_net;
+mod dense_and_experts;
+mod experts;
+mod feed_forward;
 mod forward;
 mod hyper;
+mod latent_attention;
+mod layer_input;
 mod math;
 mod rope;
+mod short_convolution;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -21,7 +36,8 @@ use std::path::Path;
 use aeolus_gguf::{Endian, GgufFile, Metadata, Shape, TensorType};
 
 use crate::error::{Error, Result};
-pub use cache::{CacheType, KvCache};
+use cache::LayerShape;
+pub use cache::{Cache, CacheType};
 pub use forward::Logits;
 pub use hyper::Hyperparameters;
 pub use rope::RopeScaling;
@@ -118,7 +134,15 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Argument`] if there is no memory for it.
-    pub fn cache(&self, context: usize, ty: CacheType) -> Result<KvCache> {
-        KvCache::new(&self.hyper, context, ty)
+    pub fn cache(&self, context: usize, ty: CacheType) -> Result<Cache> {
+        Cache::new(self.layer_shapes(), context, ty)
+    }
+
+    /// What each layer remembers.
+    fn layer_shapes(&self) -> Vec<LayerShape> {
+        let layers = self.weights.layers.iter().enumerate();
+        layers
+            .map(|(i, layer)| layer.memory(&self.hyper, i))
+            .collect()
     }
 }

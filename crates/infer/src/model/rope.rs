@@ -29,6 +29,8 @@ pub enum RopeScaling {
         beta_fast: f32,
         /// Wavelengths with fewer turns than this are divided in full.
         beta_slow: f32,
+        /// The ends of the ramp between the two are rounded to whole pairs.
+        truncate: bool,
     },
     /// LongRoPE: the file has two sets of divisors, one for contexts up to the original one and one
     /// for longer ones, and the rotated numbers are made larger.
@@ -39,6 +41,9 @@ pub enum RopeScaling {
         attention_factor: f32,
     },
 }
+
+/// A key of our own: false where the ends of YaRN's ramp are not rounded. Other readers round them.
+const YARN_TRUNCATE: &str = "aeolus.yarn_truncate";
 
 /// GGUF's names of the tensors of divisors.
 pub(super) const ROPE_FREQS: &str = "rope_freqs.weight";
@@ -101,6 +106,7 @@ impl RopeScaling {
                     attention_factor: attention_factor.unwrap_or(multiple) / divisor,
                     beta_fast: or("rope.scaling.yarn_beta_fast", 32.0)?,
                     beta_slow: or("rope.scaling.yarn_beta_slow", 1.0)?,
+                    truncate: keys.flag(YARN_TRUNCATE)?.unwrap_or(true),
                 }
             }
             Some(other) => {
@@ -150,7 +156,7 @@ impl Ropes {
             }),
             local: hyper
                 .local_rope_base
-                .map(|base| Rope::new(dims, base, RopeScaling::None, None)),
+                .map(|base| Rope::new(hyper.local_rope_dims, base, RopeScaling::None, None)),
         }
     }
 
@@ -161,25 +167,30 @@ impl Ropes {
             _ => &self.global,
         };
         Turns {
-            pairs: global.turns.len(),
             global: global.table(first, count),
             local: self.local.as_ref().map(|rope| rope.table(first, count)),
         }
     }
 }
 
-/// Cosines and sines of some positions, `[positions, rope_dims / 2]`.
+/// Cosines and sines of some positions in both kinds of layers.
 pub(super) struct Turns {
+    global: Table,
+    local: Option<Table>,
+}
+
+/// Cosines and sines of some positions, `[positions, pairs]`.
+struct Table {
     pairs: usize,
-    global: Vec<(f32, f32)>,
-    local: Option<Vec<(f32, f32)>>,
+    turns: Vec<(f32, f32)>,
 }
 
 impl Turns {
-    /// Those of one position, `[rope_dims / 2]`.
+    /// Those of one position, one for each pair of a head.
     pub(super) fn row(&self, is_local: bool, position: usize) -> &[(f32, f32)] {
         let local = self.local.as_ref().filter(|_| is_local);
-        &local.unwrap_or(&self.global)[position * self.pairs..][..self.pairs]
+        let Table { pairs, turns } = local.unwrap_or(&self.global);
+        &turns[position * pairs..][..*pairs]
     }
 }
 
@@ -220,6 +231,7 @@ impl Rope {
                 attention_factor,
                 beta_fast,
                 beta_slow,
+                truncate,
             } => {
                 // The pair that makes `beta` turns in the original context.
                 let pair_with = |beta: f32| {
@@ -227,8 +239,12 @@ impl Rope {
                         f64::from(original_context) / (f64::from(beta) * std::f64::consts::TAU);
                     dims * turns.ln() / (2.0 * base.ln())
                 };
-                let low = pair_with(beta_fast).floor().max(0.0);
-                let high = pair_with(beta_slow).ceil().min(dims - 1.0);
+                let (low, high) = (pair_with(beta_fast), pair_with(beta_slow));
+                let (low, high) = match truncate {
+                    true => (low.floor(), high.ceil()),
+                    false => (low, high),
+                };
+                let (low, high) = (low.max(0.0), high.min(dims - 1.0));
                 for (pair, turn) in turns.iter_mut().enumerate() {
                     let stretched = ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
                     *turn *= 1.0 - stretched + stretched / f64::from(factor);
@@ -242,17 +258,19 @@ impl Rope {
         }
     }
 
-    /// Cosines and sines of positions `first` to `first + count - 1`,
-    /// `[count, rope_dims / 2]`.
-    fn table(&self, first: usize, count: usize) -> Vec<(f32, f32)> {
-        let mut table = Vec::with_capacity(count * self.turns.len());
+    /// Cosines and sines of positions `first` to `first + count - 1`.
+    fn table(&self, first: usize, count: usize) -> Table {
+        let mut turns = Vec::with_capacity(count * self.turns.len());
         for position in first..first + count {
             for &turn in &self.turns {
                 let (sin, cos) = (position as f32 * turn).sin_cos();
-                table.push((cos * self.magnitude, sin * self.magnitude));
+                turns.push((cos * self.magnitude, sin * self.magnitude));
             }
         }
-        table
+        Table {
+            pairs: self.turns.len(),
+            turns,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether tensors of some names, shapes and types are those of a model: by its family's record,
 //! before a file is read or even written.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use aeolus_arch::{Expected, Presence, fused_name};
@@ -15,8 +16,8 @@ use crate::error::{Error, Result};
 struct Tensors<'t> {
     all: HashMap<&'t str, (Shape, TensorType)>,
     used: HashSet<String>,
-    /// Rows that the parts of fused tensors have together, with their row length.
-    fused: HashMap<String, [u64; 2]>,
+    /// Shapes of fused tensors, with the rows of the parts so far: row length first.
+    fused: HashMap<String, Vec<u64>>,
 }
 
 /// Checks that a file of these keys and tensors can be run; gives its numbers.
@@ -38,8 +39,8 @@ pub(super) fn check<'t>(
         tensors.check(&expected)?;
     }
     let fused: Vec<_> = tensors.fused.drain().collect();
-    for (name, [rows, cols]) in fused {
-        tensors.find(&name, &[cols, rows])?;
+    for (name, dims) in fused {
+        tensors.find(&name, &dims)?;
     }
     let is_there = |name: &&str| tensors.all.contains_key(*name);
     let factors: Vec<&str> = match [ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT] {
@@ -62,19 +63,25 @@ impl Tensors<'_> {
             return self.find(name, &dims);
         }
         if let Some(fused) = fused_name(name).filter(|name| self.all.contains_key(&**name)) {
-            let (cols, rows) = match dims[..] {
-                [cols, rows] => (cols, rows),
-                // A bias: a column.
-                _ => (1, dims[0]),
-            };
-            let [total, row] = self.fused.entry(fused).or_insert([0, cols]);
-            (*total, *row) = (*total + rows, cols);
+            // Of a bias: its elements.
+            let rows = usize::from(dims.len() > 1);
+            match self.fused.entry(fused) {
+                Entry::Vacant(first) => {
+                    first.insert(dims);
+                }
+                Entry::Occupied(mut others) => others.get_mut()[rows] += dims[rows],
+            }
             return Ok(());
         }
         // The embedding serves as the output where there is none.
         match expected.presence {
             Presence::Required => self.find(name, &dims),
-            Presence::Bias(_) | Presence::Untied | Presence::Copy => Ok(()),
+            Presence::Bias(_)
+            | Presence::Untied
+            | Presence::Copy
+            | Presence::NotInGlobal(_)
+            | Presence::Unless(_)
+            | Presence::Optional => Ok(()),
         }
     }
 

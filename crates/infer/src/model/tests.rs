@@ -1,5 +1,7 @@
 //! The original framework's logits, batches against single tokens, and files that are no model.
 
+mod hybrids;
+
 use aeolus_gguf::{TensorType, Value};
 use safetensors::SafeTensors;
 
@@ -7,15 +9,16 @@ use super::*;
 use crate::matmul::{Compute, Numeric};
 use crate::testing::{Content, Small, encode, fixture, notus_mini, write_gguf};
 
-fn compute(numeric: Numeric, parallel: bool) -> Compute {
+fn compute(numeric: Numeric, parallel: bool) -> Compute<'static> {
     Compute {
         kernels: aeolus_quant::Cpu::select().unwrap().kernels(),
         numeric,
         parallel,
+        tap: None,
     }
 }
 
-fn exact() -> Compute {
+fn exact() -> Compute<'static> {
     compute(Numeric::Exact, true)
 }
 

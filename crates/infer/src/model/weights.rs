@@ -3,15 +3,24 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use aeolus_arch::{FfnNorm, NormKind};
+use aeolus_arch::{FfnNorm, LayerKind, NormKind, Recurrence};
 use aeolus_gguf::{GgufFile, TensorInfo};
 use aeolus_quant::decode_rows;
 
+use super::attention::Attention;
+use super::cache::LayerShape;
+use super::delta_net::DeltaNet;
+use super::dense_and_experts::DenseAndExperts;
+use super::experts::Experts;
+use super::feed_forward::Dense;
 use super::hyper::Hyperparameters;
+use super::latent_attention::LatentAttention;
+use super::layer_input::{LayerInput, LayerInputs};
 use super::math::{add, layer_norm, rms_norm};
 use super::rope::{ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, ROPE_FREQS, RopeFactors};
+use super::short_convolution::ShortConvolution;
 use crate::error::{Error, Result};
-use crate::matmul::Matrix;
+use crate::matmul::{Compute, Matrix, Member};
 
 /// A matrix `[rows, cols]`, outputs and inputs, and what is added to its products.
 #[derive(Debug)]
@@ -28,22 +37,46 @@ pub(super) struct Norm {
     pub(super) bias: Option<Vec<f32>>,
 }
 
+/// The block of a layer that carries something from one position to another.
+#[derive(Debug)]
+pub(super) enum Mixer {
+    /// Attention over keys and values.
+    Attention(Attention),
+    /// A short convolution.
+    Convolution(ShortConvolution),
+    /// A gated delta net.
+    Delta(DeltaNet),
+    /// Attention over latent vectors.
+    LatentAttention(LatentAttention),
+}
+
+/// The block of a layer that works on each position by itself.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each layer, and none is moved"
+)]
+#[derive(Debug)]
+pub(super) enum FeedForward {
+    /// All of it for every token.
+    Dense(Dense),
+    /// A few of many networks for each token.
+    Experts(Experts),
+    /// A dense network and experts beside each other.
+    Both(DenseAndExperts),
+}
+
 /// The weights of one layer. A norm that is not there changes nothing.
 #[derive(Debug)]
 pub(super) struct Layer {
-    pub(super) attn_norm: Option<Norm>,           // [hidden]
-    pub(super) attn_q: Linear,                    // [heads * head_dim, hidden]
-    pub(super) attn_k: Linear,                    // [kv_heads * head_dim, hidden]
-    pub(super) attn_v: Linear,                    // [kv_heads * head_dim, hidden]
-    pub(super) attn_q_norm: Option<Norm>,         // [head_dim]
-    pub(super) attn_k_norm: Option<Norm>,         // [head_dim]
-    pub(super) attn_output: Linear,               // [hidden, heads * head_dim]
+    pub(super) attn_norm: Option<Norm>, // [hidden]
+    pub(super) mixer: Mixer,
     pub(super) post_attention_norm: Option<Norm>, // [hidden]
     pub(super) ffn_norm: Option<Norm>,            // [hidden]
-    pub(super) ffn_gate: Option<Linear>,          // [feed_forward, hidden]
-    pub(super) ffn_up: Linear,                    // [feed_forward, hidden]
-    pub(super) ffn_down: Linear,                  // [hidden, feed_forward]
-    pub(super) post_ffw_norm: Option<Norm>,       // [hidden]
+    pub(super) feed_forward: FeedForward,
+    pub(super) post_ffw_norm: Option<Norm>, // [hidden]
+    pub(super) layer_input: Option<LayerInput>,
+    /// What leaves the layer is multiplied with it.
+    pub(super) output_scale: f32,
 }
 
 /// All weights of a model.
@@ -52,6 +85,7 @@ pub(super) struct Weights {
     pub(super) token_embd: Matrix, // [vocab, hidden]
     /// What is added to the embedding at each position, where positions are learned.
     pub(super) position_embd: Option<Matrix>, // [context, hidden]
+    pub(super) layer_inputs: Option<LayerInputs>,
     pub(super) layers: Vec<Layer>,
     pub(super) output_norm: Option<Norm>, // [hidden]
     /// `token_embd` where embeddings are tied.
@@ -67,7 +101,7 @@ impl Weights {
         let file = Reader { file };
         let mut layers = Vec::new();
         for i in 0..hyper.layers {
-            layers.push(file.layer(i, hyper)?);
+            layers.push(Layer::read(&file, i, hyper)?);
         }
         let token_embd = file.matrix("token_embd.weight")?;
         let output = match file.file.tensor("output.weight") {
@@ -80,7 +114,8 @@ impl Weights {
                 false => None,
             },
             output_bias: file.optional_vector("output.bias")?,
-            output_norm: file.optional_norm("output_norm")?,
+            output_norm: file.optional_norm(hyper.graph.output_norm)?,
+            layer_inputs: LayerInputs::read(&file, hyper)?,
             token_embd,
             layers,
             output,
@@ -90,71 +125,87 @@ impl Weights {
 
     /// Bytes of all weights that one token needs.
     pub(super) fn bytes_for_a_token(&self) -> u64 {
-        let layers = self.layers.iter().flat_map(|l| {
-            let always = [
-                &l.attn_q,
-                &l.attn_k,
-                &l.attn_v,
-                &l.attn_output,
-                &l.ffn_up,
-                &l.ffn_down,
-            ];
-            always.into_iter().chain(&l.ffn_gate)
-        });
-        layers
-            .map(|linear| &linear.matrix)
-            .chain([&self.output])
-            .map(|m| m.size_bytes() as u64)
-            .sum()
+        let layers = self.layers.iter();
+        let layers: u64 = layers.map(|layer| layer.bytes_for_a_token()).sum();
+        layers + self.output.size_bytes() as u64
     }
 }
 
-struct Reader<'f> {
-    file: &'f GgufFile,
-}
-
-impl Reader<'_> {
-    fn layer(&self, i: usize, hyper: &Hyperparameters) -> Result<Layer> {
-        let name = |part: &str| format!("blk.{i}.{part}");
-        let linear = |part: &str| self.linear(&name(part));
-        let norm = |part: &str| self.optional_norm(&name(part));
-        let [attn_q, attn_k, attn_v] = match self.linear(&name("attn_qkv")) {
-            // Its rows are those of the three.
-            Ok(whole) => {
-                let (q, kv) = (hyper.q_dim(), hyper.kv_dim());
-                [0..q, q..q + kv, q + kv..q + 2 * kv].map(|rows| whole.part(rows))
-            }
-            Err(_) => [linear("attn_q")?, linear("attn_k")?, linear("attn_v")?],
-        };
-        // The gate's rows may come first in the other matrix.
-        let up = linear("ffn_up")?;
-        let n = hyper.feed_forward;
-        let (ffn_gate, ffn_up) = match self.has(&name("ffn_gate.weight")) {
-            true => (Some(linear("ffn_gate")?), up),
-            false if up.matrix.rows() == 2 * n => (Some(up.part(0..n)), up.part(n..2 * n)),
-            false => (None, up),
-        };
+impl Layer {
+    fn read(file: &Reader<'_>, i: usize, hyper: &Hyperparameters) -> Result<Self> {
+        let norm = |part: &str| file.optional_norm(&format!("blk.{i}.{part}"));
         let (post_attention_norm, ffn_norm) = match hyper.graph.ffn_norm {
             FfnNorm::Own => (norm("post_attention_norm")?, norm("ffn_norm")?),
             FfnNorm::PostAttention => (None, norm("post_attention_norm")?),
         };
-        Ok(Layer {
+        Ok(Self {
             attn_norm: norm("attn_norm")?,
-            attn_q,
-            attn_k,
-            attn_v,
-            attn_q_norm: norm("attn_q_norm")?,
-            attn_k_norm: norm("attn_k_norm")?,
-            attn_output: linear("attn_output")?,
+            mixer: match (hyper.layer(i).kind, hyper.graph.recurrence) {
+                (LayerKind::Recurrent, Recurrence::ShortConvolution) => {
+                    Mixer::Convolution(ShortConvolution::read(file, i, hyper)?)
+                }
+                (LayerKind::Recurrent, Recurrence::DeltaNet) => {
+                    Mixer::Delta(DeltaNet::read(file, i, hyper)?)
+                }
+                _ if hyper.graph.mixer == aeolus_arch::Mixer::LatentAttention => {
+                    Mixer::LatentAttention(LatentAttention::read(file, i, hyper)?)
+                }
+                _ => Mixer::Attention(Attention::read(file, i, hyper)?),
+            },
             post_attention_norm,
             ffn_norm,
-            ffn_gate,
-            ffn_up,
-            ffn_down: linear("ffn_down")?,
+            feed_forward: match hyper.numbers.has_experts(i as u32) {
+                true if file.has(&format!("blk.{i}.ffn_down.weight")) => {
+                    FeedForward::Both(DenseAndExperts::read(file, i, hyper)?)
+                }
+                true => FeedForward::Experts(Experts::read(file, i, hyper)?),
+                false => FeedForward::Dense(Dense::read(file, i, hyper)?),
+            },
             post_ffw_norm: norm("post_ffw_norm")?,
+            layer_input: LayerInput::read(file, i)?,
+            output_scale: file
+                .optional_vector(&format!("blk.{i}.layer_output_scale.weight"))?
+                .map_or(1.0, |scale| scale[0]),
         })
     }
 
+    fn bytes_for_a_token(&self) -> u64 {
+        let bytes = |linear: &Linear| linear.matrix.size_bytes() as u64;
+        let mixer: u64 = match &self.mixer {
+            Mixer::Attention(attention) => attention.linears().map(bytes).sum(),
+            Mixer::Convolution(convolution) => convolution.linears().map(bytes).sum(),
+            Mixer::Delta(delta) => delta.linears().map(bytes).sum(),
+            Mixer::LatentAttention(attention) => {
+                attention.matrices().map(|m| m.size_bytes() as u64).sum()
+            }
+        };
+        let input = self.layer_input.iter().flat_map(LayerInput::linears);
+        let input: u64 = input.map(bytes).sum();
+        let feed_forward: u64 = match &self.feed_forward {
+            FeedForward::Dense(dense) => dense.linears().map(bytes).sum(),
+            FeedForward::Experts(experts) => experts.bytes_for_a_token(),
+            FeedForward::Both(both) => both.bytes_for_a_token(),
+        };
+        mixer + feed_forward + input
+    }
+
+    /// What the layer remembers, being number `layer`.
+    pub(super) fn memory(&self, hyper: &Hyperparameters, layer: usize) -> LayerShape {
+        match &self.mixer {
+            Mixer::Attention(_) => Attention::memory(hyper, layer),
+            Mixer::Convolution(convolution) => convolution.memory(hyper),
+            Mixer::Delta(delta) => delta.memory(),
+            Mixer::LatentAttention(attention) => attention.memory(),
+        }
+    }
+}
+
+/// Takes tensors out of a file that has been checked.
+pub(super) struct Reader<'f> {
+    file: &'f GgufFile,
+}
+
+impl Reader<'_> {
     fn info(&self, name: &str) -> Result<&TensorInfo> {
         self.file.tensor(name).ok_or_else(|| Error::MissingTensor {
             name: name.to_owned(),
@@ -163,14 +214,44 @@ impl Reader<'_> {
     }
 
     /// A matrix and its bias, if the file has one.
-    fn linear(&self, name: &str) -> Result<Linear> {
+    pub(super) fn linear(&self, name: &str) -> Result<Linear> {
         Ok(Linear {
             matrix: self.matrix(&format!("{name}.weight"))?,
             bias: self.optional_vector(&format!("{name}.bias"))?,
         })
     }
 
-    fn matrix(&self, name: &str) -> Result<Matrix> {
+    /// The matrices of a stack, of so many rows each.
+    pub(super) fn stack(&self, name: &str, rows: usize) -> Result<Vec<Matrix>> {
+        let all = self.matrix(name)?;
+        let starts = (0..all.rows()).step_by(rows.max(1));
+        let count = starts.len();
+        let member = |(index, start): (usize, usize)| {
+            let matrix = all.part(start..(start + rows).min(all.rows()));
+            matrix.with_member(Member { index, count })
+        };
+        Ok(starts.enumerate().map(member).collect())
+    }
+
+    /// The matrices of a stack, of so many rows each, and their biases, if the file has any.
+    pub(super) fn linears(&self, name: &str, rows: usize) -> Result<Vec<Linear>> {
+        let matrices = self.stack(&format!("{name}.weight"), rows)?;
+        let biases = self.optional_vector(&format!("{name}.bias"))?;
+        let bias = |i: usize| {
+            biases
+                .as_ref()
+                .map(|all| all[i * rows..(i + 1) * rows].to_vec())
+        };
+        let all = matrices.into_iter().enumerate();
+        Ok(all
+            .map(|(i, matrix)| Linear {
+                matrix,
+                bias: bias(i),
+            })
+            .collect())
+    }
+
+    pub(super) fn matrix(&self, name: &str) -> Result<Matrix> {
         let info = self.info(name)?;
         let place = self.file.place(info);
         let map = Arc::clone(&self.file.maps()[place.shard]);
@@ -184,7 +265,7 @@ impl Reader<'_> {
         })
     }
 
-    fn vector(&self, name: &str) -> Result<Vec<f32>> {
+    pub(super) fn vector(&self, name: &str) -> Result<Vec<f32>> {
         let info = self.info(name)?;
         let len = info.shape.elems() as usize;
         let mut out = vec![0.0; len];
@@ -197,22 +278,22 @@ impl Reader<'_> {
         Ok(out)
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.file.tensor(name).is_some()
     }
 
-    fn optional_vector(&self, name: &str) -> Result<Option<Vec<f32>>> {
+    pub(super) fn optional_vector(&self, name: &str) -> Result<Option<Vec<f32>>> {
         self.has(name).then(|| self.vector(name)).transpose()
     }
 
-    fn norm(&self, name: &str) -> Result<Norm> {
+    pub(super) fn norm(&self, name: &str) -> Result<Norm> {
         Ok(Norm {
             weight: self.vector(&format!("{name}.weight"))?,
             bias: self.optional_vector(&format!("{name}.bias"))?,
         })
     }
 
-    fn optional_norm(&self, name: &str) -> Result<Option<Norm>> {
+    pub(super) fn optional_norm(&self, name: &str) -> Result<Option<Norm>> {
         let there = self.has(&format!("{name}.weight"));
         there.then(|| self.norm(name)).transpose()
     }
@@ -246,10 +327,16 @@ impl Norm {
 
 impl Linear {
     /// Some of its rows.
-    fn part(&self, rows: Range<usize>) -> Self {
+    pub(super) fn part(&self, rows: Range<usize>) -> Self {
         Self {
             matrix: self.matrix.part(rows.clone()),
             bias: self.bias.as_ref().map(|bias| bias[rows].to_vec()),
+        }
+    }
+    /// Adds the bias to products `[tokens, rows]`.
+    pub(super) fn add_bias(&self, compute: Compute, products: &mut [f32]) {
+        if let Some(bias) = &self.bias {
+            compute.for_rows(products, bias.len(), |_, products| add(products, bias));
         }
     }
 }

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::model::{CacheType, KvCache, Model};
+use crate::model::{Cache, CacheType, Model};
 use crate::runtime::Runtime;
 use crate::sampler::Sampler;
 use crate::tokenizer::{StreamDecoder, Tokenizer};
@@ -90,7 +90,7 @@ pub struct Session<'m> {
     runtime: &'m Runtime,
     model: &'m Model,
     tokenizer: &'m Tokenizer,
-    cache: KvCache,
+    cache: Cache,
     batch: usize,
     /// The tokens in the cache.
     tokens: Vec<u32>,
@@ -210,16 +210,17 @@ impl<'m> Session<'m> {
             self.compute(next, ends)?;
             flow = progress(self.tokens.len(), ids.len());
         }
+        self.cache.mark();
         self.timings.prompt_tokens += self.tokens.len() - before;
         self.timings.prompt_time += start.elapsed();
         Ok(flow)
     }
 
-    /// Forgets all tokens from `length` on.
+    /// Forgets all tokens from `length` on. A model that carries a state along forgets more: it goes back
+    /// to the end of the last prompt, or to the beginning.
     pub fn truncate(&mut self, length: usize) {
         if length < self.tokens.len() {
-            self.tokens.truncate(length);
-            self.cache.truncate(length);
+            self.tokens.truncate(self.cache.truncate(length));
             self.logits.clear();
         }
     }

@@ -79,9 +79,14 @@ impl Scheme {
         self.pre_tokenizer().is_none_or(|pre| pre.add_bos)
     }
 
-    /// Whether a file that says otherwise is wrong, as the first ones of a family were.
+    /// Whether a file that says otherwise is wrong: the first ones of a family were, and those of another
+    /// one are.
     pub(super) fn always_adds_bos(self) -> bool {
-        matches!(self, Self::Characters(_))
+        match self {
+            Self::SentencePiece => false,
+            Self::Bytes(pre) => pre.always_adds_bos,
+            Self::Characters(_) => true,
+        }
     }
 }
 
