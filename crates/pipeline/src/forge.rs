@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 /// Weights decoded at a time by one thread (at least one row): 256 KiB of f32, which stays in a
@@ -121,8 +121,8 @@ pub fn run(
         threads,
         pool: &pool,
     };
-    let maps = checkpoint.tensors.iter().filter_map(|t| t.place());
-    let sources: Vec<FileId> = maps.filter_map(|(map, _)| map.id()).collect();
+    let maps = checkpoint.maps().into_iter();
+    let sources: Vec<FileId> = maps.filter_map(|map| map.id()).collect();
     let wanted: Vec<Wanted<'_>> = outputs.iter().map(|o| run.wanted(o, &sources)).collect();
     let written = run.make(&wanted);
     if written.is_err() {
@@ -179,17 +179,14 @@ impl<'a> Run<'a> {
         if let Some(guide) = output.guide() {
             identity.push("importance", hex(guide.sha256()));
         }
-        let mut last: Option<&Arc<Map>> = None;
-        for (map, _) in tensors.iter().filter_map(|tensor| tensor.place()) {
-            // Tensors lie in the order of their files.
-            if last.is_none_or(|last| !Arc::ptr_eq(last, map)) {
-                identity.push("source", describe(map));
-                last = Some(map);
-            }
+        for map in self.checkpoint.maps() {
+            identity.push("source", describe(map));
         }
-        for tensor in tensors.iter().filter(|tensor| tensor.place().is_none()) {
-            let digest = hex(&Sha256::digest(tensor.bytes()));
-            identity.push("computed", format!("{} {digest}", tensor.name));
+        for tensor in tensors {
+            if let Some(bytes) = tensor.computed() {
+                let digest = hex(&Sha256::digest(bytes));
+                identity.push("computed", format!("{} {digest}", tensor.name));
+            }
         }
         identity
     }

@@ -58,7 +58,7 @@ impl Guide {
     }
 
     /// Digest of what encoders see of it.
-    pub(crate) fn sha256(&self) -> &[u8; 32] {
+    pub fn sha256(&self) -> &[u8; 32] {
         &self.sha256
     }
 

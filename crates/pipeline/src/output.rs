@@ -63,7 +63,8 @@ impl Output {
             architecture: facts.hyper.family().architecture.into(),
             layers: facts.hyper.layers(),
             heads: facts.hyper.heads(),
-            kv_heads: facts.hyper.kv_heads(),
+            // The reference looks at the first layer.
+            kv_heads: facts.hyper.layer(0).kv_heads,
             experts: experts(facts),
             tokenizer: facts.tokenizer.model.clone(),
             has_biases: facts.tensors.iter().any(|t| t.name.ends_with(".bias")),
@@ -75,11 +76,23 @@ impl Output {
                 Some(_) => Importance::Given,
                 None => Importance::None,
             },
+            mxfp4: facts
+                .tensors
+                .iter()
+                .filter(|t| t.ty == TensorType::MXFP4)
+                .map(|t| t.name.clone())
+                .collect(),
             ..recipe.clone()
         };
         let plan = aeolus_recipe::plan(&model, &shapes, file_type, &recipe)?;
         let merges = plan.vintage.facts().sentencepiece_merges;
-        let mut metadata = facts.output_metadata(file_type.ftype_id(), merges);
+        let stays = plan.tensors.iter().any(|t| t.ty == TensorType::MXFP4);
+        let said = match stays && !file_type.is_quantized() {
+            // As the reference says of files whose experts are what the source has.
+            true => FileType::MXFP4_MOE,
+            false => file_type,
+        };
+        let mut metadata = facts.output_metadata(said.ftype_id(), merges);
         let guide = guide.filter(|_| plan.tensors.iter().any(|t| t.quantized));
         if let Some(guide) = guide {
             guide.check(&plan)?;

@@ -87,8 +87,8 @@ impl Pass<'_> {
 
     fn ask_for(&self, block: &Block) {
         let tensor = &self.checkpoint.tensors[block.tensor];
-        if let Some((map, range)) = tensor.place() {
-            map.will_need(source_range(tensor, range, block));
+        for (map, range) in tensor.spans(rows_of(block)) {
+            map.will_need(range);
         }
     }
 
@@ -179,8 +179,8 @@ impl Pass<'_> {
                 }
             }
         }
-        if let Some((map, range)) = tensor.place() {
-            map.drop_pages(source_range(tensor, range, block));
+        for (map, range) in tensor.spans(rows_of(block)) {
+            map.drop_pages(range);
         }
         self.progress.event(Event::Advanced {
             name: &tensor.name,
@@ -208,14 +208,9 @@ pub(crate) fn is_left(block: &Block, tensor: &Tensor, targets: &[Target], known:
 
 /// Bytes of the source that a block holds.
 pub(crate) fn source_bytes(tensor: &Tensor, block: &Block) -> u64 {
-    let stride = tensor.bytes().len() as u64 / tensor.shape.rows();
-    stride * (block.rows.end - block.rows.start)
+    tensor.row_bytes() as u64 * (block.rows.end - block.rows.start)
 }
 
-/// The bytes of the source file that hold a block, of the tensor's own `range` there.
-fn source_range(tensor: &Tensor, range: Range<usize>, block: &Block) -> Range<usize> {
-    let stride = range.len() / tensor.shape.rows() as usize;
-    let rows = block.rows.start as usize..block.rows.end as usize;
-    let rows = tensor.row_map.source_rows(rows);
-    range.start + stride * rows.start..(range.start + stride * rows.end).min(range.end)
+fn rows_of(block: &Block) -> Range<usize> {
+    block.rows.start as usize..block.rows.end as usize
 }

@@ -99,7 +99,6 @@ fn check(tensor: &Tensor, target: &Target, allow_requantize: bool) -> Result<(),
 
 /// The file a tensor comes from, for messages; empty for the few that are computed.
 pub(crate) fn source_path(tensor: &Tensor) -> std::path::PathBuf {
-    tensor
-        .place()
-        .map_or_else(Default::default, |(map, _)| map.path().into())
+    let first = tensor.maps().next();
+    first.map_or_else(Default::default, |map| map.path().into())
 }

@@ -2,9 +2,10 @@
 
 use crate::Error;
 use crate::targets::{Target, source_path};
-use aeolus_checkpoint::{RowMap, Tensor};
+use aeolus_checkpoint::Tensor;
 use aeolus_gguf::{Endian, TensorType};
 use aeolus_quant::{DecodeError, EncodeError, Overflow};
+use std::borrow::Cow;
 
 pub(crate) struct Tile<'a> {
     pub tensor: &'a Tensor,
@@ -17,19 +18,9 @@ pub(crate) struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// The source's bytes of the tile, row by row in output order: one slice where the source
-    /// has that order, many where rows are permuted.
-    fn source_rows(&self) -> impl Iterator<Item = &[u8]> {
-        let bytes = self.tensor.bytes();
-        let stride = bytes.len() / self.tensor.shape.rows() as usize;
-        let (runs, run) = match self.tensor.row_map {
-            RowMap::Identity => (1, self.rows),
-            _ => (self.rows, 1),
-        };
-        (0..runs).map(move |i| {
-            let row = self.tensor.row_map.source_row(self.first_row + i * run);
-            &bytes[row * stride..(row + run) * stride]
-        })
+    /// The source's bytes of the tile in output order, in runs of whole rows.
+    fn source_rows(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        self.tensor.rows(self.first_row..self.first_row + self.rows)
     }
 
     /// Decodes to f32 `[rows, cols]`. `scratch` is used for big-endian sources.
@@ -37,14 +28,14 @@ impl Tile<'_> {
         tile.resize(self.rows * self.cols, 0.0);
         let mut rest = tile.as_mut_slice();
         for bytes in self.source_rows() {
-            let stride = self.tensor.bytes().len() / self.tensor.shape.rows() as usize;
-            let (out, after) = rest.split_at_mut(bytes.len() / stride * self.cols);
+            let rows = bytes.len() / self.tensor.row_bytes();
+            let (out, after) = rest.split_at_mut(rows * self.cols);
             rest = after;
             let bytes = match self.endian {
-                Endian::Little => bytes,
+                Endian::Little => &*bytes,
                 Endian::Big => {
                     scratch.clear();
-                    scratch.extend_from_slice(bytes);
+                    scratch.extend_from_slice(&bytes);
                     self.swap(scratch)?;
                     &scratch[..]
                 }
@@ -59,7 +50,7 @@ impl Tile<'_> {
     pub fn copy(&self, out: &mut [u8]) -> Result<(), Error> {
         let mut start = 0;
         for bytes in self.source_rows() {
-            out[start..start + bytes.len()].copy_from_slice(bytes);
+            out[start..start + bytes.len()].copy_from_slice(&bytes);
             start += bytes.len();
         }
         match self.endian {
@@ -177,10 +168,12 @@ impl Tile<'_> {
 
     /// The weight that the source has there, if those are doubles: it was rounded to f32.
     fn double(&self, row: usize, col: usize) -> Option<f64> {
-        let start = (self.tensor.row_map.source_row(row) * self.cols + col) * 8;
-        let bytes = self.tensor.bytes().get(start..start + 8)?;
-        let bytes: [u8; 8] = bytes.try_into().ok()?;
-        (self.tensor.ty == TensorType::F64).then(|| match self.endian {
+        if self.tensor.ty != TensorType::F64 {
+            return None;
+        }
+        let bytes = self.tensor.rows(row..row + 1).next()?;
+        let bytes: [u8; 8] = bytes.get(col * 8..col * 8 + 8)?.try_into().ok()?;
+        Some(match self.endian {
             Endian::Little => f64::from_le_bytes(bytes),
             Endian::Big => f64::from_be_bytes(bytes),
         })
