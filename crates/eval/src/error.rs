@@ -57,6 +57,48 @@ pub enum Error {
         /// NaN or an infinity.
         value: f32,
     },
+    /// The input of a product is no number.
+    #[error(
+        "{model}: window {window}: an input of {tensor}, in column {column}, is not a number whose \
+         square is finite; the file's weights are damaged or it overflows"
+    )]
+    Overflow {
+        /// Which model.
+        model: String,
+        /// Window, from 0.
+        window: usize,
+        /// The matrix.
+        tensor: String,
+        /// The column, from 0.
+        column: usize,
+    },
+    /// Importance is to be collected for an output that is not there.
+    #[error(
+        "{}: has no output.weight: its embedding serves as output, and nothing is collected for it",
+        path.display()
+    )]
+    NoOutput {
+        /// The model's file.
+        path: PathBuf,
+    },
+    /// An importance matrix of another model.
+    #[error(
+        "the importance matrix has {found} values for {tensor}, {model} has {needed} columns there: it \
+         is of another model"
+    )]
+    OtherModel {
+        /// Which model.
+        model: String,
+        /// The weight.
+        tensor: String,
+        /// Values.
+        found: usize,
+        /// Columns of all matrices of the weight.
+        needed: u64,
+    },
+    /// An importance matrix that cannot be written.
+    #[error("the importance matrix cannot be written: {0}")]
+    Imatrix(#[source] aeolus_imatrix::Problem),
     /// Two files whose distributions cannot be compared.
     #[error(
         "{other}: its vocabulary has {other_tokens} tokens, that of the base {base} has \

@@ -7,13 +7,12 @@
 //! - [`tensor_errors`]: what quantization did to each tensor, without running anything.
 //! - [`verify()`]: whether files are what source and recipe make them, byte by byte.
 //! - [`tasks`]: multiple-choice questions.
+//! - [`collect`](mod@collect): the importance matrix of a text, which guides the encoders.
 //!
 //! Models are seen through [`Scorer`]; [`Model`] is the one that runs GGUF files, with weights
 //! exactly as decoded unless told otherwise. Everything computed from logits is in f64, added in
 //! the order of the text: figures do not depend on threads, nor on whether a run was interrupted
 //! ([`State`]).
-//!
-//! The collecting of importance matrices has its room here, too; there is nothing in it yet.
 //!
 //! # Example
 //!
@@ -31,6 +30,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod collect;
 mod comparison;
 mod distribution;
 mod divergence;

@@ -6,7 +6,8 @@ use crate::fingerprint::{fingerprint, vocabulary_digest};
 use crate::logprobs::BaseFacts;
 use crate::scorer::{Numeric, Scorer};
 use crate::state::State;
-use aeolus_infer::{CacheType, Runtime, Tokenizer};
+use aeolus_gguf::{Metadata, Shape};
+use aeolus_infer::{CacheType, Runtime, Tap, Tokenizer};
 use aeolus_job::{Cancel, Event, Progress};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,11 @@ impl<'r> Model<'r> {
         &self.path
     }
 
+    /// Its keys.
+    pub fn metadata(&self) -> &Metadata<'_> {
+        self.model.metadata()
+    }
+
     /// Its tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
@@ -133,6 +139,30 @@ impl<'r> Model<'r> {
     /// What the text's windows begin with.
     pub fn bos(&self) -> Option<u32> {
         crate::text::bos(&self.tokenizer)
+    }
+
+    /// Names and shapes of its tensors.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (&str, Shape)> {
+        let tensors = self.model.file().tensors().iter();
+        tensors.map(|tensor| (&*tensor.name, tensor.shape))
+    }
+
+    /// Runs independent windows, each with a tap; without `output` their logits are not computed.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for the first window that fails.
+    pub(crate) fn tapped_windows<T: Tap>(
+        &self,
+        windows: &[Vec<u32>],
+        output: bool,
+        taps: &[T],
+    ) -> Result<(), Error> {
+        let all = windows.iter().map(Vec::len).min().unwrap_or(0);
+        let outputs = 0..if output { all } else { 0 };
+        let ran = self
+            .runtime
+            .tapped_windows(&self.model, windows, outputs, taps);
+        ran.map_err(|error| self.error(error))
     }
 
     /// Tokens of a whole text: [`text::tokens`](crate::text::tokens).
@@ -253,15 +283,14 @@ impl Scorer for Model<'_> {
         let common = common_prefix(sequences).min(first.saturating_sub(1));
         let cache = self.model.cache(longest.max(1), CacheType::F32);
         let mut cache = cache.map_err(|error| self.error(error))?;
-        let mut forward = |tokens: &[u32], keep: usize, outputs: Range<usize>| {
-            cache.truncate(keep);
-            self.runtime
-                .forward(&self.model, tokens, &mut cache, outputs)
-                .map_err(|error| self.error(error))
+        let forward = |cache: &mut _, tokens: &[u32], outputs: Range<usize>| {
+            let logits = self.runtime.forward(&self.model, tokens, cache, outputs);
+            logits.map_err(|error| self.error(error))
         };
         if let (Some(sequence), 1..) = (sequences.first(), common) {
-            forward(&sequence[..common], 0, 0..0)?;
+            forward(&mut cache, &sequence[..common], 0..0)?;
         }
+        cache.mark();
         let mut all = Vec::with_capacity(sequences.len());
         for (number, (sequence, &start)) in sequences.iter().zip(starts).enumerate() {
             // A vocabulary of next to nothing may have no token for an ending.
@@ -271,7 +300,9 @@ impl Scorer for Model<'_> {
             }
             // The last token predicts nothing that is asked for.
             let tokens = &sequence[common..sequence.len() - 1];
-            let logits = forward(tokens, common, start - 1 - common..tokens.len())?;
+            // Exactly so many are left: there is the mark.
+            cache.truncate(common);
+            let logits = forward(&mut cache, tokens, start - 1 - common..tokens.len())?;
             let ending = logits.rows().zip(&sequence[start..]).enumerate();
             let log_probs = ending.map(|(position, (logits, target))| {
                 distribution::nll(logits, *target)

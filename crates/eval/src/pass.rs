@@ -21,7 +21,7 @@ pub struct Job<'a> {
 }
 
 /// A round of windows should not take longer: Ctrl-C and the running figure wait for it.
-const ROUND: Duration = Duration::from_millis(500);
+pub(crate) const ROUND: Duration = Duration::from_millis(500);
 
 /// Runs `model` over `todo` (window numbers, rising). `score` turns a window's logits
 /// `[scored, vocab]` into a result, on any thread; `keep` takes the results in order, on this
@@ -103,7 +103,7 @@ impl From<Error> for Failure {
     }
 }
 
-fn check_tokens(windows: &Windows, model: &dyn Scorer) -> Result<(), Error> {
+pub(crate) fn check_tokens(windows: &Windows, model: &dyn Scorer) -> Result<(), Error> {
     let vocab = model.vocab();
     let bos = windows.layout().bos;
     match windows

@@ -48,16 +48,17 @@ pub trait Scorer: Sync {
     fn endings(&self, sequences: &[Vec<u32>], starts: &[usize]) -> Result<Vec<Vec<f64>>, Error>;
 }
 
-/// `exact` or `fast`.
+/// `exact`, `precise` or `fast`.
 pub fn numeric_name(numeric: Numeric) -> &'static str {
     match numeric {
         Numeric::Exact => "exact",
+        Numeric::Precise => "precise",
         Numeric::Fast => "fast",
     }
 }
 
 pub(crate) fn numeric_from_name(name: &str) -> Option<Numeric> {
-    [Numeric::Exact, Numeric::Fast]
+    [Numeric::Exact, Numeric::Precise, Numeric::Fast]
         .into_iter()
         .find(|n| numeric_name(*n) == name)
 }

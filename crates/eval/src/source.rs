@@ -1,7 +1,7 @@
 //! The source's weights as f32, rows in the order of the outputs.
 
 use crate::Error;
-use aeolus_checkpoint::{Checkpoint, RowMap, Tensor};
+use aeolus_checkpoint::{Checkpoint, Tensor};
 use aeolus_gguf::{Endian, TensorType, swap_rows};
 use std::ops::Range;
 
@@ -22,28 +22,16 @@ pub(crate) fn cols(tensor: &Tensor) -> usize {
     tensor.shape.cols() as usize
 }
 
-/// Bytes of one row of the source.
-fn stride(tensor: &Tensor) -> usize {
-    tensor.bytes().len() / tensor.shape.rows() as usize
-}
-
 /// The source's bytes of some output rows, little-endian, in output order.
 pub(crate) fn bytes(
     source: &Checkpoint,
     tensor: &Tensor,
     rows: Range<usize>,
 ) -> Result<Vec<u8>, Error> {
-    let (all, stride) = (tensor.bytes(), stride(tensor));
-    let mut out = match tensor.row_map {
-        RowMap::Identity => all[rows.start * stride..rows.end * stride].to_vec(),
-        map => rows
-            .flat_map(|row| {
-                let row = map.source_row(row);
-                &all[row * stride..(row + 1) * stride]
-            })
-            .copied()
-            .collect(),
-    };
+    let mut out = Vec::with_capacity(rows.len() * tensor.row_bytes());
+    for run in tensor.rows(rows) {
+        out.extend_from_slice(&run);
+    }
     if source.endian == Endian::Big {
         swap_rows(tensor.ty, &mut out).map_err(|e| problem(tensor, e.to_string()))?;
     }
@@ -76,7 +64,7 @@ pub(crate) fn decode_bytes(
 
 /// Something wrong with the source's tensor.
 pub(crate) fn problem(tensor: &Tensor, problem: String) -> Error {
-    let path = tensor.place().map(|(map, _)| map.path().to_path_buf());
+    let path = tensor.maps().next().map(|map| map.path().to_path_buf());
     Error::Tensor {
         path: path.unwrap_or_default(),
         tensor: tensor.name.clone(),

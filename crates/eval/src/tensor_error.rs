@@ -149,7 +149,7 @@ pub fn tensor_errors(
             let sums = tiles.iter().map(|tile| tile[i]);
             all[i].push(sums.fold(Sums::default(), Sums::and).error(info));
         }
-        done(tensor.bytes().len() as u64);
+        done(tensor.size_bytes());
     }
     for errors in &mut all {
         errors.sort_by(|a, b| b.relative.total_cmp(&a.relative));

@@ -478,8 +478,8 @@ fn files_are_verified_to_the_last_byte() {
     for (verdict, path) in verdicts.iter().zip(&paths) {
         assert!(verdict.is_right(), "{}: {verdict:?}", path.display());
     }
-    let source_bytes: usize = source.tensors.iter().map(|t| t.bytes().len()).sum();
-    assert_eq!(read.into_inner().unwrap(), source_bytes as u64);
+    let source_bytes: u64 = source.tensors.iter().map(|t| t.size_bytes()).sum();
+    assert_eq!(read.into_inner().unwrap(), source_bytes);
     drop(subjects);
 
     // One bit of one weight.
@@ -559,7 +559,7 @@ fn the_way_to_the_weights_shows() {
     let source = aeolus_checkpoint::open(&folder, &OpenOptions::default()).unwrap();
     let named = |t: &&aeolus_checkpoint::Tensor| t.name == "blk.4.ffn_up.weight";
     let tensor = source.tensors.iter().find(named).unwrap();
-    let (map, range) = tensor.place().unwrap();
+    let (map, range) = tensor.spans(0..tensor.shape.rows() as usize).remove(0);
     let path = map.path().to_owned();
     drop(source);
     let mut bytes = std::fs::read(&path).unwrap();
@@ -697,7 +697,7 @@ fn tensor_errors_are_what_the_formulas_give() {
         aeolus_quant::decode_rows(ty, bytes, tensor.shape.cols() as usize, &mut out).unwrap();
         out
     };
-    let x = decode(tensor.ty, tensor.bytes());
+    let x = decode(tensor.ty, &tensor.to_bytes());
     let info = files[2].tensor(name).unwrap();
     let y = decode(info.ty, files[2].tensor_bytes(info));
     let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {

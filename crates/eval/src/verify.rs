@@ -166,7 +166,7 @@ pub fn verify(
                 verdict.tensors.push(format!("{}: {problem}", tensor.name));
             }
         }
-        done(tensor.bytes().len() as u64);
+        done(tensor.size_bytes());
     }
     source.verify_unchanged()?;
     Ok(verdicts)
