@@ -26,6 +26,7 @@ pub(crate) struct Figures {
     pub types: Figure,
     /// One for each file that has one: its index and its map.
     pub maps: Vec<(usize, Figure)>,
+    pub importance: Option<Figure>,
     pub speed: Vec<Figure>,
 }
 
@@ -37,6 +38,7 @@ impl Figures {
             perplexity: size_against(report, &names, recommended, Loss::Perplexity),
             types: types_figure(report, &names),
             maps: maps(report, &names),
+            importance: importance(report),
             speed: speed(report, &names, recommended),
         }
     }
@@ -47,6 +49,7 @@ impl Figures {
         first
             .chain([self.types])
             .chain(maps)
+            .chain(self.importance)
             .chain(self.speed)
             .collect()
     }
@@ -237,6 +240,28 @@ fn maps(report: &Report<'_>, names: &[String]) -> Vec<(usize, Figure)> {
             (i, figure)
         })
         .collect()
+}
+
+/// How large the activations are that each tensor is multiplied with.
+fn importance(report: &Report<'_>) -> Option<Figure> {
+    let tensors = &report.importance?.tensors;
+    let cells = tensors.iter().map(|tensor| Cell {
+        tensor: tensor.tensor.clone(),
+        value: tensor.mean,
+    });
+    let cells: Vec<Cell> = cells.collect();
+    let model = &report.collection.model.name;
+    let map = TensorMap {
+        title: format!("{model}: mean importance of each tensor by layer and role"),
+        unit: "mean square".into(),
+        scale: MapScale::new(cells.iter().map(|cell| cell.value), true),
+        cells,
+    };
+    Some(Figure {
+        name: "importance".into(),
+        chart: tensor_map(&map),
+        narrow: None,
+    })
 }
 
 fn speed(report: &Report<'_>, names: &[String], recommended: &Recommended) -> Vec<Figure> {

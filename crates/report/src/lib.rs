@@ -77,6 +77,8 @@ pub use figures::Figure as NamedChart;
 pub use memory::{RAM_OVERHEAD_BYTES, kv_cache_bytes};
 pub use page::Report;
 pub use prompt::Prompt;
-pub use recommend::{Recommended, recommend};
-pub use results::{FileErrors, FileQuality, FileSpeed, Quality, Speed, TensorError, TensorErrors};
+pub use recommend::{Recommended, beaten_by, recommend};
+pub use results::{
+    FileErrors, FileQuality, FileSpeed, Quality, Speed, TensorError, TensorErrors, read_importance,
+};
 pub use source_card::{SourceCard, hub_id, model_type};

@@ -5,6 +5,7 @@ mod context;
 use crate::chart::Theme;
 use crate::figures::{Figure, Figures};
 use crate::{Collection, Error, Quality, Speed, TensorErrors, png, recommend};
+use aeolus_imatrix::Document;
 use base64::Engine;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
@@ -26,6 +27,8 @@ pub struct Report<'a> {
     pub errors: Option<&'a TensorErrors>,
     /// How fast they run.
     pub speed: Option<&'a Speed>,
+    /// The importance matrix that guided them.
+    pub importance: Option<&'a Document>,
 }
 
 impl<'a> Report<'a> {
@@ -36,6 +39,7 @@ impl<'a> Report<'a> {
             quality: None,
             errors: None,
             speed: None,
+            importance: None,
         }
     }
 

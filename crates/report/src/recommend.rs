@@ -13,6 +13,8 @@ pub struct Recommended {
     pub files: Vec<bool>,
     /// No other file is both no larger and no worse; all false without measurements.
     pub frontier: Vec<bool>,
+    /// The best of the files that are no larger and better, or smaller and no worse.
+    pub beaten_by: Vec<Option<usize>>,
     /// The choice rests on measurements.
     pub measured: bool,
 }
@@ -33,11 +35,12 @@ pub fn recommend(collection: &Collection, quality: Option<&Quality>) -> Recommen
             kld.is_finite().then_some((file.bytes as f64, kld))
         })
         .collect();
-    let frontier = frontier(&points);
+    let (frontier, beaten_by) = (frontier(&points), beaten_by(&points));
     if !frontier.contains(&true) {
         return Recommended {
             files: by_the_field,
             frontier,
+            beaten_by,
             measured: false,
         };
     }
@@ -54,16 +57,30 @@ pub fn recommend(collection: &Collection, quality: Option<&Quality>) -> Recommen
     Recommended {
         files: chosen,
         frontier,
+        beaten_by,
         measured: true,
     }
 }
 
+/// For each point (size, loss) the best of those that beat it: they are no worse in both and better in one.
+pub fn beaten_by(points: &[Option<(f64, f64)>]) -> Vec<Option<usize>> {
+    let beats = |a: (f64, f64), b: (f64, f64)| a.0 <= b.0 && a.1 <= b.1 && (a.0 < b.0 || a.1 < b.1);
+    let all = || points.iter().enumerate();
+    let best = |point: &Option<(f64, f64)>| {
+        let point = (*point)?;
+        let beating = all().filter_map(|(i, other)| Some((i, (*other)?)));
+        let beating = beating.filter(|(_, other)| beats(*other, point));
+        let order = |a: (f64, f64), b: (f64, f64)| a.1.total_cmp(&b.1).then(a.0.total_cmp(&b.0));
+        beating.min_by(|a, b| order(a.1, b.1)).map(|(i, _)| i)
+    };
+    points.iter().map(best).collect()
+}
+
 /// The points (size, loss) that no other point beats in one and equals or beats in the other.
 pub(crate) fn frontier(points: &[Option<(f64, f64)>]) -> Vec<bool> {
-    let beats = |a: (f64, f64), b: (f64, f64)| a.0 <= b.0 && a.1 <= b.1 && (a.0 < b.0 || a.1 < b.1);
-    points
-        .iter()
-        .map(|point| point.is_some_and(|p| !points.iter().flatten().any(|other| beats(*other, p))))
+    let beaten = beaten_by(points).into_iter().zip(points);
+    beaten
+        .map(|(by, point)| point.is_some() && by.is_none())
         .collect()
 }
 
@@ -101,6 +118,10 @@ mod tests {
             Some((5.0, 0.001)),
         ];
         assert_eq!(frontier(&points), [true, true, false, true, false, true]);
+        let by = [None, None, Some(1), None, None, None];
+        assert_eq!(beaten_by(&points), by, "the first of two that are alike");
+        let points = [(1.0, 0.5), (2.0, 0.1), (3.0, 0.2), (4.0, 0.6)].map(Some);
+        assert_eq!(beaten_by(&points), [None, None, Some(1), Some(1)]);
     }
 
     #[test]

@@ -189,7 +189,7 @@ fn some<T>(items: &[T], path: &Path, expected: &'static str) -> Result<(), Error
         return Err(Error::Results {
             path: path.into(),
             expected,
-            problem: "it says nothing about any file".into(),
+            problem: "it says nothing about any file or tensor".into(),
         });
     }
     Ok(())
@@ -239,6 +239,17 @@ impl TensorErrors {
     pub fn of(&self, file: &File) -> Option<&FileErrors> {
         find(&self.files, file, |e| (&e.path, &e.file_type))
     }
+}
+
+/// Reads what `imatrix --json` wrote.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::TooLarge`], and [`Error::Results`] for another document.
+pub fn read_importance(path: &Path) -> Result<aeolus_imatrix::Document, Error> {
+    const WHAT: &str = "results of `aeolus imatrix`";
+    let found: aeolus_imatrix::Document = read(path, WHAT)?;
+    some(&found.tensors, path, WHAT)?;
+    Ok(found)
 }
 
 impl Speed {

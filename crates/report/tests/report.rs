@@ -2,8 +2,9 @@
 
 mod support;
 
+use aeolus_imatrix::{Document, Imatrix};
 use aeolus_report::chart::Theme;
-use aeolus_report::{Report, Speed, png};
+use aeolus_report::{Collection, Report, Speed, png};
 use serde_json::json;
 use support::{HOSTILE, assert_golden, collection, errors, quality, read};
 
@@ -52,10 +53,12 @@ fn the_page_loads_and_runs_nothing() {
         &json!([{ "file": collection.files[0].name, "timings": { "generation_tokens_per_second": 12.5 } }]),
         Speed::read,
     );
+    let importance = importance(&collection, HOSTILE);
     let report = Report {
         quality: Some(&quality),
         errors: Some(&errors),
         speed: Some(&speed),
+        importance: Some(&importance),
         ..Report::new(&collection)
     };
     let page = report.page().unwrap();
@@ -88,6 +91,56 @@ fn the_page_loads_and_runs_nothing() {
         page.matches("<svg ").count(),
         page.matches("</svg>").count()
     );
+    assert!(
+        page.contains("<td class=\"n\">2 of 4</td><td>1, 3</td>"),
+        "experts that saw nothing"
+    );
+}
+
+/// A document of `aeolus imatrix`, made up: importance grows with the layer, and two experts saw nothing.
+fn importance(collection: &Collection, text: &str) -> Document {
+    let matrices = collection.files[0].tensors.iter().filter(|t| t.matrix);
+    let mut imatrix = Imatrix::collected(512);
+    for (i, tensor) in matrices.enumerate() {
+        imatrix
+            .entry(&tensor.name, 1, 1)
+            .add(0, &[1.0 + i as f64], 1);
+    }
+    let experts = imatrix.entry(&format!("blk.0.{text}_exps.weight"), 1, 4);
+    experts.add(0, &[1.0], 1);
+    experts.add(2, &[1.0], 1);
+    imatrix.datasets.push(text.into());
+    read(
+        &json!(Document::new(&imatrix)),
+        aeolus_report::read_importance,
+    )
+}
+
+#[test]
+fn importance_is_a_map_and_beaten_files_are_marked() {
+    let collection = collection("notus-mini", "notus-mini");
+    let mut quality = quality("heldout.txt", "notus-mini");
+    let importance = importance(&collection, "calibration.txt");
+    let report = Report {
+        quality: Some(&quality),
+        importance: Some(&importance),
+        ..Report::new(&collection)
+    };
+    let names: Vec<String> = report.figures().into_iter().map(|f| f.name).collect();
+    assert!(names.contains(&"importance".to_owned()), "{names:?}");
+    let page = report.page().unwrap();
+    for expected in ["What guided the encoders", "calibration.txt", "mean square"] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    // Q8_0, the largest, as bad as can be.
+    let last = quality.files.last_mut().unwrap();
+    last.kld_mean.as_mut().unwrap().value = 9.0;
+    let report = Report {
+        quality: Some(&quality),
+        ..Report::new(&collection)
+    };
+    let page = report.page().unwrap();
+    assert!(page.contains("<th>Beaten by</th>") && page.contains("<td>Q6_K</td></tr>"));
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) struct Context {
     type_rows: Vec<(String, Vec<String>)>,
     maps: Vec<(String, String)>,
     maps_measured: bool,
+    importance: Option<Importance>,
     worst: Vec<Vec<String>>,
     tensor_rows: Vec<(String, Vec<String>)>,
     tensors_left_out: usize,
@@ -55,6 +56,7 @@ struct Columns {
     spread: bool,
     same_top: bool,
     rms_dp: bool,
+    beaten_by: bool,
     prompt_speed: bool,
     generation_speed: bool,
 }
@@ -65,6 +67,7 @@ struct Row {
     file: String,
     recommended: bool,
     frontier: bool,
+    beaten_by: Option<String>,
     bits_per_weight: String,
     size: String,
     max_ram: String,
@@ -78,6 +81,17 @@ struct Row {
     prompt_speed: Option<String>,
     generation_speed: Option<String>,
     use_case: &'static str,
+}
+
+/// What is shown of an importance matrix.
+#[derive(Debug, Serialize)]
+struct Importance {
+    map: String,
+    texts: String,
+    chunks: u32,
+    chunk_tokens: u32,
+    /// Tensors with experts that no token reached: the tensor, how many, of how many, which.
+    unseen: Vec<(String, usize, usize, String)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,6 +114,7 @@ impl Context {
                 .any(|r| r.kld_99.is_some() || r.kld_max.is_some()),
             same_top: rows.iter().any(|r| r.same_top.is_some()),
             rms_dp: rows.iter().any(|r| r.rms_dp.is_some()),
+            beaten_by: rows.iter().any(|r| r.beaten_by.is_some()),
             prompt_speed: rows.iter().any(|r| r.prompt_speed.is_some()),
             generation_speed: rows.iter().any(|r| r.generation_speed.is_some()),
         };
@@ -126,6 +141,7 @@ impl Context {
                 .map(|(i, figure)| (names[*i].clone(), figure.chart.svg(Theme::Page)))
                 .collect(),
             maps_measured: report.errors.is_some(),
+            importance: importance(report, figures),
             worst: worst(report, &names),
             tensor_rows,
             tensors_left_out,
@@ -205,6 +221,25 @@ fn measured(report: &Report<'_>) -> Option<String> {
     Some(text + ".")
 }
 
+fn importance(report: &Report<'_>, figures: &Figures) -> Option<Importance> {
+    let (found, figure) = (report.importance?, figures.importance.as_ref()?);
+    let unseen = found.tensors.iter().map(|tensor| (tensor, tensor.unseen()));
+    let unseen = unseen.filter(|(_, unseen)| !unseen.is_empty());
+    Some(Importance {
+        map: figure.chart.svg(Theme::Page),
+        texts: one_line(&found.datasets.join(", ")),
+        chunks: found.chunks,
+        chunk_tokens: found.chunk_tokens,
+        unseen: unseen
+            .map(|(tensor, unseen)| {
+                let which: Vec<String> = unseen.iter().map(usize::to_string).collect();
+                let name = one_line(&tensor.tensor);
+                (name, unseen.len(), tensor.seen.len(), which.join(", "))
+            })
+            .collect(),
+    })
+}
+
 fn rows(report: &Report<'_>, recommended: &Recommended, names: &[String]) -> Vec<Row> {
     let collection = report.collection;
     let large = collection.files.iter().any(|f| f.bytes >= 100_000_000);
@@ -236,6 +271,7 @@ fn rows(report: &Report<'_>, recommended: &Recommended, names: &[String]) -> Vec
             file: one_line(&file.name),
             recommended: recommended.files[i],
             frontier: recommended.frontier[i],
+            beaten_by: recommended.beaten_by[i].map(|by| names[by].clone()),
             bits_per_weight: format!("{:.3}", file.bits_per_weight()),
             size: format::size(file.bytes, large),
             max_ram: format::gigabytes(file.bytes.saturating_add(RAM_OVERHEAD_BYTES)),
