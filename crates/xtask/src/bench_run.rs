@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 ///
 /// Each type is quantized from the checkpoint, then the programs take turns on the same file, so
 /// that a noisy machine is noisy for both; each figure is the median. A prompt is measured with
-/// one token generated after it, generation from a prompt of one word, as llama-bench does.
+/// one token generated after it, generation from a prompt of one word, as llama-bench does. The other
+/// program runs with its weights as they are in the file and repacked; the faster one counts, and a
+/// star marks figures for which that is the repacked one.
 #[derive(clap::Args)]
 pub struct Args {
     /// Checkpoint folder, for example of `aeolus synth`
@@ -45,9 +47,13 @@ pub struct Args {
     #[arg(long, default_value_t = 64)]
     generate: usize,
 
-    /// File types
+    /// File types; TYPE:BLOCK gives the matrices of the layers that block type
     #[arg(long, value_delimiter = ',', default_value = "Q4_K_M,Q8_0")]
     types: Vec<String>,
+
+    /// Importance matrix for the types that need one
+    #[arg(long)]
+    imatrix: Option<PathBuf>,
 }
 
 /// Tokens per second.
@@ -81,27 +87,39 @@ pub fn run(args: &Args) -> Result<()> {
     println!("|---|---|---|---|---|---|---|");
     let file = args.work.join("model.gguf");
     for ty in &args.types {
-        measure::run(
-            Command::new(&args.aeolus)
-                .arg("quantize")
-                .arg(&args.model)
-                .args(["--quiet", "--force", "--type", ty, "-o"])
-                .arg(&file),
-        )?;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let (file_type, block) = ty.split_once(':').unwrap_or((ty, ""));
+        let mut quantize = Command::new(&args.aeolus);
+        quantize.arg("quantize").arg(&args.model);
+        quantize.args(["--quiet", "--force", "--recipe", "current"]);
+        quantize.args(["--type", file_type, "-o"]).arg(&file);
+        if let Some(imatrix) = &args.imatrix {
+            quantize.arg("--imatrix").arg(imatrix);
+        }
+        if !block.is_empty() {
+            quantize.args(["--tensor-type", &format!("blk.*={block}")]);
+        }
+        measure::run(&mut quantize)?;
+        let (mut ours, mut theirs) = (Vec::new(), [Vec::new(), Vec::new()]);
         for _ in 0..args.runs {
             ours.push(Rates {
                 prompt: our_rate(args, &file, &words)?,
                 generation: our_generation(args, &file)?,
             });
             if let Some(peer) = &peer {
-                theirs.push(their_rates(args, peer, &file)?);
+                for (repack, theirs) in theirs.iter_mut().enumerate() {
+                    theirs.push(their_rates(args, peer, &file, repack)?);
+                }
             }
         }
-        let cell = |of: fn(&Rates) -> f64| match (median(&ours, of), median(&theirs, of)) {
-            (Some(a), Some(b)) => format!("{a:.2} | {b:.2} | {:.2}x", a / b),
-            (Some(a), None) => format!("{a:.2} | - | -"),
-            (None, _) => "- | - | -".into(),
+        let cell = |of: fn(&Rates) -> f64| {
+            let [plain, repacked] = theirs.each_ref().map(|rates| median(rates, of));
+            let star = if repacked > plain { "\\*" } else { "" };
+            let theirs = plain.zip(repacked).map(|(a, b)| a.max(b));
+            match (median(&ours, of), theirs) {
+                (Some(a), Some(b)) => format!("{a:.2} | {b:.2}{star} | {:.2}x", a / b),
+                (Some(a), None) => format!("{a:.2} | - | -"),
+                (None, _) => "- | - | -".into(),
+            }
         };
         println!(
             "| {ty} | {} | {} |",
@@ -146,11 +164,13 @@ fn ours(args: &Args, file: &Path, more: &[&str]) -> Result<Value> {
     Ok(json(&mut command)?["timings"].take())
 }
 
-fn their_rates(args: &Args, peer: &Path, file: &Path) -> Result<Rates> {
+fn their_rates(args: &Args, peer: &Path, file: &Path, repack: usize) -> Result<Rates> {
     let mut command = Command::new(peer);
     command.arg("-m").arg(file).args([
         "-r",
         "1",
+        "--repack",
+        &repack.to_string(),
         "-o",
         "json",
         "-t",
@@ -174,14 +194,14 @@ fn their_rates(args: &Args, peer: &Path, file: &Path) -> Result<Rates> {
     })
 }
 
-fn number(value: &Value, field: &str) -> Result<f64> {
+pub(crate) fn number(value: &Value, field: &str) -> Result<f64> {
     value[field]
         .as_f64()
         .with_context(|| format!("no number {field} in {value}"))
 }
 
 /// What a program prints, as JSON.
-fn json(command: &mut Command) -> Result<Value> {
+pub(crate) fn json(command: &mut Command) -> Result<Value> {
     let name = format!("{command:?}");
     let output = command
         .stdin(Stdio::null())

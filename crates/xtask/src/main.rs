@@ -3,7 +3,8 @@
 //! `cargo run --release -p xtask -- bench-quantize --model FOLDER --work FOLDER` measures this
 //! project's quantizer and, where they are on PATH, llama.cpp's tools, on the same input in the
 //! same run, and prints the tables of docs/benchmarks.md. `bench-run` does the same for the
-//! built-in inference and llama-bench.
+//! built-in inference and llama-bench. `bench-experts` measures prompts through mixtures of experts
+//! beside dense models.
 //!
 //! `cargo run -p xtask -- check` runs what CI runs, or the steps that are named.
 //! `cargo run -p xtask -- circles` finds files inside a crate that need each other.
@@ -12,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench_experts;
 mod bench_quantize;
 mod bench_run;
 mod check;
@@ -30,6 +32,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    BenchExperts(bench_experts::Args),
     BenchQuantize(bench_quantize::Args),
     BenchRun(bench_run::Args),
     Check(check::Args),
@@ -39,6 +42,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::BenchExperts(args) => bench_experts::run(&args),
         Command::BenchQuantize(args) => bench_quantize::run(&args),
         Command::BenchRun(args) => bench_run::run(&args),
         Command::Check(args) => check::run(&args),
