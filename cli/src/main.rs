@@ -18,6 +18,7 @@ mod llama_cpp;
 mod model;
 mod options;
 mod output;
+mod plan;
 mod progress;
 
 use clap::error::{ContextKind, ContextValue};

@@ -51,7 +51,8 @@ pub struct ModelArgs {
     )]
     batch_size: usize,
 
-    /// How numbers are rounded: `fast` multiplies in 8-bit integers, `exact` in f32
+    /// How numbers are rounded: `fast` multiplies with activations in 8 bits, `precise` in 16, `exact` in
+    /// f32
     #[arg(long, value_enum, default_value = "fast")]
     mode: ModeArg,
 
@@ -66,9 +67,23 @@ pub struct ModelArgs {
 
 /// Values of `--mode`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum ModeArg {
+pub enum ModeArg {
+    /// Activations in f32.
     Exact,
+    /// Activations in 16 bits.
+    Precise,
+    /// Activations in 8 bits.
     Fast,
+}
+
+impl From<ModeArg> for Numeric {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Exact => Self::Exact,
+            ModeArg::Precise => Self::Precise,
+            ModeArg::Fast => Self::Fast,
+        }
+    }
 }
 
 /// Values of `--cache-type`.
@@ -219,12 +234,8 @@ impl ModelArgs {
         }
         let tokenizer = Tokenizer::from_metadata(model.metadata()).with_context(named)?;
         warn_of_keys(&path, &tokenizer);
-        let numeric = match self.mode {
-            ModeArg::Exact => Numeric::Exact,
-            ModeArg::Fast => Numeric::Fast,
-        };
         Ok(Loaded {
-            runtime: Runtime::new(self.threads.map_or(0, usize::from), numeric)?,
+            runtime: Runtime::new(self.threads.map_or(0, usize::from), self.mode.into())?,
             options: SessionOptions {
                 context: self.ctx_size,
                 cache: match self.cache_type {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// What goes in.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct SourceArgs {
     /// Checkpoint folder (config.json, safetensors, tokenizer) or a GGUF file; on the Hub
     /// hf:owner/name[@revision][/path]
@@ -22,10 +22,14 @@ pub struct SourceArgs {
     /// as tokenizer.json describes it)
     #[arg(long, value_name = "NAME", conflicts_with = "no_tokenizer")]
     pub pre: Option<String>,
+
+    /// Keep the block that predicts a second token, where the model has one (default: it is left out)
+    #[arg(long)]
+    pub mtp: bool,
 }
 
 /// How weights reach their type.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct EncodeArgs {
     /// What the weights of quantized tensors are rounded to first: `f16`, as the published files
     /// were made (default for bf16 sources with recipe 2023-11), or `source`, nothing (default for
@@ -101,8 +105,25 @@ impl Default for RecipeArgs {
     }
 }
 
+/// What was done before.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// Make the files of this plan again, which was written beside them: to the same bytes, from the same
+    /// model
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "types", "recipe", "tensor_type", "output_type", "embedding_type", "pure", "no_fallback", "via",
+            "allow_requantize", "name", "gguf_version", "endian", "no_tokenizer", "pre",
+            "include_weights", "exclude_weights"
+        ]
+    )]
+    pub plan: Option<PathBuf>,
+}
+
 /// The importance matrix.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ImatrixArgs {
     /// Importance matrix that guides the encoders: which columns of a matrix matter how much; GGUF
     /// or .dat, as llama-imatrix writes them
@@ -124,7 +145,7 @@ pub struct ImatrixArgs {
 }
 
 /// Where outputs go and in which form.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct TargetArgs {
     /// Folder for the outputs (made if missing), or for one output a name ending in .gguf
     #[arg(short, long, value_name = "PATH", default_value = ".")]
@@ -151,7 +172,7 @@ pub struct TargetArgs {
 }
 
 /// The container.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct FormatArgs {
     /// GGUF version to write
     #[arg(long, value_name = "VERSION", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=3))]

@@ -222,6 +222,7 @@ fn shown(figure: Figure) -> String {
         Figure::Accuracy(value, error) => {
             format!("acc {:.1} ± {:.1}%", 100.0 * value, 100.0 * error)
         }
+        Figure::Rate(rate) => format!("{rate:.0} tokens/s"),
         _ => String::new(),
     }
 }

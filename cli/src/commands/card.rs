@@ -144,6 +144,7 @@ impl ModelArgs {
             source: config.path.clone(),
             no_tokenizer: false,
             pre: None,
+            mtp: false,
         };
         let options = OpenOptions {
             folder_name: config.folder_name,

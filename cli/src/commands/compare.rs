@@ -88,14 +88,22 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let comparison = evaluate::compare(&request)?;
 
     let results = || files.iter().zip(&comparison.files);
+    let bytes = files
+        .iter()
+        .map(|path| std::fs::metadata(path).map(|m| m.len()).ok());
+    let bytes: Vec<Option<u64>> = bytes.collect();
+    let beaten_by = evaluate::beaten_by(&bytes, &comparison);
+    let beaten_by = |i: usize| beaten_by[i].map(|by| files[by].display().to_string());
     let seconds = started.elapsed().as_secs_f64();
     if args.form.json || args.form.csv {
         let rows: Vec<Value> = results()
-            .map(|(path, result)| {
+            .enumerate()
+            .map(|(i, (path, result))| {
                 let mut row = json!({
                     "path": path.display().to_string(),
                     "file_type": evaluate::file_type(path).map(|ty| ty.name()),
-                    "bytes": std::fs::metadata(path).map(|m| m.len()).ok(),
+                    "bytes": bytes[i],
+                    "beaten_by": beaten_by(i),
                 });
                 match result {
                     Ok(divergence) => row["quality"] = json!(divergence),
@@ -111,14 +119,22 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             value["files"] = json!(rows);
             output::print_json(&value)?;
         } else {
-            evaluate::print_rows_csv(&["path", "file_type", "bytes", "error"], &rows)?;
+            let fields = ["path", "file_type", "bytes", "beaten_by", "error"];
+            evaluate::print_rows_csv(&fields, &rows)?;
         }
     } else {
         let mut columns = vec![("File", Align::Left)];
         columns.extend(evaluate::COLUMNS);
-        let rows = results().filter_map(|(path, result)| {
+        let any_beaten = (0..files.len()).any(|i| beaten_by(i).is_some());
+        if any_beaten {
+            columns.push(("Beaten by", Align::Left));
+        }
+        let rows = results().enumerate().filter_map(|(i, (path, result))| {
             let mut row = vec![path.display().to_string()];
             row.extend(evaluate::cells(result.as_ref().ok()?));
+            if any_beaten {
+                row.push(beaten_by(i).unwrap_or_default());
+            }
             Some(row)
         });
         output::print(&output::table(&columns, rows))?;

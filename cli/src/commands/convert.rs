@@ -2,6 +2,7 @@
 
 use super::forge;
 use crate::options::{SourceArgs, TargetArgs, parse_file_type};
+use crate::plan;
 use aeolus_recipe::FileType;
 use anyhow::Result;
 use std::process::ExitCode;
@@ -42,10 +43,13 @@ fn parse_float_type(text: &str) -> Result<FileType, String> {
 pub fn run(args: &Args) -> Result<ExitCode> {
     forge::run(&forge::Request {
         source: &args.source,
-        types: &args.types,
-        recipe: None,
+        entries: &plan::entries(&args.types, None),
+        set: None,
         encode: None,
         imatrix: None,
+        calibrate: None,
+        plans: forge::Plans::None,
+        repeated: None,
         target: &args.target,
         quality: None,
         json: args.json,

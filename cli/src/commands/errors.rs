@@ -49,13 +49,14 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let cancel = interrupt::cancel_on_ctrl_c()?;
-    let options = OpenOptions {
-        tokenizer: TokenizerMode::Skip,
-        ..OpenOptions::default()
-    };
     let quiet = args.quiet || args.form.json || args.form.csv;
     let against = hub::place(&args.against, Needs::Checkpoint, quiet)?;
     let paths = evaluate::gguf_files(&args.files, quiet)?;
+    let options = OpenOptions {
+        tokenizer: TokenizerMode::Skip,
+        predict_layers: evaluate::predict_layers(&paths),
+        ..OpenOptions::default()
+    };
     let source = aeolus_checkpoint::open(&against.path, &options)?;
     let files: Vec<GgufFile> = paths
         .iter()
@@ -63,7 +64,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .collect::<Result<_, _>>()?;
     let pairs: Vec<(&Path, &GgufFile)> = paths.iter().map(PathBuf::as_path).zip(&files).collect();
     let bar = progress::byte_bar(args.quiet);
-    bar.set_length(source.tensors.iter().map(|t| t.bytes().len() as u64).sum());
+    bar.set_length(source.tensors.iter().map(|t| t.size_bytes()).sum());
     let done = |bytes: u64| bar.inc(bytes);
     let errors = evaluate::pool(args.threads)?
         .install(|| aeolus_eval::tensor_errors(&source, &pairs, &done, cancel));

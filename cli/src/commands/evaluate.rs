@@ -2,20 +2,20 @@
 //! that may be checkpoints, and how figures are shown.
 
 use crate::hub;
-use crate::model::{note_long_context, parse_count, warn_of_keys};
+use crate::model::{ModeArg, note_long_context, parse_count, warn_of_keys};
 use crate::output::{self, Align, say};
 use crate::progress;
 use aeolus_checkpoint::OpenOptions;
 use aeolus_eval::{
-    Base, Comparison, Cut, Divergence, Error, Estimate, Format, LogProbs, Model, Numeric, Options,
+    Base, Comparison, Cut, Divergence, Error, Estimate, Format, LogProbs, Model, Options,
     Reference, Scorer, Windows,
 };
-use aeolus_gguf::{Metadata, ShardName};
+use aeolus_gguf::{GgufFile, Metadata, ShardName};
 use aeolus_infer::Tokenizer;
 use aeolus_job::Cancel;
 use aeolus_recipe::FileType;
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -66,11 +66,12 @@ pub enum Chunks {
 }
 
 /// What computes.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Copy, Debug)]
 pub struct EngineArgs {
-    /// How numbers are rounded: `exact` measures the weights alone, `fast` adds the error of
-    /// 8-bit activations, as engines that run the file have it
-    #[arg(long, value_enum, default_value = "exact")]
+    /// How numbers are rounded: `exact` measures the weights alone, `precise` the same in less time, with
+    /// an error that no figure shows; `fast` adds the error of 8-bit activations, as engines
+    /// that run the file have it
+    #[arg(long, value_enum, default_value = "precise")]
     pub mode: ModeArg,
 
     /// Threads (default: all cores)
@@ -94,25 +95,7 @@ pub struct FormArgs {
     pub csv: bool,
 }
 
-/// Values of `--mode`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ModeArg {
-    /// Activations in f32.
-    Exact,
-    /// Activations in 8 bits.
-    Fast,
-}
-
-impl From<ModeArg> for Numeric {
-    fn from(mode: ModeArg) -> Self {
-        match mode {
-            ModeArg::Exact => Self::Exact,
-            ModeArg::Fast => Self::Fast,
-        }
-    }
-}
-
-fn parse_chunks(text: &str) -> Result<Chunks, String> {
+pub fn parse_chunks(text: &str) -> Result<Chunks, String> {
     match text.parse() {
         // llama-perplexity's spelling.
         _ if text == "all" || text == "-1" => Ok(Chunks::All),
@@ -284,6 +267,19 @@ fn open_model<'r>(path: &Path, runtime: &'r aeolus_infer::Runtime) -> Result<Mod
     let model = Model::open(path, runtime)?;
     warn_of_keys(path, model.tokenizer());
     Ok(model)
+}
+
+/// Whether files were made with the block that predicts a second token: their source is to be opened with
+/// it, too.
+pub fn predict_layers(files: &[PathBuf]) -> bool {
+    let has_key = |file: GgufFile| {
+        let mut keys = file.metadata().iter();
+        keys.any(|(key, _)| key.ends_with(".nextn_predict_layers"))
+    };
+    // One that cannot be opened is told of by what reads it.
+    files
+        .iter()
+        .any(|path| GgufFile::open(path).is_ok_and(has_key))
 }
 
 /// GGUF files: those named, and those in folders that are named, once each; of split files the
@@ -464,6 +460,16 @@ pub fn cells(d: &Divergence) -> [String; 8] {
         percent(d.same_top),
         percent(d.rms_dp),
     ]
+}
+
+/// Which of the others beats each file: the nearest to the base of those that are no larger and nearer, or
+/// smaller and as near. Files that were not measured are out of the question.
+pub fn beaten_by(bytes: &[Option<u64>], comparison: &Comparison) -> Vec<Option<usize>> {
+    let points = bytes.iter().zip(&comparison.files);
+    let points: Vec<Option<(f64, f64)>> = points
+        .map(|(bytes, result)| Some(((*bytes)? as f64, result.as_ref().ok()?.kld.value)))
+        .collect();
+    aeolus_report::beaten_by(&points)
 }
 
 /// The base's perplexity, from any file's result.

@@ -2,14 +2,14 @@
 
 use super::forge;
 use crate::hub::{self, Needs};
-use crate::imatrix;
 use crate::options::{
     FormatArgs, ImatrixArgs, RecipeArgs, SourceArgs, parse_file_type, parse_name,
 };
 use crate::output::{self, Align};
+use crate::{imatrix, plan};
 use aeolus_checkpoint::{Forecastable, OpenOptions};
 use aeolus_pipeline::{Format, Output};
-use aeolus_recipe::FileType;
+use aeolus_recipe::{FileType, PlanFile};
 use anyhow::Result;
 use serde_json::json;
 use std::process::ExitCode;
@@ -28,6 +28,7 @@ Examples:
   aeolus forecast notus-7b-v1
   aeolus forecast notus-7b-v1/config.json --type Q4_K_M --tensor-type 'ffn_down=Q6_K'
   aeolus forecast notus-7b-v1 --type IQ4_XS --imatrix notus.imatrix.gguf
+  aeolus forecast notus-7b-v1 --set 2026 --imatrix notus.imatrix.gguf
   aeolus forecast notus-7b-v1 --json")]
 pub struct Args {
     #[command(flatten)]
@@ -36,6 +37,10 @@ pub struct Args {
     /// Which file types, in any letter case (default: the twelve of `aeolus table`)
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_file_type)]
     types: Vec<FileType>,
+
+    /// Which set of files: `2023` (default), `2026`, or a file with one
+    #[arg(long, value_name = "SET|FILE", conflicts_with = "types")]
+    set: Option<String>,
 
     #[command(flatten)]
     recipe: RecipeArgs,
@@ -64,24 +69,26 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let facts = Forecastable::from_config(&source.path, &options)?;
     super::forge::say_notes(&facts.notes);
-    let recipe = forge::recipe_options(&args.recipe)?;
     let format = Format {
         version: args.format.gguf_version,
         endian: args.format.endian.into(),
     };
-    let mut types = Vec::new();
-    for ty in &args.types {
-        if !types.contains(ty) {
-            types.push(*ty);
-        }
-    }
-    if types.is_empty() {
-        types.extend(FileType::TABLE);
-    }
-    let outputs: Vec<Output> = types
-        .iter()
-        .map(|ty| Output::plan(&facts, *ty, &recipe, format, guide.as_ref()))
-        .collect::<Result<_, _>>()?;
+    let entries = match &args.set {
+        Some(name) => plan::set(name, &args.recipe)?.files,
+        None if args.types.is_empty() => plan::set(PlanFile::DEFAULT_SET, &args.recipe)?.files,
+        None => plan::entries(&args.types, Some(&args.recipe)),
+    };
+    let outputs = entries.iter().map(|entry| {
+        let recipe = entry.options()?;
+        Ok(Output::plan(
+            &facts,
+            entry.file_type()?,
+            &recipe,
+            format,
+            guide.as_ref(),
+        )?)
+    });
+    let outputs: Vec<Output> = outputs.collect::<Result<_>>()?;
     forge::report_fallbacks(&outputs);
     let mut value = json!({
         "schema": "aeolus.forecast/1",
@@ -95,7 +102,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         output::print_json(&value)?;
     } else {
         let plans: Vec<&Output> = outputs.iter().collect();
-        let names = types.iter().map(|ty| ty.name().to_string()).collect();
+        let names = entries
+            .iter()
+            .map(|entry| entry.label().to_owned())
+            .collect();
         output::print(&sizes_table(&plans, ("Type", Align::Left), names, &[]))?;
     }
     Ok(ExitCode::SUCCESS)

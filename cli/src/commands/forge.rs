@@ -1,17 +1,19 @@
 //! What `table`, `quantize` and `convert` share: open, plan, run, report.
 
-use super::evaluate::{self, CutArgs, EngineArgs, ModeArg};
+use super::evaluate::{self, CutArgs, EngineArgs};
 use crate::hub::{self, Needs};
+use crate::model::ModeArg;
 use crate::options::{EncodeArgs, ImatrixArgs, RecipeArgs, SourceArgs, TargetArgs};
 use crate::output::{self, Align, say};
-use crate::{imatrix, interrupt, progress};
+use crate::{imatrix, interrupt, plan, progress};
 use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions, TokenizerMode};
+use aeolus_eval::collect::Saved;
 use aeolus_eval::{Comparison, Divergence};
 use aeolus_gguf::{Endian, Metadata};
 use aeolus_infer::{Model, Tokenizer};
 use aeolus_job::Cancel;
-use aeolus_pipeline::{Coverage, Format, Guide, Options, Output, SUMS, Written};
-use aeolus_recipe::{Fallback, FileType, PlannedTensor};
+use aeolus_pipeline::{Coverage, Format, Guide, Options, Output, SUMS, Sum, Sums, Written};
+use aeolus_recipe::{Fallback, FileType, PlanEntry, PlanFile, PlanImatrix, PlannedTensor};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -24,16 +26,34 @@ use std::time::Instant;
 /// What a command asks for.
 pub struct Request<'a> {
     pub source: &'a SourceArgs,
-    pub types: &'a [FileType],
-    /// `None` where no mix is involved.
-    pub recipe: Option<&'a RecipeArgs>,
+    /// The files, each of another name.
+    pub entries: &'a [PlanEntry],
+    /// The set that they are.
+    pub set: Option<&'a str>,
     /// `None` where nothing is quantized.
     pub encode: Option<&'a EncodeArgs>,
     pub imatrix: Option<&'a ImatrixArgs>,
+    /// The text that an importance matrix is collected over first.
+    pub calibrate: Option<&'a Path>,
     pub target: &'a TargetArgs,
+    /// Whether, and where, it is written down what was done.
+    pub plans: Plans,
+    /// The plan that is repeated.
+    pub repeated: Option<&'a PlanFile>,
     /// What is measured of the files once they are written.
     pub quality: Option<Quality<'a>>,
     pub json: bool,
+}
+
+/// Where the plans of a run go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Plans {
+    /// Nowhere.
+    None,
+    /// One beside each file.
+    OfEach,
+    /// One beside all files.
+    OfAll,
 }
 
 /// The text that files are measured on.
@@ -43,24 +63,64 @@ pub struct Quality<'a> {
     pub cut: &'a CutArgs,
 }
 
-/// Does it.
+impl<'a> Request<'a> {
+    /// The request that a plan stands for, in place of what flags say.
+    pub fn repeating(self, repeated: &'a plan::Repeated) -> Self {
+        Self {
+            source: &repeated.source,
+            entries: &repeated.plan.files,
+            set: repeated.plan.set.as_deref(),
+            encode: Some(&repeated.encode),
+            imatrix: Some(&repeated.imatrix),
+            target: &repeated.target,
+            repeated: Some(&repeated.plan),
+            ..self
+        }
+    }
+}
+
+/// Makes the files, and what else is asked for.
 pub fn run(request: &Request<'_>) -> Result<ExitCode> {
     let target = request.target;
     refuse_idle_flags(request)?;
     let quiet = target.quiet || request.json;
     let text = request.quality.map(|quality| text(request, quality));
     let text = text.transpose()?;
-    let guide = request.imatrix.map(imatrix::open).transpose()?.flatten();
+    let mut guide = request.imatrix.map(imatrix::open).transpose()?.flatten();
+    if let Some(planned) = request.repeated.and_then(|plan| plan.imatrix.as_ref()) {
+        guide = guide.map(|guide| as_planned(&guide, planned)).transpose()?;
+    }
     let source = hub::place(&request.source.source, Needs::Checkpoint, quiet)?;
     let started = Instant::now();
+    let planned = request.repeated.and_then(|plan| plan.source.as_ref());
+    let folder_name = planned.and_then(|planned| planned.folder.clone());
     let options = OpenOptions {
-        folder_name: source.folder_name,
+        folder_name: folder_name.or(source.folder_name),
         ..open_options(request.source, target.name.clone())
     };
     let checkpoint = aeolus_checkpoint::open(&source.path, &options)?;
     say_notes(&checkpoint.notes);
+    let weights = match request.plans {
+        Plans::None => String::new(),
+        Plans::OfEach | Plans::OfAll => checkpoint.weights_sample(),
+    };
+    if let Some(planned) = planned.filter(|planned| planned.weights != weights) {
+        bail!(
+            "{}: is not the model of the plan: its weights have the digest {weights}, there it is {}",
+            request.source.source.display(),
+            planned.weights
+        );
+    }
     if let (Some(quality), Some(text)) = (request.quality, &text) {
         quality.cut.check(text, &checkpoint.metadata)?;
+    }
+    let cancel = interrupt::cancel_on_ctrl_c()?;
+    let calibrated = match request.calibrate {
+        Some(text) => Some(calibrate(request, text, &source.path, &checkpoint, cancel)?),
+        None => None,
+    };
+    if let Some((calibrated, _)) = &calibrated {
+        guide = Some(calibrated.clone());
     }
     let outputs = plan(&Forecastable::from(&checkpoint), request, guide.as_ref())?;
     report_fallbacks(&outputs);
@@ -69,9 +129,8 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
         (guide, coverage)
     });
     check_runs(&outputs, &checkpoint.metadata, request)?;
-    let outputs = place(&checkpoint.name, outputs, target)?;
-
-    let cancel = interrupt::cancel_on_ctrl_c()?;
+    let paths = paths(&checkpoint.name, request)?;
+    let outputs: Vec<(PathBuf, Output)> = paths.into_iter().zip(outputs).collect();
     let bar = progress::Bar::new(quiet);
     let options = Options {
         threads: target.threads.map_or(0, usize::from),
@@ -83,6 +142,27 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
     let result = aeolus_pipeline::run(&checkpoint, &outputs, &options, &bar, cancel);
     bar.clear();
     let written = result?;
+    if let Some((_, kept)) = calibrated {
+        kept.discard();
+    }
+    let folder = (source.path.is_dir() && target.name.is_none()).then_some(&*checkpoint.name);
+    let plans = write_plans(
+        request,
+        &outputs,
+        &written,
+        &plan::Run {
+            source: request.source,
+            encode: request.encode,
+            imatrix: request.imatrix,
+            target,
+            set: request.set,
+            entries: request.entries,
+            guide: guide.as_ref().map(|(guide, _)| guide),
+            folder,
+            weights: &weights,
+        },
+        &checkpoint.name,
+    )?;
     let measured = match (request.quality, &text) {
         (Some(quality), Some(text)) => {
             let base = &source.path;
@@ -97,10 +177,138 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
         written: &written,
         guide: guide.as_ref(),
         comparison: measured.as_ref().ok().and_then(Option::as_ref),
+        plans: &plans,
     };
     print(&made, started, request)?;
     measured.context("the files are written but not measured; `aeolus compare` does only that")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(match is_as_planned(request, &written) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// The guide under the name that the plan's files have for it, if it guides as theirs did.
+fn as_planned(guide: &Guide, planned: &PlanImatrix) -> Result<Guide> {
+    let importance = aeolus_source::hex(guide.sha256());
+    if importance != planned.importance {
+        bail!(
+            "{}: is not the importance matrix of the plan: the digest of its importance is {importance}, \
+             there it is {}",
+            guide.file(),
+            planned.importance
+        );
+    }
+    Ok(guide.called(&planned.file))
+}
+
+/// Collects an importance matrix beside the outputs, and lists its digest.
+fn calibrate(
+    request: &Request<'_>,
+    text: &Path,
+    source: &Path,
+    checkpoint: &Checkpoint,
+    cancel: &Cancel,
+) -> Result<(Guide, Saved)> {
+    let target = request.target;
+    if target
+        .out
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+    {
+        bail!(
+            "{}: --calibrate writes an importance matrix, too: give a folder",
+            target.out.display()
+        );
+    }
+    let file = format!("{}.imatrix.gguf", checkpoint.name);
+    let path = target.out.join(&file);
+    // One whose run is kept was collected by this very command.
+    let is_kept = aeolus_job::Names::of(&path).log.exists();
+    if path.exists() && !target.force && !is_kept {
+        bail!(
+            "{}: exists already; --imatrix uses it, --force collects it again",
+            path.display()
+        );
+    }
+    // What would stop the run after it.
+    let mut paths = paths(&checkpoint.name, request)?.into_iter();
+    if let Some(path) = paths.find(|path| !target.force && path.exists()) {
+        bail!("{}: exists already; --force replaces it", path.display());
+    }
+    std::fs::create_dir_all(&target.out)
+        .with_context(|| format!("{}: cannot make the folder", target.out.display()))?;
+    let (imatrix, saved) = super::imatrix::collect(&super::imatrix::Request {
+        model: source,
+        text,
+        output: Some(&path),
+        folder: &target.out,
+        n_ctx: aeolus_imatrix::CHUNK_TOKENS as usize,
+        limit: None,
+        process_output: false,
+        parse_special: false,
+        merged: None,
+        engine: &EngineArgs {
+            mode: ModeArg::Exact,
+            threads: target.threads,
+            quiet: target.quiet || request.json,
+        },
+        cancel,
+    })?;
+    let sha256 =
+        aeolus_eval::collect::write_file(&path, &imatrix, aeolus_imatrix::Format::Gguf, true)?;
+    let sum = Sum {
+        name: file.clone(),
+        sha256: aeolus_source::hex(&sha256),
+    };
+    Sums::add(&target.out, &[sum])?;
+    Ok((Guide::new(imatrix, file), saved))
+}
+
+/// Writes down what was done; gives where.
+fn write_plans(
+    request: &Request<'_>,
+    outputs: &[(PathBuf, Output)],
+    written: &[Written],
+    run: &plan::Run<'_>,
+    model: &str,
+) -> Result<Vec<PathBuf>> {
+    let whole = run.plan(outputs, written);
+    let force = request.target.force;
+    match (request.plans, outputs.first()) {
+        (Plans::None, _) | (_, None) => Ok(Vec::new()),
+        (Plans::OfAll, Some((first, _))) => {
+            let path = plan::path_of_all(first, model);
+            Ok(vec![plan::write(&whole, path, force)?])
+        }
+        (Plans::OfEach, _) => {
+            let each = whole.files.iter().zip(outputs).map(|(entry, (path, _))| {
+                let one = PlanFile {
+                    files: vec![entry.clone()],
+                    ..whole.clone()
+                };
+                plan::write(&one, plan::path_of(path), force)
+            });
+            each.collect()
+        }
+    }
+}
+
+/// Whether the files are those of the plan that is repeated; says which are not.
+fn is_as_planned(request: &Request<'_>, written: &[Written]) -> bool {
+    let mut as_planned = true;
+    for (entry, written) in request.entries.iter().zip(written) {
+        if let (Some(expected), Some(found)) = (&entry.sha256, &written.sha256)
+            && request.repeated.is_some()
+            && expected != found
+        {
+            as_planned = false;
+            say(format_args!(
+                "{}: is not the file of the plan: its sha256 is {found}, there it is {expected}",
+                written.path.display()
+            ));
+        }
+    }
+    as_planned
 }
 
 /// Reads the text before any work, and refuses files that could not be run on it.
@@ -155,7 +363,7 @@ fn measure(
     let files: Vec<PathBuf> = outputs.iter().map(|(path, _)| path.clone()).collect();
     let quiet = request.target.quiet || request.json;
     let engine = EngineArgs {
-        mode: ModeArg::Exact,
+        mode: ModeArg::Precise,
         threads: request.target.threads,
         quiet,
     };
@@ -202,26 +410,28 @@ pub fn open_options(source: &SourceArgs, name: Option<String>) -> OpenOptions {
         },
         name,
         pre: source.pre.clone(),
+        predict_layers: source.mtp,
         ..OpenOptions::default()
     }
 }
 
 fn plan(facts: &Forecastable, request: &Request<'_>, guide: Option<&Guide>) -> Result<Vec<Output>> {
-    let recipe = match request.recipe {
-        Some(args) => recipe_options(args)?,
-        None => aeolus_recipe::Options::default(),
-    };
     let format = Format {
         version: request.target.format.gguf_version,
         endian: request.target.format.endian.into(),
     };
-    let mut outputs: Vec<Output> = Vec::new();
-    for ty in request.types {
-        if outputs.iter().all(|o| o.file_type() != *ty) {
-            outputs.push(Output::plan(facts, *ty, &recipe, format, guide)?);
-        }
-    }
-    Ok(outputs)
+    let entries = request.entries.iter();
+    let plan = |entry: &PlanEntry| {
+        let recipe = entry.options()?;
+        Ok(Output::plan(
+            facts,
+            entry.file_type()?,
+            &recipe,
+            format,
+            guide,
+        )?)
+    };
+    entries.map(plan).collect()
 }
 
 /// The recipe's options from the arguments.
@@ -274,7 +484,8 @@ pub fn report_fallbacks(outputs: &[Output]) {
 
 /// Refuses flags that none of the files can use.
 fn refuse_idle_flags(request: &Request<'_>) -> Result<()> {
-    let quantizes = request.types.iter().any(|ty| ty.is_quantized());
+    let is_quantized = |entry: &PlanEntry| entry.file_type().is_ok_and(FileType::is_quantized);
+    let quantizes = request.entries.iter().any(is_quantized);
     if quantizes {
         return Ok(());
     }
@@ -284,7 +495,8 @@ fn refuse_idle_flags(request: &Request<'_>) -> Result<()> {
             request.encode.is_some_and(|e| e.allow_requantize),
             "--allow-requantize",
         ),
-        (request.recipe.is_some_and(|r| r.pure), "--pure"),
+        (request.entries.iter().any(|entry| entry.pure), "--pure"),
+        (request.calibrate.is_some(), "--calibrate"),
         (
             request.imatrix.is_some_and(|i| i.imatrix.is_some()),
             "--imatrix",
@@ -297,30 +509,33 @@ fn refuse_idle_flags(request: &Request<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Gives every output its path.
-fn place(name: &str, outputs: Vec<Output>, target: &TargetArgs) -> Result<Vec<(PathBuf, Output)>> {
-    let out = &target.out;
-    let names_file = out
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
-    if names_file && outputs.len() > 1 {
+/// The path of each output of a model.
+fn paths(model: &str, request: &Request<'_>) -> Result<Vec<PathBuf>> {
+    let out = &request.target.out;
+    let is_file = names_file(out);
+    if is_file && request.entries.len() > 1 {
         bail!(
             "{}: one file name for {} outputs; give a folder",
             out.display(),
-            outputs.len()
+            request.entries.len()
         );
     }
-    Ok(outputs
-        .into_iter()
-        .map(|output| {
-            let path = if names_file {
-                out.clone()
-            } else {
-                out.join(format!("{name}.{}.gguf", output.file_type().name()))
-            };
-            (path, output)
+    let path = |entry: &PlanEntry| {
+        let planned = entry.file.as_ref().filter(|_| request.repeated.is_some());
+        Ok(match (planned, &entry.name) {
+            _ if is_file => out.clone(),
+            (Some(file), _) => out.join(file),
+            (None, Some(name)) => out.join(format!("{model}.{name}.gguf")),
+            // As types are spelled here, however the user did.
+            (None, None) => out.join(format!("{model}.{}.gguf", entry.file_type()?.name())),
         })
-        .collect())
+    };
+    request.entries.iter().map(path).collect()
+}
+
+fn names_file(out: &Path) -> bool {
+    let extension = out.extension();
+    extension.is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
 }
 
 /// What there is to tell of.
@@ -330,6 +545,7 @@ struct Made<'a> {
     written: &'a [Written],
     guide: Option<&'a (Guide, Coverage)>,
     comparison: Option<&'a Comparison>,
+    plans: &'a [PathBuf],
 }
 
 fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()> {
@@ -339,14 +555,14 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
         written,
         guide,
         comparison,
+        plans: plan_files,
     } = *made;
     let seconds = started.elapsed().as_secs_f64();
-    let source_bytes: u64 = checkpoint
-        .tensors
-        .iter()
-        .map(|t| t.bytes().len() as u64)
-        .sum();
+    let source_bytes: u64 = checkpoint.tensors.iter().map(|t| t.size_bytes()).sum();
     let plans: Vec<&Output> = outputs.iter().map(|(_, o)| o).collect();
+    let bytes: Vec<Option<u64>> = written.iter().map(|w| Some(w.bytes)).collect();
+    let beaten_by = comparison.map_or_else(Vec::new, |c| evaluate::beaten_by(&bytes, c));
+    let path_of = |i: usize| outputs[i].0.display().to_string();
     if request.json {
         let files: Vec<_> = outputs
             .iter()
@@ -357,6 +573,7 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
                 file["sha256"] = json!(written[i].sha256);
                 if let Some(Ok(divergence)) = comparison.map(|c| &c.files[i]) {
                     file["quality"] = json!(divergence);
+                    file["beaten_by"] = json!(beaten_by[i].map(path_of));
                 }
                 file
             })
@@ -368,12 +585,13 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
             "source_bytes": source_bytes,
             "seconds": seconds,
             "sums": sums_path(written).map(|sums| sums.display().to_string()),
+            "plans": plan_files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
         });
         if let Some((guide, coverage)) = guide {
             value["imatrix"] = imatrix::to_json(guide, coverage);
         }
         if let (Some(comparison), Some(quality)) = (comparison, request.quality) {
-            evaluate::describe(&mut value, comparison, ModeArg::Exact, Some(quality.text));
+            evaluate::describe(&mut value, comparison, ModeArg::Precise, Some(quality.text));
         }
         value["files"] = json!(files);
         return output::print_json(&value);
@@ -386,7 +604,9 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
         &plans,
         ("File", Align::Left),
         names,
-        &comparison.map_or_else(Vec::new, quality_columns),
+        &comparison.map_or_else(Vec::new, |c| {
+            quality_columns(c, &beaten_by, request.entries)
+        }),
     ))?;
     if !request.target.quiet {
         let bytes: u64 = written.iter().map(|output| output.bytes).sum();
@@ -419,14 +639,18 @@ fn sums_path(written: &[Written]) -> Option<PathBuf> {
 }
 
 /// A few columns of quality beside the sizes.
-fn quality_columns(comparison: &Comparison) -> Vec<(&'static str, Vec<String>)> {
+fn quality_columns(
+    comparison: &Comparison,
+    beaten_by: &[Option<usize>],
+    entries: &[PlanEntry],
+) -> Vec<(&'static str, Vec<String>)> {
     let column = |cell: fn(&Divergence) -> String| -> Vec<String> {
         let cells = comparison.files.iter();
         cells
             .map(|result| result.as_ref().map_or_else(|_| "-".into(), cell))
             .collect()
     };
-    vec![
+    let mut columns = vec![
         ("PPL", column(|d| format!("{:.4}", d.ppl.value))),
         ("KLD mean", column(|d| evaluate::nats(d.kld.value))),
         ("KLD 99%", column(|d| evaluate::nats(d.kld_99))),
@@ -434,5 +658,10 @@ fn quality_columns(comparison: &Comparison) -> Vec<(&'static str, Vec<String>)> 
             "Same top",
             column(|d| format!("{:.2}%", 100.0 * d.same_top.value)),
         ),
-    ]
+    ];
+    if beaten_by.iter().any(Option::is_some) {
+        let cell = |by: &Option<usize>| by.map_or(String::new(), |i| entries[i].label().to_owned());
+        columns.push(("Beaten by", beaten_by.iter().map(cell).collect()));
+    }
+    columns
 }

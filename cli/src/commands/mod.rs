@@ -12,6 +12,7 @@ mod fetch;
 mod forecast;
 mod forge;
 mod hash;
+mod imatrix;
 mod inspect;
 mod logits;
 mod man;
@@ -61,6 +62,7 @@ enum Command {
     Forecast(forecast::Args),
     Inspect(inspect::Args),
     Hash(hash::Args),
+    Imatrix(imatrix::Args),
     Run(run::Args),
     Chat(chat::Args),
     Tokenize(tokenize::Args),
@@ -90,6 +92,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Forecast(args) => forecast::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Hash(args) => hash::run(&args),
+        Command::Imatrix(args) => imatrix::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Tokenize(args) => tokenize::run(&args),

@@ -1,20 +1,19 @@
 //! `aeolus report`: charts and tables of a set of files, as one page or as pictures.
 
 use super::card::ModelArgs;
-use crate::output::say;
+use crate::output::{self, say};
 use aeolus_report::chart::Theme;
 use aeolus_report::{Quality, Report, Speed, TensorErrors, png};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Make a page of charts and tables: size against quality, errors of each tensor, types, speed
+/// Make a page of charts and tables: size against quality, errors of each tensor, types, importance, speed
 ///
 /// The page is one file that loads nothing and runs no scripts. What was measured comes from the
-/// JSON of other commands, given with flags or found beside the files as quality.json,
-/// errors.json and speed.json; what was not measured is left out.
+/// JSON of other commands, given with flags or found beside the files as quality.json, errors.json,
+/// speed.json and imatrix.json; what was not measured is left out.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -56,6 +55,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     speed: Option<PathBuf>,
 
+    /// Results of `imatrix --json`
+    #[arg(long, value_name = "FILE")]
+    imatrix: Option<PathBuf>,
+
     /// Replace files that exist
     #[arg(long)]
     force: bool,
@@ -81,11 +84,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let speed = results(&args.speed, "speed.json")
         .map(|path| Speed::read(&path))
         .transpose()?;
+    let importance = results(&args.imatrix, "imatrix.json")
+        .map(|path| aeolus_report::read_importance(&path))
+        .transpose()?;
     let files = args.model.open()?.files;
     let mut report = Report::new(files.collection());
     report.quality = quality.as_ref();
     report.errors = errors.as_ref();
     report.speed = speed.as_ref();
+    report.importance = importance.as_ref();
 
     let mut outputs: Vec<(PathBuf, Vec<u8>)> = Vec::new();
     if let Some(path) = &args.html {
@@ -112,7 +119,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         bail!("{}: exists already; --force replaces it", path.display());
     }
     for (path, bytes) in &outputs {
-        write(path, bytes).with_context(|| format!("{}: cannot write", path.display()))?;
+        output::write_file(path, bytes)
+            .with_context(|| format!("{}: cannot write", path.display()))?;
     }
     say(format_args!("wrote {}", written(&outputs)));
     Ok(ExitCode::SUCCESS)
@@ -125,21 +133,4 @@ fn written(outputs: &[(PathBuf, Vec<u8>)]) -> String {
         [(path, _), rest @ ..] => format!("{} and {} more", path.display(), rest.len()),
         [] => "nothing".into(),
     }
-}
-
-/// Writes a file that has its name when it is whole.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let written = std::fs::File::create(&partial)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&partial, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&partial);
-    }
-    written
 }

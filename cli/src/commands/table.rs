@@ -3,9 +3,10 @@
 use super::evaluate::CutArgs;
 use super::forge;
 use crate::options::{
-    EncodeArgs, ImatrixArgs, RecipeArgs, SourceArgs, TargetArgs, parse_file_type,
+    EncodeArgs, ImatrixArgs, PlanArgs, RecipeArgs, SourceArgs, TargetArgs, parse_file_type,
 };
-use aeolus_recipe::FileType;
+use crate::plan;
+use aeolus_recipe::{FileType, PlanFile};
 use anyhow::Result;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ Examples:
   aeolus table fixtures/notus-mini -o out/ -f fixtures/text/heldout.txt
   aeolus table notus-7b-v1 -o out/ --type Q4_K_M,Q5_K_M,Q8_0
   aeolus table notus-7b-v1 -o out/ --imatrix notus.imatrix.gguf
+  aeolus table notus-7b-v1 -o out/ --set 2026 --calibrate calibration.txt -f text.txt
+  aeolus table notus-7b-v1 -o again/ --plan out/notus-7b-v1.plan.toml
   aeolus table notus-7b-v1 -o out/ --recipe current --gguf-version 3 --json")]
 pub struct Args {
     #[command(flatten)]
@@ -32,6 +35,14 @@ pub struct Args {
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_file_type)]
     types: Vec<FileType>,
 
+    /// Which set of files: `2023`, the twelve above (default), `2026`, the 25 that publishers list now, or a
+    /// file with one
+    #[arg(long, value_name = "SET|FILE", conflicts_with_all = ["types", "plan"])]
+    set: Option<String>,
+
+    #[command(flatten)]
+    plan: PlanArgs,
+
     #[command(flatten)]
     recipe: RecipeArgs,
 
@@ -40,6 +51,10 @@ pub struct Args {
 
     #[command(flatten)]
     imatrix: ImatrixArgs,
+
+    /// Collect an importance matrix over this text first, as `aeolus imatrix` does, and use it
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["imatrix", "plan"])]
+    calibrate: Option<PathBuf>,
 
     #[command(flatten)]
     target: TargetArgs,
@@ -57,23 +72,47 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let types = if args.types.is_empty() {
-        FileType::TABLE.to_vec()
-    } else {
-        args.types.clone()
-    };
     args.cut.refuse_without_text(args.text.is_some())?;
-    forge::run(&forge::Request {
+    let repeated = args
+        .plan
+        .plan
+        .as_deref()
+        .map(|path| plan::repeated(path, &args.source, &args.imatrix, &args.target));
+    let repeated = repeated.transpose()?;
+    let set = match (&args.set, args.types.is_empty()) {
+        (Some(name), _) => Some(plan::set(name, &args.recipe)?),
+        (None, true) => Some(plan::set(PlanFile::DEFAULT_SET, &args.recipe)?),
+        (None, false) => None,
+    };
+    let entries = match &set {
+        Some(set) => set.files.clone(),
+        None => plan::entries(&args.types, Some(&args.recipe)),
+    };
+    let encode = EncodeArgs {
+        via: match &set {
+            Some(set) => plan::via(set, args.encode.via)?,
+            None => args.encode.via,
+        },
+        ..args.encode
+    };
+    let request = forge::Request {
         source: &args.source,
-        types: &types,
-        recipe: Some(&args.recipe),
-        encode: Some(&args.encode),
+        entries: &entries,
+        set: set.as_ref().and_then(|set| set.set.as_deref()),
+        encode: Some(&encode),
         imatrix: Some(&args.imatrix),
+        calibrate: args.calibrate.as_deref(),
         target: &args.target,
+        plans: forge::Plans::OfAll,
+        repeated: None,
         quality: args.text.as_deref().map(|text| forge::Quality {
             text,
             cut: &args.cut,
         }),
         json: args.json,
+    };
+    forge::run(&match &repeated {
+        Some(repeated) => request.repeating(repeated),
+        None => request,
     })
 }

@@ -167,8 +167,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let guide = imatrix::open(&args.imatrix)?;
     let against = hub::place(named, Needs::Checkpoint, quiet)?;
+    let files = evaluate::gguf_files(&args.paths, quiet)?;
     let options = OpenOptions {
         folder_name: against.folder_name,
+        predict_layers: evaluate::predict_layers(&files),
         ..OpenOptions::default()
     };
     let source = aeolus_checkpoint::open(&against.path, &options)?;
@@ -176,7 +178,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         true => FileType::TABLE.to_vec(),
         false => args.types.clone(),
     };
-    let files = evaluate::gguf_files(&args.paths, quiet)?;
     // Of what takes hours, a list that cannot be used is no result.
     sums::check_beside(&files)?;
     let (subjects, missing, mut rows) = subjects(&files, &types)?;
@@ -187,7 +188,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         guide,
     };
     let bar = progress::byte_bar(quiet);
-    bar.set_length(source.tensors.iter().map(|t| t.bytes().len() as u64).sum());
+    bar.set_length(source.tensors.iter().map(|t| t.size_bytes()).sum());
     let done = |bytes: u64| bar.inc(bytes);
     let pool = args.engine.pool()?;
     let verdicts = pool.install(|| aeolus_eval::verify(&source, &subjects, &making, &done, cancel));

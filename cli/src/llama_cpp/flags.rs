@@ -14,9 +14,10 @@ pub(super) const QUANTIZE: u8 = 16;
 /// Commands that score without being one of their tools.
 pub(super) const TASKS: u8 = 32;
 pub(super) const LOGITS: u8 = 64;
+pub(super) const IMATRIX: u8 = 128;
 pub(super) const SCORE: u8 = PERPLEXITY | TASKS | LOGITS;
 pub(super) const TALK: u8 = RUN | CHAT;
-const MODEL: u8 = TALK | SCORE | TOKENIZE;
+const MODEL: u8 = TALK | SCORE | TOKENIZE | IMATRIX;
 
 const fn row(names: &'static [&'static str], takes: Takes, on: u8, fate: Fate) -> Flag {
     Flag {
@@ -133,7 +134,7 @@ pub(super) static FLAGS: &[Flag] = &[
     row(
         &["-b", "--batch-size"],
         Value,
-        SCORE,
+        SCORE | IMATRIX,
         Idle("a window is computed at once"),
     ),
     row(
@@ -329,7 +330,12 @@ pub(super) static FLAGS: &[Flag] = &[
         Refused("redirect stdout: > FILE"),
     ),
     // The model.
-    row(&["-m", "--model"], Value, SCORE | TOKENIZE, Keyless),
+    row(
+        &["-m", "--model"],
+        Value,
+        SCORE | TOKENIZE | IMATRIX,
+        Keyless,
+    ),
     row(
         &["-mu", "--model-url", "-dr", "--docker-repo"],
         Value,
@@ -811,13 +817,13 @@ pub(super) static FLAGS: &[Flag] = &[
     row(
         &["-s", "--seed"],
         Value,
-        SCORE,
+        SCORE | IMATRIX,
         Idle("nothing is drawn at random"),
     ),
     row(
         &["-p", "--prompt"],
         Value,
-        PERPLEXITY,
+        PERPLEXITY | IMATRIX,
         Refused("-f FILE names the text, or - for stdin"),
     ),
     row(
@@ -869,6 +875,35 @@ pub(super) static FLAGS: &[Flag] = &[
         PERPLEXITY,
         Refused(
             "`aeolus tasks FILE` asks questions, with --hellaswag, --arc, --mmlu or --winogrande QUESTIONS",
+        ),
+    ),
+    // llama-imatrix.
+    row(&["--output-file"], Value, IMATRIX, Is("--output")),
+    row(
+        &["-ofreq", "--output-frequency"],
+        Value,
+        IMATRIX,
+        Idle("what is finished is kept every 10 seconds"),
+    ),
+    row(
+        &["--save-frequency"],
+        Value,
+        IMATRIX,
+        NeutralOr(is_zero, "no copies are kept on the way"),
+    ),
+    row(
+        &["--ppl", "--no-ppl"],
+        Nothing,
+        IMATRIX,
+        Idle("`aeolus perplexity` measures how well a model predicts"),
+    ),
+    row(
+        &["--chunk", "--from-chunk"],
+        Value,
+        IMATRIX,
+        NeutralOr(
+            is_zero,
+            "the same command continues a run that was interrupted",
         ),
     ),
     // llama-tokenize.

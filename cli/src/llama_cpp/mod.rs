@@ -12,7 +12,9 @@ mod tests;
 use crate::output::say;
 use aeolus_recipe::FileType;
 use anyhow::{Result, bail};
-use flags::{CHAT, FLAGS, LOGITS, PERPLEXITY, QUANTIZE, RUN, SCORE, TALK, TASKS, TOKENIZE};
+use flags::{
+    CHAT, FLAGS, IMATRIX, LOGITS, PERPLEXITY, QUANTIZE, RUN, SCORE, TALK, TASKS, TOKENIZE,
+};
 use std::collections::HashMap;
 use std::ffi::OsString;
 
@@ -83,6 +85,7 @@ fn translate(args: Vec<OsString>) -> Result<Spelled> {
         "tasks" => TASKS,
         "logits" => LOGITS,
         "tokenize" => TOKENIZE,
+        "imatrix" => IMATRIX,
         "quantize" => QUANTIZE,
         _ => 0,
     };
@@ -205,7 +208,7 @@ impl Line<'_> {
                 None if name.starts_with("-h") && name.len() > 2 => {
                     bail!("{name} is not a flag; -h or --help shows those there are");
                 }
-                None if on & (TALK | SCORE) != 0 && !self.is_short(name) => bail!(
+                None if on & (TALK | SCORE | IMATRIX) != 0 && !self.is_short(name) => bail!(
                     "{name} is not a flag of `aeolus {0}`; `aeolus {0} --help` lists its flags, and \
                      a value follows its flag after a space",
                     self.command
@@ -304,7 +307,7 @@ impl Line<'_> {
             (None, Some(_)) => bail!("-hff names a file, and -hf OWNER/NAME is missing"),
             (None, None) => {}
             (Some(repository), file) => {
-                let text = on & (RUN | CHAT | SCORE) != 0 && !self.places.is_empty();
+                let text = on & (RUN | CHAT | SCORE | IMATRIX) != 0 && !self.places.is_empty();
                 if self.names_model || text {
                     bail!("-hf {repository} names a second model: one is given already");
                 }

@@ -84,6 +84,16 @@ fn flags_get_their_names_here_or_are_left_out() {
             "",
         ),
         (
+            "imatrix -m a.gguf -f t.txt -ngl 99 --no-ppl --chunks 3 --output-file o.gguf -b 512",
+            "imatrix a.gguf -f t.txt --chunks 3 --output o.gguf",
+            "--no-ppl",
+        ),
+        (
+            "imatrix --in-file a.gguf --in-file b.dat -o c.gguf",
+            "imatrix --in-file a.gguf --in-file b.dat -o c.gguf",
+            "",
+        ),
+        (
             "tokenize -p x -m a.gguf --ids",
             "tokenize a.gguf --ids x",
             "",
@@ -270,6 +280,7 @@ fn the_table_names_each_flag_once_and_hides_none_of_ours() {
         ("tasks", flags::TASKS),
         ("logits", flags::LOGITS),
         ("tokenize", flags::TOKENIZE),
+        ("imatrix", flags::IMATRIX),
         ("quantize", flags::QUANTIZE),
     ];
     for (command, on) in commands {
