@@ -14,10 +14,14 @@ fn heldout() -> PathBuf {
 
 /// Writes some of the table's files and gives the folder.
 fn table(types: &str) -> tempfile::TempDir {
+    table_of("2023-11", types)
+}
+
+fn table_of(recipe: &str, types: &str) -> tempfile::TempDir {
     let out = tempfile::tempdir().unwrap();
     let model = fixture("notus-mini");
-    let dir = arg(out.path());
-    ok(["table", arg(&model), "--type", types, "-o", dir, "-q"]);
+    let options = ["--recipe", recipe, "--type", types, "-o", arg(out.path())];
+    ok(["table", arg(&model), "-q"].into_iter().chain(options));
     out
 }
 
@@ -188,7 +192,7 @@ fn a_file_with_itself_is_zero_and_any_base_gives_the_same_figures() {
         let fast = ["compare", arg(&q8), arg(&q4), "--mode", "fast"];
         let other = fails([&fast[..], &cut[..], &kept_as[..]].concat());
         let why = match format {
-            "aeolus" => ": its mode is exact",
+            "aeolus" => ": its mode is precise",
             _ => ": its model is ",
         };
         assert!(other.contains(why), "{format}: {other}");
@@ -198,6 +202,30 @@ fn a_file_with_itself_is_zero_and_any_base_gives_the_same_figures() {
             let other = fails([&other[..], &cut].concat());
             assert!(other.contains(&cut.join(" ")), "{other}");
         }
+    }
+}
+
+/// The divergence of a file from itself, of which only the rounding of activations differs.
+#[test]
+fn precise_measures_what_exact_does() {
+    let types = "Q2_K,Q3_K_M,Q4_0,Q4_1,Q4_K_M,Q5_0,Q5_1,Q5_K_M,Q6_K,Q8_0,IQ3_S,IQ4_NL,IQ4_XS";
+    let out = table_of("current", types);
+    let (text, base) = (heldout(), out.path().join("base.logprobs"));
+    for name in names(out.path()).iter().filter(|n| n.ends_with(".gguf")) {
+        let file = out.path().join(name);
+        let kept = ["--save-base", arg(&base), "-f", arg(&text), "--chunks", "2"];
+        let exact = ["compare", arg(&file), arg(&file), "--mode", "exact", "-q"];
+        ok(exact.into_iter().chain(kept));
+        let divergence = |more: &[&str]| {
+            let args = ["compare", arg(&base), arg(&file), "--json", "-q"];
+            let found = json(args.iter().chain(more));
+            number(&found["files"][0]["quality"]["kld_mean"]["value"])
+        };
+        let (precise, fast) = (divergence(&[]), divergence(&["--mode", "fast"]));
+        println!("{name}: precise {precise:.1e}, fast {fast:.1e}");
+        assert!(precise < 1e-7, "{name}: {precise}");
+        assert!(fast > 1e-6, "{name}: {fast}, as if nothing were rounded");
+        std::fs::remove_file(&base).unwrap();
     }
 }
 
@@ -560,7 +588,7 @@ fn perplexity_prints_every_form() {
     let fast = json([&args[..], &["--mode", "fast"]].concat());
     assert_eq!(
         (&exact["mode"], &fast["mode"]),
-        (&"exact".into(), &"fast".into())
+        (&"precise".into(), &"fast".into())
     );
     assert_ne!(exact["ppl"], fast["ppl"]);
 }
@@ -568,20 +596,34 @@ fn perplexity_prints_every_form() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_comparison_goes_on_from_its_state() {
-    let out = table("Q8_0,Q4_0");
-    let (model, text) = (fixture("notus-mini"), heldout());
+    goes_on_from_its_state(&fixture("notus-mini"), "24");
+}
+
+/// Layers that carry a state begin every window of a text anew.
+#[cfg(unix)]
+#[test]
+fn so_does_that_of_a_model_whose_layers_carry_a_state() {
+    goes_on_from_its_state(&fixture("families/models/tiny/qwen35moe"), "60");
+}
+
+#[cfg(unix)]
+fn goes_on_from_its_state(model: &Path, chunks: &str) {
+    let out = tempfile::tempdir().unwrap();
+    let (folder, types) = (arg(out.path()), "Q8_0,Q4_0");
+    ok(["quantize", arg(model), "--type", types, "-o", folder, "-q"]);
+    let text = heldout();
     let state = out.path().join("run.state");
     let base = out.path().join("run.state.base.partial");
     let args = [
         "compare",
-        arg(&model),
+        arg(model),
         arg(out.path()),
         "-f",
         arg(&text),
         "-c",
         "256",
         "--chunks",
-        "24",
+        chunks,
         "--json",
         "-t",
         "1",
@@ -638,7 +680,7 @@ fn an_interrupted_comparison_goes_on_from_its_state() {
     assert_eq!(again["files"], resumed["files"]);
     let other = fails([
         "compare",
-        arg(&model),
+        arg(model),
         arg(out.path()),
         "-f",
         arg(&text),

@@ -173,11 +173,12 @@ pub fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Names in a folder, sorted.
+/// Names in a folder, sorted, without those of plans, which are beside all that is quantized.
 pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.ends_with(".plan.toml"))
         .collect();
     names.sort();
     names

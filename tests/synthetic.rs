@@ -7,12 +7,14 @@ use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 
 /// Families without golden data, by GGUF's name.
-pub const FAMILIES: [&str; 10] = [
+pub const FAMILIES: [&str; 12] = [
     "arcee",
     "command-r",
     "ernie4_5",
     "exaone",
+    "glm4moe",
     "gptneox",
+    "granitemoe",
     "olmo",
     "phi2",
     "seed_oss",
@@ -39,6 +41,21 @@ fn config(architecture: &str) -> Json {
         "exaone" => (
             "ExaoneForCausalLM",
             json!({"num_layers": 2, "layer_norm_epsilon": 1e-5, "activation_function": "silu"}),
+        ),
+        "glm4moe" => (
+            "Glm4MoeForCausalLM",
+            json!({"attention_bias": true, "first_k_dense_replace": 1, "head_dim": 32,
+                "moe_intermediate_size": 96, "n_group": 1, "n_routed_experts": 8,
+                "n_shared_experts": 1, "norm_topk_prob": true, "num_experts_per_tok": 3,
+                "partial_rotary_factor": 0.5, "rope_theta": 10_000.0,
+                "routed_scaling_factor": 1.5, "topk_group": 1, "use_qk_norm": true}),
+        ),
+        "granitemoe" => (
+            "GraniteMoeSharedForCausalLM",
+            json!({"attention_multiplier": 0.2, "embedding_multiplier": 6.0,
+                "logits_scaling": 3.0, "num_experts_per_tok": 3, "num_local_experts": 8,
+                "residual_multiplier": 0.4, "rope_theta": 10_000.0,
+                "shared_intermediate_size": 96}),
         ),
         "gptneox" => (
             "GPTNeoXForCausalLM",
