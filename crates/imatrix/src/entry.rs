@@ -171,14 +171,20 @@ impl Entry {
     ///
     /// # Panics
     /// If `range` reaches beyond [`values`](Self::values).
-    pub fn importance(&self, range: Range<usize>) -> impl Iterator<Item = f32> {
+    pub fn importance(&self, range: Range<usize>) -> Vec<f32> {
         let each = self.cols();
-        let first = range.start;
-        self.sums[range].iter().enumerate().map(move |(i, sum)| {
-            match self.counts[(first + i) / each] {
-                0.0 => 1.0,
-                count => sum / count,
+        let mut at = range.start;
+        let mut importance = self.sums[range].to_vec();
+        let mut rest = &mut importance[..];
+        while !rest.is_empty() {
+            let (matrix, after) = rest.split_at_mut(rest.len().min(each - at % each));
+            match self.counts[at / each] {
+                0.0 => matrix.fill(1.0),
+                count => matrix.iter_mut().for_each(|sum| *sum /= count),
             }
-        })
+            at += matrix.len();
+            rest = after;
+        }
+        importance
     }
 }

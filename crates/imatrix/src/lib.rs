@@ -37,7 +37,7 @@
 //!
 //! let imatrix = aeolus_imatrix::Imatrix::parse(&file)?;
 //! let entry = imatrix.get("output.weight").unwrap();
-//! assert_eq!(entry.importance(0..2).collect::<Vec<f32>>(), [0.5, 4.0]);
+//! assert_eq!(entry.importance(0..2), [0.5, 4.0]);
 //! # Ok::<(), aeolus_imatrix::Problem>(())
 //! ```
 #![forbid(unsafe_code)]

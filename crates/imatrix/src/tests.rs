@@ -28,7 +28,7 @@ fn both_formats_of_one_matrix_have_the_same_importance() {
     for ((name, a), (other, b)) in gguf.entries().zip(dat.entries()) {
         assert_eq!((name, a.values()), (other, b.values()));
         let all = 0..a.values();
-        assert!(a.importance(all.clone()).eq(b.importance(all)), "{name}");
+        assert_eq!(a.importance(all.clone()), b.importance(all), "{name}");
     }
     let down = gguf.get("blk.0.ffn_down.weight").unwrap();
     assert_eq!(down.values(), 768);
@@ -43,7 +43,7 @@ fn both_formats_of_one_matrix_have_the_same_importance() {
 
 fn importance(imatrix: &Imatrix, name: &str) -> Vec<f32> {
     let entry = imatrix.get(name).unwrap();
-    entry.importance(0..entry.values()).collect()
+    entry.importance(0..entry.values())
 }
 
 #[test]
@@ -242,14 +242,8 @@ fn the_gguf_format_has_a_count_for_each_matrix() {
         assert_eq!(imatrix.unused, ["a.weight.in_sum"]);
         // The second matrix saw nothing.
         assert_eq!(importance(&imatrix, "a.weight"), [1.0, 2.0, 1.0, 1.0]);
-        assert_eq!(
-            imatrix
-                .get("a.weight")
-                .unwrap()
-                .importance(1..3)
-                .sum::<f32>(),
-            3.0
-        );
+        let across = imatrix.get("a.weight").unwrap().importance(1..3);
+        assert_eq!(across, [2.0, 1.0]);
         // One count for both, rounded.
         assert_eq!(importance(&imatrix, "b.weight"), [2.5, 3.0]);
     }

@@ -162,7 +162,7 @@ impl TensorGuide {
             let values = matrix * self.cols..(matrix + 1) * self.cols;
             let run = start..end;
             start = end;
-            Some((run, self.entry.importance(values).collect()))
+            Some((run, self.entry.importance(values)))
         })
     }
 
@@ -170,7 +170,7 @@ impl TensorGuide {
     fn blind(&self) -> usize {
         let is_blind = |matrix: &usize| {
             let values = matrix * self.cols..(matrix + 1) * self.cols;
-            self.entry.importance(values).all(|x| x == 1.0)
+            self.entry.importance(values).iter().all(|x| *x == 1.0)
         };
         (0..self.matrices()).filter(is_blind).count()
     }

@@ -98,43 +98,35 @@ fn fit_inline<S: Isa, const N: usize>(
     for (weighted, w) in weighted.iter_mut().zip(weights) {
         *weighted = *w * *weighted;
     }
-    let values = Values {
-        x,
+    let (before, after) = STEPS.split_at(STEPS.len() / 2);
+    let values = |last: f32| Values {
+        x: within_limits(isa, half, half + 0.1 * last, extreme, x),
         weights,
         weighted: &weighted,
-        lowest: isa.splat(-half),
-        highest: isa.splat(half - 1.0),
     };
-    let under_limit = isa.splat((half - 0.5).next_down());
+    let (before, after) = (
+        (values(before[before.len() - 1]), before),
+        (values(after[after.len() - 1]), after),
+    );
     let inverse = isa.splat(-half) / extreme;
-    let [(sum_lx, sum_l2)] = values.project::<S, 1, false, true>(isa, [inverse]);
+    let [(sum_lx, sum_l2)] = after.0.project::<S, 1>(isa, [inverse]);
     let scale = zero.or_else(sum_l2.eq(zero), sum_lx / sum_l2);
     let mut best = Best {
         scale,
         inverse,
         merit: scale * sum_lx,
     };
-    // Several steps share a pass over the elements; their solutions are compared in order.
-    let (steps, _) = STEPS.as_chunks::<TOGETHER>();
-    for (i, steps) in steps.iter().enumerate() {
-        let mut inverses = [zero; TOGETHER];
-        for (inverse, step) in inverses.iter_mut().zip(steps) {
-            *inverse = isa.splat(-(half + 0.1 * step)) / extreme;
-        }
-        // Up to step 4 the extreme value stays above `-half - 0.5`: no lower limit is needed. An upper
-        // one is where `half - 0.5` is reached, which takes a value nearly as large as the extreme
-        // one and of the other sign: the more so, the earlier the step.
-        let widest = inverses[TOGETHER - 1];
-        let highest = (widest * min).max(widest * max);
-        let high = under_limit.lt(highest).any();
-        let sums = match (i < 4, high) {
-            (true, false) => values.project::<S, TOGETHER, false, false>(isa, inverses),
-            (true, true) => values.project::<S, TOGETHER, false, true>(isa, inverses),
-            (false, false) => values.project::<S, TOGETHER, true, false>(isa, inverses),
-            (false, true) => values.project::<S, TOGETHER, true, true>(isa, inverses),
-        };
-        for (sums, inverse) in sums.into_iter().zip(inverses) {
-            best.update(isa, inverse, sums);
+    for (values, steps) in [before, after] {
+        // Several steps share a pass over the elements; their solutions are compared in order.
+        for steps in steps.as_chunks::<TOGETHER>().0 {
+            let mut inverses = [zero; TOGETHER];
+            for (inverse, step) in inverses.iter_mut().zip(steps) {
+                *inverse = isa.splat(-(half + 0.1 * step)) / extreme;
+            }
+            let sums = values.project::<S, TOGETHER>(isa, inverses);
+            for (sums, inverse) in sums.into_iter().zip(inverses) {
+                best.update(isa, inverse, sums);
+            }
         }
     }
     Fit {
@@ -151,6 +143,32 @@ const STEPS: [f32; 18] = [
 
 /// Rounding steps per pass over the elements.
 const TOGETHER: usize = 3;
+
+/// The values as far as quants reach: in place of those whose quants would lie beyond the limits, if
+/// `-widest / extreme` is the inverse scale, values that round to the limits.
+///
+/// They do for smaller inverses, too: down to `widest - 1`, what is `half - 0.5` times a scale under the
+/// widest inverse is more than `half - 1.5` times one, and so on the other side. One limit for many steps
+/// takes the place of one for each quant. A limit is a millionth short of the place where rounding goes
+/// on to the next quant, more than the errors of the products.
+#[inline(always)]
+fn within_limits<S: Isa, const N: usize>(
+    isa: S,
+    half: f32,
+    widest: f32,
+    extreme: S::F,
+    x: &[S::F; N],
+) -> [S::F; N] {
+    const SHORT: f32 = 1.0 - 1e-6;
+    let low = extreme * isa.splat((half + 0.5) * SHORT / widest);
+    let high = extreme * isa.splat(-(half - 0.5) * SHORT / widest);
+    let (low, high) = (low.min(high), low.max(high));
+    let mut within = *x;
+    for v in &mut within {
+        *v = v.max(low).min(high);
+    }
+    within
+}
 
 /// The best scale so far.
 struct Best<F> {
@@ -175,22 +193,18 @@ impl<F: Float> Best<F> {
     }
 }
 
-/// A sub-block, its error weights, and the products of both.
+/// A sub-block within the limits of its quants, its error weights, and the products of both.
 struct Values<'a, F, const N: usize> {
-    x: &'a [F; N],
+    x: [F; N],
     weights: &'a [F; N],
     weighted: &'a [F; N],
-    /// The limits of quants.
-    lowest: F,
-    highest: F,
 }
 
 impl<F: Float, const N: usize> Values<'_, F, N> {
     /// For each of `C` rounding steps: the weighted projection of the values on their quants, and
-    /// the quants' weighted norm. `LOW` says whether a quant may lie below the range, `HIGH`
-    /// whether one may lie above it.
+    /// the quants' weighted norm.
     #[inline(always)]
-    fn project<S: Isa<F = F, M = F::Mask>, const C: usize, const LOW: bool, const HIGH: bool>(
+    fn project<S: Isa<F = F, M = F::Mask>, const C: usize>(
         &self,
         isa: S,
         inverses: [F; C],
@@ -198,13 +212,7 @@ impl<F: Float, const N: usize> Values<'_, F, N> {
         let mut sums = [(isa.splat(0.0), isa.splat(0.0)); C];
         for i in 0..N {
             for (sums, inverse) in sums.iter_mut().zip(inverses) {
-                let mut l = (inverse * self.x[i]).round();
-                if HIGH {
-                    l = l.at_most(self.highest);
-                }
-                if LOW {
-                    l = l.max(self.lowest);
-                }
+                let l = (inverse * self.x[i]).round();
                 sums.0 = sums.0 + self.weighted[i] * l;
                 sums.1 = sums.1 + self.weights[i] * l * l;
             }

@@ -83,7 +83,8 @@ pub(crate) struct Group<'a, S: Isa, const N: usize> {
     x: [S::F; N],
     weights: [S::F; N],
     subs: &'a [[f32; N]],
-    importance: [&'a [f32; N]; MAX_LANES],
+    guide: &'a Guide<'a, S, N>,
+    first: usize,
     levels: &'a [f32],
 }
 
@@ -91,8 +92,49 @@ impl<S: Isa, const N: usize> Group<'_, S, N> {
     /// The sub-block in a lane and what its errors weigh, for doing it again in scalar code.
     fn lane(&self, lane: usize) -> (&[f32; N], [f32; N]) {
         let x = &self.subs[lane];
-        let weights = guided_weights(x, self.importance[lane], self.levels[lane]);
+        let importance = self.guide.of(self.first + lane);
+        let weights = guided_weights(x, importance, self.levels[lane]);
         (x, weights)
+    }
+}
+
+/// The importance of a row's columns, for the sub-blocks of all rows.
+struct Guide<'a, S: Isa, const N: usize> {
+    subs: &'a [[f32; N]],
+    /// The row in lanes, if it fills them: rows share it then.
+    lanes: Vec<[S::F; N]>,
+}
+
+impl<'a, S: Isa, const N: usize> Guide<'a, S, N> {
+    #[inline(always)]
+    fn new(isa: S, row: &'a [f32]) -> Self {
+        let subs = row.as_chunks::<N>().0;
+        let mut lanes = Vec::new();
+        if subs.len().is_multiple_of(S::LANES) {
+            for subs in subs.chunks(S::LANES) {
+                lanes.push(load(isa, subs));
+            }
+        }
+        Self { subs, lanes }
+    }
+
+    /// That of a sub-block.
+    #[inline(always)]
+    fn of(&self, sub: usize) -> &'a [f32; N] {
+        &self.subs[sub % self.subs.len()]
+    }
+
+    /// That of as many sub-blocks as there are lanes.
+    #[inline(always)]
+    fn columns(&self, isa: S, first: usize) -> [S::F; N] {
+        if !self.lanes.is_empty() {
+            return self.lanes[first / S::LANES % self.lanes.len()];
+        }
+        let mut subs = [&self.subs[0]; MAX_LANES];
+        for (lane, sub) in subs[..S::LANES].iter_mut().enumerate() {
+            *sub = self.of(first + lane);
+        }
+        isa.columns(&subs[..S::LANES])
     }
 }
 
@@ -114,7 +156,7 @@ pub(crate) fn encode<S, B, const ALL: usize, const N: usize, const SUBS: usize>(
     let mut sums = [0.0; BATCH_SUBS];
     let mut rows = RowLevels::new(guide.len());
     let block_guides = guide.as_chunks::<ALL>().0;
-    let sub_guides = guide.as_chunks::<N>().0;
+    let guide = Guide::new(isa, guide);
 
     let blocks = x.as_chunks::<ALL>().0;
     for (i, (blocks, out)) in blocks.chunks(batch).zip(out.chunks_mut(batch)).enumerate() {
@@ -133,23 +175,15 @@ pub(crate) fn encode<S, B, const ALL: usize, const N: usize, const SUBS: usize>(
         let first_sub = first * SUBS;
         for start in (0..subs.len()).step_by(S::LANES) {
             let lanes = start..subs.len().min(start + S::LANES);
-            let mut importance = [&sub_guides[0]; MAX_LANES];
-            let mut column = (first_sub + start) % sub_guides.len();
-            for place in &mut importance[..S::LANES] {
-                *place = &sub_guides[column];
-                column += 1;
-                if column == sub_guides.len() {
-                    column = 0;
-                }
-            }
             let levels = &levels[start..][..S::LANES];
             let x = load(isa, &subs[lanes.clone()]);
-            let guide = isa.columns(&importance[..S::LANES]);
+            let importance = guide.columns(isa, first_sub + start);
             let group = Group {
-                weights: B::weights(isa, &x, &guide, isa.load(levels)),
+                weights: B::weights(isa, &x, &importance, isa.load(levels)),
                 x,
                 subs: &subs[lanes.clone()],
-                importance,
+                guide: &guide,
+                first: first_sub + start,
                 levels,
             };
             let mut sum = isa.splat(0.0);
