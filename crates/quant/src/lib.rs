@@ -12,7 +12,10 @@
 //! * [`Cpu`] is a level of instruction sets, for encoding, decoding and products alike, chosen
 //!   once per process or forced by the environment variable `AEOLUS_CPU`; programs call
 //!   [`Cpu::select`] at their start to report a wrong value.
+//! * [`fields`] takes blocks apart and puts them together, for codes that others choose.
 //! * [`dot`] multiplies encoded weights with activations.
+//! * [`Work`] is any safe code, which [`Cpu::run`] runs with the instructions of a level and the same bits;
+//!   [`LaneWork`] is code on vectors of sixteen lanes ([`Isa`]), for [`Cpu::run_lanes`].
 //!
 //! The bytes of an encoder depend on the weights, the type and the guide only, never on the CPU or
 //! on how rows are grouped; they equal those of ggml's C reference. `formats` holds one file for
@@ -37,6 +40,10 @@ mod codec;
 mod error;
 mod float16;
 mod formats;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "tables and helpers of kernels for x86-64")
+)]
 mod kernels;
 mod registry;
 mod search;
@@ -47,4 +54,5 @@ pub use codec::{
 };
 pub use error::{DecodeError, EncodeError, Overflow, ShapeError};
 pub use float16::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
-pub use kernels::{Cpu, CpuError, dot};
+pub use formats::fields;
+pub use kernels::{Cpu, CpuError, Float, Int, Isa, Job, LaneWork, Mask, Work, dot};

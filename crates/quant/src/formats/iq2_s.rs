@@ -11,8 +11,10 @@
 //! `x = ±d * (scale + 1/2) / 4 * VALUES[digit]`. Errors weigh `mean(x²) / 2 + x²`, or with a guide
 //! importance times `sqrt(2 mean(x²) + x²)`. As in ggml's `quantize_row_iq2_s_impl`.
 
+use super::codebook::{self, Codebook, Points};
+use super::fields::{Fielded, Fields, Geometry, Levels};
 use super::grids::IQ2_S;
-use super::iq_signs::{apply, largest, largest_finite, quantize_scale, split};
+use super::iq_signs::{apply, largest_finite, nibble_scales, nibbles, pack_nibbles, split};
 use super::iq2_xs::SEARCH;
 use super::iq2_xxs::VALUES;
 use super::{Block, QK_K, Weighted};
@@ -95,14 +97,9 @@ impl BlockIQ2S {
                 block.signs[k] = sign;
             }
         }
-        let max = largest(&found_scales);
-        if max == 0.0 {
-            return block;
-        }
-        let d = max / 31.0;
-        block.d = F16Le::new(d * 0.9875);
-        for (j, scale) in found_scales.into_iter().enumerate() {
-            block.scales[j / 2] |= quantize_scale(scale, 1.0 / d, 15) << (4 * (j % 2));
+        if let Some((d, scales)) = nibble_scales(&found_scales) {
+            block.d = F16Le::new(d * 0.9875);
+            block.scales = scales;
         }
         block
     }
@@ -129,5 +126,45 @@ impl Block<QK_K> for BlockIQ2S {
                 *y = apply(scale * VALUES[usize::from(*digit)], self.signs[k], i);
             }
         }
+    }
+}
+
+impl Fielded<QK_K> for BlockIQ2S {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 16,
+        levels: Levels::Points(Codebook::of_eight(Points::IQ2S, false)),
+        scales: (0, 15),
+        scale_offset: 0.5,
+        mins: None,
+    };
+
+    fn fields(&self) -> Fields {
+        let point = |k: usize| {
+            let high = u16::from(self.qh[k / 4] >> (2 * (k % 4)) & 3);
+            u16::from(self.qs[k]) | (high << 8)
+        };
+        Fields {
+            d: self.d.get(),
+            scales: nibbles(&self.scales),
+            codes: codebook::codes(&IQ2_S, point, |k| self.signs[k]),
+            ..Fields::default()
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let mut block = Self {
+            d: F16Le::new(fields.d),
+            qs: [0; 32],
+            signs: std::array::from_fn(|k| codebook::signs(&fields.codes, k)),
+            qh: [0; 8],
+            scales: pack_nibbles(&fields.scales),
+        };
+        for k in 0..32 {
+            let point = codebook::point(&IQ2_S, &fields.codes, k);
+            block.qs[k] = point as u8;
+            block.qh[k / 4] |= ((point >> 8) as u8) << (2 * (k % 4));
+        }
+        block
     }
 }

@@ -9,8 +9,12 @@
 //! `x = ±d * (scale + 1/2) / 4 * VALUES[digit]`; the eighth sign makes their number even. Errors weigh
 //! importance times `sqrt(mean(x²) + x²)`. It needs a guide. As in ggml's `quantize_row_iq2_xs_impl`.
 
+use super::codebook::{self, Codebook, Points};
+use super::fields::{Fielded, Fields, Geometry, Levels};
 use super::grids::IQ2_XS;
-use super::iq_signs::{apply, complete, largest, largest_finite, quantize_scale, split_even};
+use super::iq_signs::{
+    apply, complete, largest_finite, nibble_scales, nibbles, pack_nibbles, split_even,
+};
 use super::iq2_xxs::VALUES;
 use super::{Block, QK_K, Weighted};
 use crate::float16::F16Le;
@@ -87,16 +91,13 @@ impl BlockIQ2XS {
                 *q = (point | (u16::from(sign & 127) << 9)).to_le_bytes();
             }
         }
-        let max = largest(&found_scales);
-        if max == 0.0 {
-            return bytemuck::Zeroable::zeroed();
-        }
-        let d = max / 31.0;
-        let scales = found_scales.map(|scale| quantize_scale(scale, 1.0 / d, 15));
-        Self {
-            d: F16Le::new(d),
-            qs,
-            scales: std::array::from_fn(|j| scales[2 * j] | (scales[2 * j + 1] << 4)),
+        match nibble_scales(&found_scales) {
+            None => bytemuck::Zeroable::zeroed(),
+            Some((d, scales)) => Self {
+                d: F16Le::new(d),
+                qs,
+                scales,
+            },
         }
     }
 }
@@ -123,6 +124,40 @@ impl Block<QK_K> for BlockIQ2XS {
             for (i, (y, digit)) in y.iter_mut().zip(IQ2_XS.point(q & 511)).enumerate() {
                 *y = apply(scale * VALUES[usize::from(*digit)], signs, i);
             }
+        }
+    }
+}
+
+impl Fielded<QK_K> for BlockIQ2XS {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 16,
+        levels: Levels::Points(Codebook::of_eight(Points::IQ2XS, true)),
+        scales: (0, 15),
+        scale_offset: 0.5,
+        mins: None,
+    };
+
+    fn fields(&self) -> Fields {
+        let word = |k: usize| u16::from_le_bytes(self.qs[k]);
+        let signs = |k: usize| complete(u32::from(word(k) >> 9));
+        Fields {
+            d: self.d.get(),
+            scales: nibbles(&self.scales),
+            codes: codebook::codes(&IQ2_XS, |k| word(k) & 511, signs),
+            ..Fields::default()
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let word = |k: usize| {
+            let signs = u16::from(codebook::signs(&fields.codes, k) & 127);
+            codebook::point(&IQ2_XS, &fields.codes, k) | (signs << 9)
+        };
+        Self {
+            d: F16Le::new(fields.d),
+            qs: std::array::from_fn(|k| word(k).to_le_bytes()),
+            scales: pack_nibbles(&fields.scales),
         }
     }
 }

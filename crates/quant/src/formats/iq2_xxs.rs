@@ -10,8 +10,12 @@
 //! starts from a common factor (`fit_positive`), with weights of importance times
 //! `sqrt(mean(x²) + x²)`. It needs a guide. As in ggml's `quantize_row_iq2_xxs_impl`.
 
+use super::codebook::{self, Codebook, Points};
+use super::fields::{Fielded, Fields, Geometry, Levels};
 use super::grids::IQ2_XXS;
-use super::iq_signs::{apply, complete, largest, quantize_scale, split_even};
+use super::iq_signs::{
+    apply, complete, largest, quantize_scale, signs_and_scale, split_even, upper_scales,
+};
 use super::{Block, QK_K, Weighted};
 use crate::float16::F16Le;
 use crate::search::{
@@ -147,6 +151,43 @@ impl Block<QK_K> for BlockIQ2XXS {
                     *y = apply(scale * VALUES[usize::from(*digit)], signs, i);
                 }
             }
+        }
+    }
+}
+
+impl Fielded<QK_K> for BlockIQ2XXS {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 32,
+        levels: Levels::Points(Codebook::of_eight(Points::IQ2XXS, true)),
+        scales: (0, 15),
+        scale_offset: 0.5,
+        mins: None,
+    };
+
+    fn fields(&self) -> Fields {
+        let words: [u32; 8] =
+            std::array::from_fn(|j| u32::from_le_bytes(self.qs.as_chunks::<4>().0[2 * j + 1]));
+        let point = |k: usize| u16::from(self.qs[k / 4 * 8 + k % 4]);
+        Fields {
+            d: self.d.get(),
+            scales: upper_scales(&words),
+            codes: codebook::codes(&IQ2_XXS, point, |k| complete(words[k / 4] >> (7 * (k % 4)))),
+            ..Fields::default()
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let mut qs = [0; 64];
+        for (j, qs) in qs.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            for (k, q) in qs[..4].iter_mut().enumerate() {
+                *q = codebook::point(&IQ2_XXS, &fields.codes, 4 * j + k) as u8;
+            }
+            qs[4..].copy_from_slice(&signs_and_scale(fields, j).to_le_bytes());
+        }
+        Self {
+            d: F16Le::new(fields.d),
+            qs,
         }
     }
 }

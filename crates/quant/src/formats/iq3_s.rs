@@ -13,8 +13,10 @@
 //! sub-block of zeros: it stays where it is in `qs` and `signs`, so those of the sub-blocks that follow
 //! come one place too early, and decode to other weights. Files have these bytes.
 
+use super::codebook::{self, Codebook, Points};
+use super::fields::{Fielded, Fields, Geometry, Levels};
 use super::grids::IQ3_S;
-use super::iq_signs::{apply, largest, largest_finite, quantize_scale, split};
+use super::iq_signs::{apply, largest_finite, nibble_scales, nibbles, pack_nibbles, split};
 use super::{Block, QK_K, Weighted};
 use crate::float16::F16Le;
 use crate::search::{Again, GridFit, GridSearch, GridTask, guided_weights, sum_of_squares};
@@ -98,14 +100,9 @@ impl BlockIQ3S {
             block.signs[4 * place..][..4].copy_from_slice(&signs);
             place += 1;
         }
-        let max = largest(&scales);
-        if max == 0.0 {
-            return block;
-        }
-        let d = max / 31.0;
-        block.d = F16Le::new(d * 1.033);
-        for (j, scale) in scales.into_iter().enumerate() {
-            block.scales[j / 2] |= quantize_scale(scale, 1.0 / d, 15) << (4 * (j % 2));
+        if let Some((d, scales)) = nibble_scales(&scales) {
+            block.d = F16Le::new(d * 1.033);
+            block.scales = scales;
         }
         block
     }
@@ -133,5 +130,49 @@ impl Block<QK_K> for BlockIQ3S {
                 *y = apply(scale * f32::from(2 * digit + 1), signs, i);
             }
         }
+    }
+}
+
+impl Fielded<QK_K> for BlockIQ3S {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 32,
+        levels: Levels::Points(Codebook::of_four(
+            Points::IQ3S,
+            &[2.0, 6.0, 10.0, 14.0, 18.0, 22.0, 26.0, 30.0],
+            false,
+        )),
+        scales: (0, 15),
+        scale_offset: 0.5,
+        mins: None,
+    };
+
+    fn fields(&self) -> Fields {
+        let point = |k: usize| {
+            let high = u16::from(self.qh[k / 8] >> (k % 8) & 1);
+            u16::from(self.qs[k]) | (high << 8)
+        };
+        Fields {
+            d: self.d.get(),
+            scales: nibbles(&self.scales),
+            codes: codebook::codes(&IQ3_S, point, |k| self.signs[k]),
+            ..Fields::default()
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let mut block = Self {
+            d: F16Le::new(fields.d),
+            qs: [0; 64],
+            qh: [0; 8],
+            signs: std::array::from_fn(|k| codebook::signs(&fields.codes, k)),
+            scales: pack_nibbles(&fields.scales),
+        };
+        for k in 0..64 {
+            let point = codebook::point(&IQ3_S, &fields.codes, k);
+            block.qs[k] = point as u8;
+            block.qh[k / 8] |= ((point >> 8) as u8) << (k % 8);
+        }
+        block
     }
 }

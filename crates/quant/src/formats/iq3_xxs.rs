@@ -11,8 +11,13 @@
 //! `x²`, or with a guide importance times `sqrt(2 mean(x²) + x²)`. As in ggml's
 //! `quantize_row_iq3_xxs_impl`.
 
+use super::codebook::{self, Codebook, Points};
+use super::fields::{Fielded, Fields, Geometry, Levels};
 use super::grids::IQ3_XXS;
-use super::iq_signs::{apply, complete, largest, largest_finite, quantize_scale, split_even};
+use super::iq_signs::{
+    apply, complete, largest, largest_finite, quantize_scale, signs_and_scale, split_even,
+    upper_scales,
+};
 use super::{Block, QK_K, Weighted};
 use crate::float16::F16Le;
 use crate::search::{Again, GridFit, GridSearch, GridTask, guided_weights, sum_of_squares};
@@ -133,6 +138,41 @@ impl Block<QK_K> for BlockIQ3XXS {
             for (i, (y, digit)) in y.iter_mut().zip(digits.as_flattened()).enumerate() {
                 *y = apply(scale * VALUES[usize::from(*digit)], signs, i);
             }
+        }
+    }
+}
+
+impl Fielded<QK_K> for BlockIQ3XXS {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 32,
+        levels: Levels::Points(Codebook::of_four(
+            Points::IQ3XXS,
+            &[2.0, 6.0, 10.0, 14.0, 18.0, 22.0, 26.0, 31.0],
+            true,
+        )),
+        scales: (0, 15),
+        scale_offset: 0.5,
+        mins: None,
+    };
+
+    fn fields(&self) -> Fields {
+        let words = self.words.map(u32::from_le_bytes);
+        let signs = |k: usize| complete(words[k / 4] >> (7 * (k % 4)));
+        Fields {
+            d: self.d.get(),
+            scales: upper_scales(&words),
+            codes: codebook::codes(&IQ3_XXS, |k| u16::from(self.qs[k]), signs),
+            ..Fields::default()
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let point = |k| codebook::point(&IQ3_XXS, &fields.codes, k) as u8;
+        Self {
+            d: F16Le::new(fields.d),
+            qs: std::array::from_fn(point),
+            words: std::array::from_fn(|j| signs_and_scale(fields, j).to_le_bytes()),
         }
     }
 }

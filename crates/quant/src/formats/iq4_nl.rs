@@ -9,9 +9,12 @@
 //! times `sqrt(2 mean(x²) + x²)`, the mean over the block. As in ggml's `quantize_iq4_nl`, not as in
 //! its `quantize_row_iq4_nl_ref`, which has no search and is not what quantizes files.
 
+use super::fields::{Fielded, Fields, Geometry, Levels, first};
 use super::{Block, legacy};
 use crate::float16::F16Le;
-use crate::search::{LEVELS, fit_levels, guided_weights, nearest_level, sum_of_squares};
+use crate::search::{
+    LEVELS, LEVELS_F32, fit_levels, guided_weights, nearest_level, sum_of_squares,
+};
 use aeolus_gguf::TensorType;
 
 /// One block, 18 bytes.
@@ -74,5 +77,23 @@ impl Block<32> for BlockIQ4NL {
     #[inline(always)]
     fn decode(&self, y: &mut [f32; 32]) {
         unpack_levels(&self.qs, self.d.get(), y);
+    }
+}
+
+impl Fielded<32> for BlockIQ4NL {
+    const GEOMETRY: Geometry = Geometry {
+        levels: Levels::Uneven(&LEVELS_F32),
+        ..legacy::geometry(0, 0, None)
+    };
+
+    fn fields(&self) -> Fields {
+        legacy::fields(self.d, &self.qs, [0; 4])
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        Self {
+            d: F16Le::new(fields.d),
+            qs: legacy::pack_nibbles(&first(&fields.codes)),
+        }
     }
 }

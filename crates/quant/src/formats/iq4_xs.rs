@@ -13,10 +13,13 @@
 //! chosen again under the quantized scales, but before `d` is rounded to f16. As in ggml's
 //! `quantize_iq4_xs`.
 
+use super::fields::{Fielded, Fields, Geometry, Levels, first};
 use super::iq4_nl::{pack_levels, unpack_levels};
 use super::{Block, QK_K, legacy};
 use crate::float16::F16Le;
-use crate::search::{fit_levels, guided_weights, nearest_int, signed_extreme, sum_of_squares};
+use crate::search::{
+    LEVELS_F32, fit_levels, guided_weights, nearest_int, signed_extreme, sum_of_squares,
+};
 use aeolus_gguf::TensorType;
 use std::array;
 
@@ -94,6 +97,51 @@ impl Block<QK_K> for BlockIQ4XS {
         let (subs, _) = y.as_chunks_mut::<32>();
         for (j, (y, qs)) in subs.iter_mut().zip(self.qs.as_chunks().0).enumerate() {
             unpack_levels(qs, d * self.scale(j) as f32, y);
+        }
+    }
+}
+
+impl Fielded<QK_K> for BlockIQ4XS {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 32,
+        levels: Levels::Uneven(&LEVELS_F32),
+        scales: (-32, 31),
+        scale_offset: 0.0,
+        mins: None,
+    };
+
+    fn fields(&self) -> Fields {
+        let mut fields = Fields {
+            d: self.d.get(),
+            ..Fields::default()
+        };
+        for (i, code) in fields.codes.iter_mut().enumerate() {
+            *code = self.qs[16 * (i / 32) + i % 16] >> (4 * (i / 16 % 2)) & 0x0f;
+        }
+        for (j, scale) in fields.scales.iter_mut().take(8).enumerate() {
+            *scale = self.scale(j) as i16;
+        }
+        fields
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let (mut scales_h, mut scales_l) = (0u16, [0; 4]);
+        for (j, scale) in fields.scales.iter().take(8).enumerate() {
+            let stored = (scale + 32) as u16;
+            scales_l[j / 2] |= (stored as u8 & 0x0f) << (4 * (j % 2));
+            scales_h |= stored >> 4 << (2 * j);
+        }
+        let mut qs = [0; 128];
+        let subs = fields.codes.as_chunks::<32>().0;
+        for (qs, codes) in qs.as_chunks_mut::<16>().0.iter_mut().zip(subs) {
+            *qs = legacy::pack_nibbles(&first(codes));
+        }
+        Self {
+            d: F16Le::new(fields.d),
+            scales_h: scales_h.to_le_bytes(),
+            scales_l,
+            qs,
         }
     }
 }

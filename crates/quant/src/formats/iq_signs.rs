@@ -1,5 +1,7 @@
 //! What the IQ2 and IQ3 formats share: signs apart from magnitudes, and scales of sub-blocks.
 
+use super::codebook;
+use super::fields::{Fields, SUB_BLOCKS};
 use crate::search::nearest_int;
 
 /// Magnitudes, and bits for the negative ones, eight to a byte.
@@ -76,4 +78,51 @@ pub(super) fn largest_finite<const N: usize>(x: &[f32; N]) -> f32 {
 /// The scale of a sub-block as an integer `l` that stands for `2l + 1`, up to `highest`.
 pub(super) fn quantize_scale(scale: f32, inverse: f32, highest: i32) -> u8 {
     nearest_int(0.5 * (inverse * scale - 1.0)).clamp(0, highest) as u8
+}
+
+/// The scales of sub-blocks as nibbles, and the factor that they go with; `None` if all of them vanish.
+#[inline(always)]
+pub(super) fn nibble_scales<const BYTES: usize>(scales: &[f32]) -> Option<(f32, [u8; BYTES])> {
+    let max = largest(scales);
+    if max == 0.0 {
+        return None;
+    }
+    let d = max / 31.0;
+    let mut bytes = [0; BYTES];
+    for (j, scale) in scales.iter().enumerate() {
+        bytes[j / 2] |= quantize_scale(*scale, 1.0 / d, 15) << (4 * (j % 2));
+    }
+    Some((d, bytes))
+}
+
+/// Scales of nibbles; those beyond are 1.
+pub(super) fn nibbles(bytes: &[u8]) -> [i16; SUB_BLOCKS] {
+    let mut scales = [1; SUB_BLOCKS];
+    for (j, scale) in scales.iter_mut().take(2 * bytes.len()).enumerate() {
+        *scale = i16::from(bytes[j / 2] >> (4 * (j % 2)) & 0x0f);
+    }
+    scales
+}
+
+/// The same back.
+pub(super) fn pack_nibbles<const BYTES: usize>(scales: &[i16; SUB_BLOCKS]) -> [u8; BYTES] {
+    std::array::from_fn(|k| scales[2 * k] as u8 | ((scales[2 * k + 1] as u8) << 4))
+}
+
+/// Scales in the upper four bits of words.
+pub(super) fn upper_scales(words: &[u32; 8]) -> [i16; SUB_BLOCKS] {
+    let mut scales = [1; SUB_BLOCKS];
+    for (scale, word) in scales.iter_mut().zip(words) {
+        *scale = (word >> 28) as i16;
+    }
+    scales
+}
+
+/// The word of sub-block `j`: seven of each eight signs, and above them the scale.
+pub(super) fn signs_and_scale(fields: &Fields, j: usize) -> u32 {
+    let scale = (fields.scales[j] as u32) << 28;
+    (0..4).fold(scale, |word, k| {
+        let signs = codebook::signs(&fields.codes, 4 * j + k);
+        word | (u32::from(signs & 127) << (7 * k))
+    })
 }

@@ -1,5 +1,8 @@
 //! What the formats with blocks of 32 share: ranges, reciprocals and the bit order.
 
+use super::fields::{Fields, Geometry, Levels};
+use crate::float16::F16Le;
+
 /// Elements in a block.
 pub(super) const QK: usize = 32;
 
@@ -39,4 +42,31 @@ pub(super) fn pack_nibbles(q: &[u8; QK]) -> [u8; QK / 2] {
 pub(super) fn pack_fifth_bits(q: &[u8; QK]) -> [u8; 4] {
     let word = (0..QK).fold(0u32, |word, i| word | (u32::from(q[i] >> 4 & 1) << i));
     word.to_le_bytes()
+}
+
+/// The codes of [`pack_nibbles`], and of [`pack_fifth_bits`] if there are any, as those of a block with
+/// one scale.
+pub(super) fn fields(d: F16Le, nibbles: &[u8; QK / 2], fifth_bits: [u8; 4]) -> Fields {
+    let mut fields = Fields {
+        d: d.get(),
+        ..Fields::default()
+    };
+    let high = u32::from_le_bytes(fifth_bits);
+    for (i, code) in fields.codes.iter_mut().take(QK).enumerate() {
+        let low = nibbles[i % (QK / 2)] >> (4 * (i / (QK / 2))) & 0x0f;
+        *code = low | (((high >> i & 1) as u8) << 4);
+    }
+    fields
+}
+
+/// What a block of 32 with one scale can hold.
+pub(super) const fn geometry(lowest: i16, highest: i16, mins: Option<i16>) -> Geometry {
+    Geometry {
+        block: QK,
+        sub_block: QK,
+        levels: Levels::Even { lowest, highest },
+        scales: (1, 1),
+        scale_offset: 0.0,
+        mins,
+    }
 }

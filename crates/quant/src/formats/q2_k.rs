@@ -13,6 +13,7 @@
 //! ggml's `quantize_row_q2_K_ref`. With a guide it has 37 candidates and squared errors, and scales
 //! and minimums have a search of their own, as in `quantize_row_q2_K_impl`.
 
+use super::fields::{Fielded, Fields, Geometry, Levels};
 use super::{Block, QK_K, round_affine};
 use crate::float16::F16Le;
 use crate::search::{
@@ -223,6 +224,44 @@ impl Block<QK_K> for BlockQ2K {
             for (y, byte) in y.iter_mut().zip(bytes) {
                 *y = scale * (i32::from(*byte) >> shift & 3) as f32 - min;
             }
+        }
+    }
+}
+
+/// The codes of [`pack_pairs`], the lower two bits of each. Shared with Q3_K.
+pub(crate) fn unpack_pairs(qs: &[u8; 64]) -> [u8; QK_K] {
+    array::from_fn(|i| qs[32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32)) & 3)
+}
+
+impl Fielded<QK_K> for BlockQ2K {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 16,
+        levels: Levels::Even {
+            lowest: 0,
+            highest: 3,
+        },
+        scales: (0, 15),
+        scale_offset: 0.0,
+        mins: Some(15),
+    };
+
+    fn fields(&self) -> Fields {
+        Fields {
+            d: self.d.get(),
+            dmin: self.dmin.get(),
+            scales: self.scales.map(|s| i16::from(s & 0x0f)),
+            mins: self.scales.map(|s| i16::from(s >> 4)),
+            codes: unpack_pairs(&self.qs),
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        Self {
+            scales: array::from_fn(|j| fields.scales[j] as u8 | ((fields.mins[j] as u8) << 4)),
+            qs: pack_pairs(&fields.codes),
+            d: F16Le::new(fields.d),
+            dmin: F16Le::new(fields.dmin),
         }
     }
 }

@@ -14,7 +14,8 @@
 //! again under the quantized scales. As in ggml's `quantize_row_q3_K_ref`. With a guide the search
 //! is the symmetric one, for the scales of the super-block too, as in `quantize_row_q3_K_impl`.
 
-use super::q2_k::pack_pairs;
+use super::fields::{Fielded, Fields, Geometry, Levels};
+use super::q2_k::{pack_pairs, unpack_pairs};
 use super::{Block, QK_K, round_quotients};
 use crate::float16::F16Le;
 use crate::search::{
@@ -143,6 +144,12 @@ impl BlockQ3K {
                 round_quotients(x, scale, (-HALF, HALF - 1), q);
             }
         }
+        Self::of_codes(&q, scales, d)
+    }
+
+    /// Packs codes of 0 to 7.
+    #[inline(always)]
+    fn of_codes(q: &[u8; QK_K], scales: [u8; 12], d: F16Le) -> Self {
         let mut hmask = [0; 32];
         for (j, q) in q.as_chunks::<32>().0.iter().enumerate() {
             for l in 0..32 {
@@ -151,7 +158,7 @@ impl BlockQ3K {
         }
         Self {
             hmask,
-            qs: pack_pairs(&q),
+            qs: pack_pairs(q),
             scales,
             d,
         }
@@ -191,6 +198,38 @@ impl Block<QK_K> for BlockQ3K {
                 *y = scale * (q - 4) as f32;
             }
         }
+    }
+}
+
+impl Fielded<QK_K> for BlockQ3K {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 16,
+        levels: Levels::Even {
+            lowest: -4,
+            highest: 3,
+        },
+        scales: (-32, 31),
+        scale_offset: 0.0,
+        mins: None,
+    };
+
+    fn fields(&self) -> Fields {
+        let mut codes = unpack_pairs(&self.qs);
+        for (i, code) in codes.iter_mut().enumerate() {
+            *code |= (self.hmask[i % 32] >> (i / 32) & 1) << 2;
+        }
+        Fields {
+            d: self.d.get(),
+            scales: unpack_scales(&self.scales).map(i16::from),
+            codes,
+            ..Fields::default()
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let stored = fields.scales.map(|s| (s + 32) as u8);
+        Self::of_codes(&fields.codes, pack_scales(&stored), F16Le::new(fields.d))
     }
 }
 

@@ -8,6 +8,7 @@
 //! is no search. As in ggml's `quantize_row_q4_0_ref`. With a guide there is the symmetric one, as in
 //! `quantize_row_q4_0_impl`.
 
+use super::fields::{Fielded, Fields, Geometry, first};
 use super::{Block, legacy};
 use crate::float16::F16Le;
 use crate::search::{Symmetric, fit_signed, guided_weights, signed_extreme, truncate_x86};
@@ -70,6 +71,21 @@ impl Block<32> for BlockQ4_0 {
         for ((low, high), q) in low.iter_mut().zip(high).zip(self.qs) {
             *low = (i32::from(q & 0x0f) - 8) as f32 * d;
             *high = (i32::from(q >> 4) - 8) as f32 * d;
+        }
+    }
+}
+
+impl Fielded<32> for BlockQ4_0 {
+    const GEOMETRY: Geometry = legacy::geometry(-8, 7, None);
+
+    fn fields(&self) -> Fields {
+        legacy::fields(self.d, &self.qs, [0; 4])
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        Self {
+            d: F16Le::new(fields.d),
+            qs: legacy::pack_nibbles(&first(&fields.codes)),
         }
     }
 }

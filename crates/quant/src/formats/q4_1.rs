@@ -8,6 +8,7 @@
 //! `x = d * q + m`. The range of the block is cut in 15 steps; there is no search. As in ggml's
 //! `quantize_row_q4_1_ref`. With a guide there is the affine one, as in `quantize_row_q4_1_impl`.
 
+use super::fields::{Fielded, Fields, Geometry, first};
 use super::{Block, legacy};
 use crate::float16::F16Le;
 use crate::search::{Affine, AffineSearch, guided_weights, truncate_x86};
@@ -72,6 +73,26 @@ impl Block<32> for BlockQ4_1 {
         for ((low, high), q) in low.iter_mut().zip(high).zip(self.qs) {
             *low = i32::from(q & 0x0f) as f32 * d + m;
             *high = i32::from(q >> 4) as f32 * d + m;
+        }
+    }
+}
+
+impl Fielded<32> for BlockQ4_1 {
+    const GEOMETRY: Geometry = legacy::geometry(0, 15, Some(1));
+
+    fn fields(&self) -> Fields {
+        Fields {
+            dmin: -self.m.get(),
+            mins: [1; 16],
+            ..legacy::fields(self.d, &self.qs, [0; 4])
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        Self {
+            d: F16Le::new(fields.d),
+            m: F16Le::new(-fields.dmin),
+            qs: legacy::pack_nibbles(&first(&fields.codes)),
         }
     }
 }

@@ -13,10 +13,11 @@
 //! in ggml's `quantize_row_q4_K_ref`. With a guide it has 37 candidates, and scales and minimums
 //! have a search of their own, as in `quantize_row_q4_K_impl`.
 
-use super::k_scales::{self, SuperScales};
-use super::{Block, QK_K, round_affine};
+use super::fields::{Fielded, Fields, Geometry, Levels};
+use super::k_scales::{self, SuperScales, error_weights, fit_guided, pack_nibbles};
+use super::{Block, QK_K};
 use crate::float16::F16Le;
-use crate::search::{Affine, AffineSearch, guided_weights, sum_of, sum_of_squares};
+use crate::search::{Affine, AffineSearch};
 use aeolus_gguf::TensorType;
 use std::array;
 
@@ -46,40 +47,6 @@ pub(crate) const SEARCH: AffineSearch = AffineSearch {
 /// The search with a guide.
 pub(crate) const GUIDED: AffineSearch = AffineSearch::guided(15);
 
-/// What an error at each element weighs: root mean square of the sub-block plus magnitude.
-/// Shared with Q5_K.
-#[inline(always)]
-pub(crate) fn error_weights(x: &[f32; 32]) -> [f32; 32] {
-    let mut sum = 0.0f32;
-    for v in x {
-        sum += v * v;
-    }
-    let rms = (sum / 32.0).sqrt();
-    let mut weights = *x;
-    for w in &mut weights {
-        *w = rms + w.abs();
-    }
-    weights
-}
-
-/// What errors weigh under a guide. Shared with Q5_K.
-pub(super) fn guided_weights_of(x: &[f32; QK_K], importance: &[f32; QK_K]) -> [f32; QK_K] {
-    guided_weights(x, importance, 2.0 * sum_of_squares(x) / QK_K as f32)
-}
-
-/// What a search finds under a guide, and the sum of the weights of each sub-block. Shared with
-/// Q5_K.
-pub(super) fn fit_guided(
-    search: &AffineSearch,
-    x: &[f32; QK_K],
-    importance: &[f32; QK_K],
-) -> ([Affine; 8], [f32; 8]) {
-    let weights = guided_weights_of(x, importance);
-    let (subs, weights) = (x.as_chunks::<32>().0, weights.as_chunks::<32>().0);
-    let found = array::from_fn(|j| search.fit(&subs[j], &weights[j], &mut [0; 32]));
-    (found, array::from_fn(|j| sum_of(&weights[j])))
-}
-
 /// Quantized scales are not limited under a guide; it shows where one was negative.
 pub(crate) const SCALE_LIMIT: u8 = u8::MAX;
 
@@ -92,10 +59,8 @@ impl BlockQ4K {
     /// Builds the block from the scale and minimum found for each sub-block.
     #[inline(always)]
     pub(crate) fn assemble(x: &[f32; QK_K], found: &[Affine; 8]) -> Self {
-        let (subs, _) = x.as_chunks::<32>();
-        Self::round(x, SuperScales::quantize(found), |j, q| {
-            SEARCH.fit(&subs[j], &error_weights(&subs[j]), q);
-        })
+        let scales = SuperScales::quantize(found);
+        Self::of_codes(&scales.quants(x, &SEARCH), scales)
     }
 
     /// Builds the block from the scales and minimums found under a guide.
@@ -105,43 +70,17 @@ impl BlockQ4K {
         importance: &[f32; QK_K],
         scales: SuperScales,
     ) -> Self {
-        let (subs, _) = x.as_chunks::<32>();
-        Self::round(x, scales, |j, q| {
-            let weights = guided_weights_of(x, importance);
-            GUIDED.fit(&subs[j], &weights.as_chunks().0[j], q);
-        })
+        Self::of_codes(&scales.guided_quants(x, importance, &GUIDED), scales)
     }
 
-    /// Rounds the weights under quantized scales. Where the scale vanished in 6 bits or f16, the
-    /// reference leaves the search's quants: `searched` writes those of a sub-block.
+    /// Packs codes of 0 to 15.
     #[inline(always)]
-    fn round(
-        x: &[f32; QK_K],
-        scales: SuperScales,
-        searched: impl Fn(usize, &mut [u8; 32]),
-    ) -> Self {
-        let mut q = [0u8; QK_K];
-        let (subs, _) = x.as_chunks::<32>();
-        let (q_subs, _) = q.as_chunks_mut::<32>();
-        let effective = scales.effective();
-        for (j, ((x, q), s)) in subs.iter().zip(q_subs).zip(effective).enumerate() {
-            if s.scale == 0.0 {
-                searched(j, q);
-            } else {
-                round_affine(x, s, 15, q);
-            }
-        }
-        let mut qs = [0; 128];
-        for (g, qs) in qs.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            for l in 0..32 {
-                qs[l] = q[64 * g + l] | (q[64 * g + 32 + l] << 4);
-            }
-        }
+    fn of_codes(q: &[u8; QK_K], scales: SuperScales) -> Self {
         Self {
             d: scales.d,
             dmin: scales.dmin,
             scales: scales.packed(),
-            qs,
+            qs: pack_nibbles(q),
         }
     }
 }
@@ -174,5 +113,30 @@ impl Block<QK_K> for BlockQ4K {
                 y[l + 32] = scale[1] * f32::from(qs[l] >> 4) - min[1];
             }
         }
+    }
+}
+
+impl Fielded<QK_K> for BlockQ4K {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 32,
+        levels: Levels::Even {
+            lowest: 0,
+            highest: 15,
+        },
+        scales: (0, 63),
+        scale_offset: 0.0,
+        mins: Some(63),
+    };
+
+    fn fields(&self) -> Fields {
+        Fields {
+            codes: array::from_fn(|i| self.qs[32 * (i / 64) + i % 32] >> (4 * (i / 32 % 2)) & 0x0f),
+            ..k_scales::fields(self.d, self.dmin, &self.scales)
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        Self::of_codes(&fields.codes, SuperScales::of_fields(fields))
     }
 }

@@ -9,6 +9,7 @@
 //! there is no search. As in ggml's `quantize_row_q5_0_ref`. With a guide there is the symmetric one,
 //! as in `quantize_row_q5_0_impl`.
 
+use super::fields::{Fielded, Fields, Geometry, first};
 use super::{Block, legacy};
 use crate::float16::F16Le;
 use crate::search::{Symmetric, fit_signed, guided_weights, signed_extreme, truncate_x86};
@@ -77,6 +78,23 @@ impl Block<32> for BlockQ5_0 {
             let q = [u32::from(q & 0x0f) | fifth[0], u32::from(q >> 4) | fifth[1]];
             *low = (q[0] as i32 - 16) as f32 * d;
             *high = (q[1] as i32 - 16) as f32 * d;
+        }
+    }
+}
+
+impl Fielded<32> for BlockQ5_0 {
+    const GEOMETRY: Geometry = legacy::geometry(-16, 15, None);
+
+    fn fields(&self) -> Fields {
+        legacy::fields(self.d, &self.qs, self.qh)
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let codes = first(&fields.codes);
+        Self {
+            d: F16Le::new(fields.d),
+            qh: legacy::pack_fifth_bits(&codes),
+            qs: legacy::pack_nibbles(&codes),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! `x = d * q + m`. The range of the block is cut in 31 steps; there is no search. As in ggml's
 //! `quantize_row_q5_1_ref`. With a guide there is the affine one, as in `quantize_row_q5_1_impl`.
 
+use super::fields::{Fielded, Fields, Geometry, first};
 use super::{Block, legacy};
 use crate::float16::F16Le;
 use crate::search::{Affine, AffineSearch, guided_weights, truncate_x86};
@@ -81,6 +82,28 @@ impl Block<32> for BlockQ5_1 {
             let q = [u32::from(q & 0x0f) | fifth[0], u32::from(q >> 4) | fifth[1]];
             *low = q[0] as i32 as f32 * d + m;
             *high = q[1] as i32 as f32 * d + m;
+        }
+    }
+}
+
+impl Fielded<32> for BlockQ5_1 {
+    const GEOMETRY: Geometry = legacy::geometry(0, 31, Some(1));
+
+    fn fields(&self) -> Fields {
+        Fields {
+            dmin: -self.m.get(),
+            mins: [1; 16],
+            ..legacy::fields(self.d, &self.qs, self.qh)
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let codes = first(&fields.codes);
+        Self {
+            d: F16Le::new(fields.d),
+            m: F16Le::new(-fields.dmin),
+            qh: legacy::pack_fifth_bits(&codes),
+            qs: legacy::pack_nibbles(&codes),
         }
     }
 }

@@ -14,9 +14,9 @@
 //! in ggml's `quantize_row_q5_K_ref`. With a guide it has 37 candidates, and scales and minimums
 //! have a search of their own, as in `quantize_row_q5_K_impl`.
 
-use super::k_scales::{self, SuperScales};
-use super::q4_k::{error_weights, fit_guided, guided_weights_of};
-use super::{Block, QK_K, round_affine};
+use super::fields::{Fielded, Fields, Geometry, Levels};
+use super::k_scales::{self, SuperScales, error_weights, fit_guided, pack_nibbles};
+use super::{Block, QK_K};
 use crate::float16::F16Le;
 use crate::search::{Affine, AffineSearch};
 use aeolus_gguf::TensorType;
@@ -61,10 +61,8 @@ impl BlockQ5K {
     /// Builds the block from the scale and minimum found for each sub-block.
     #[inline(always)]
     pub(crate) fn assemble(x: &[f32; QK_K], found: &[Affine; 8]) -> Self {
-        let (subs, _) = x.as_chunks::<32>();
-        Self::round(x, SuperScales::quantize(found), |j, q| {
-            SEARCH.fit(&subs[j], &error_weights(&subs[j]), q);
-        })
+        let scales = SuperScales::quantize(found);
+        Self::of_codes(&scales.quants(x, &SEARCH), scales)
     }
 
     /// Builds the block from the scales and minimums found under a guide.
@@ -74,42 +72,16 @@ impl BlockQ5K {
         importance: &[f32; QK_K],
         scales: SuperScales,
     ) -> Self {
-        let (subs, _) = x.as_chunks::<32>();
-        Self::round(x, scales, |j, q| {
-            let weights = guided_weights_of(x, importance);
-            GUIDED.fit(&subs[j], &weights.as_chunks().0[j], q);
-        })
+        Self::of_codes(&scales.guided_quants(x, importance, &GUIDED), scales)
     }
 
-    /// Rounds the weights under quantized scales. Where the scale vanished in 6 bits or f16, the
-    /// reference leaves the search's quants: `searched` writes those of a sub-block.
+    /// Packs codes of 0 to 31.
     #[inline(always)]
-    fn round(
-        x: &[f32; QK_K],
-        scales: SuperScales,
-        searched: impl Fn(usize, &mut [u8; 32]),
-    ) -> Self {
-        let mut q = [0u8; QK_K];
-        let (subs, _) = x.as_chunks::<32>();
-        let (q_subs, _) = q.as_chunks_mut::<32>();
-        let effective = scales.effective();
-        for (j, ((x, q), s)) in subs.iter().zip(q_subs).zip(effective).enumerate() {
-            if s.scale == 0.0 {
-                searched(j, q);
-            } else {
-                round_affine(x, s, 31, q);
-            }
-        }
+    fn of_codes(q: &[u8; QK_K], scales: SuperScales) -> Self {
         let mut qh = [0; 32];
         for (j, q) in q.as_chunks::<32>().0.iter().enumerate() {
             for l in 0..32 {
                 qh[l] |= q[l] >> 4 << j;
-            }
-        }
-        let mut qs = [0; 128];
-        for (g, qs) in qs.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            for l in 0..32 {
-                qs[l] = (q[64 * g + l] & 0x0f) | (q[64 * g + 32 + l] << 4);
             }
         }
         Self {
@@ -117,7 +89,7 @@ impl BlockQ5K {
             dmin: scales.dmin,
             scales: scales.packed(),
             qh,
-            qs,
+            qs: pack_nibbles(q),
         }
     }
 }
@@ -153,5 +125,33 @@ impl Block<QK_K> for BlockQ5K {
                 y[l + 32] = scale[1] * f32::from(upper) - min[1];
             }
         }
+    }
+}
+
+impl Fielded<QK_K> for BlockQ5K {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 32,
+        levels: Levels::Even {
+            lowest: 0,
+            highest: 31,
+        },
+        scales: (0, 63),
+        scale_offset: 0.0,
+        mins: Some(63),
+    };
+
+    fn fields(&self) -> Fields {
+        Fields {
+            codes: std::array::from_fn(|i| {
+                let low = self.qs[32 * (i / 64) + i % 32] >> (4 * (i / 32 % 2)) & 0x0f;
+                low | ((self.qh[i % 32] >> (i / 32) & 1) << 4)
+            }),
+            ..k_scales::fields(self.d, self.dmin, &self.scales)
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        Self::of_codes(&fields.codes, SuperScales::of_fields(fields))
     }
 }

@@ -14,6 +14,7 @@
 //! under the quantized scales. As in ggml's `quantize_row_q6_K_ref`. Errors weigh the square of the
 //! value, or with a guide its importance, as in `quantize_row_q6_K_impl`.
 
+use super::fields::{Fielded, Fields, Geometry, Levels};
 use super::{Block, QK_K, round_quotients};
 use crate::float16::F16Le;
 use crate::search::{GROUP_MAX_EPS, fit_signed, nearest_int, signed_extreme};
@@ -90,6 +91,12 @@ impl BlockQ6K {
                 round_quotients(x, scale, (-HALF, HALF - 1), q);
             }
         }
+        Self::of_codes(&q, scales, d)
+    }
+
+    /// Packs codes of 0 to 63.
+    #[inline(always)]
+    fn of_codes(q: &[u8; QK_K], scales: [i8; 16], d: F16Le) -> Self {
         let (mut ql, mut qh) = ([0; 128], [0; 64]);
         for (half, q) in q.as_chunks::<128>().0.iter().enumerate() {
             for l in 0..32 {
@@ -134,5 +141,37 @@ impl Block<QK_K> for BlockQ6K {
                 *y = scale * ((low | (high << 4)) - HALF) as f32;
             }
         }
+    }
+}
+
+impl Fielded<QK_K> for BlockQ6K {
+    const GEOMETRY: Geometry = Geometry {
+        block: QK_K,
+        sub_block: 16,
+        levels: Levels::Even {
+            lowest: -32,
+            highest: 31,
+        },
+        scales: (-128, 127),
+        scale_offset: 0.0,
+        mins: None,
+    };
+
+    fn fields(&self) -> Fields {
+        Fields {
+            d: self.d.get(),
+            scales: self.scales.map(i16::from),
+            codes: std::array::from_fn(|i| {
+                let (half, plane, l) = (i / 128, i % 128 / 32, i % 32);
+                let low = self.ql[64 * half + 32 * (plane % 2) + l] >> (4 * (plane / 2)) & 0x0f;
+                low | ((self.qh[32 * half + l] >> (2 * plane) & 3) << 4)
+            }),
+            ..Fields::default()
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let scales = fields.scales.map(|s| s as i8);
+        Self::of_codes(&fields.codes, scales, F16Le::new(fields.d))
     }
 }

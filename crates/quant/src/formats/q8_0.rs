@@ -7,6 +7,7 @@
 //! `x = d * q`. The largest magnitude goes to 127, values round half away from zero; there is no
 //! search. As in ggml's `quantize_row_q8_0_ref`. No encoder writes -128, but a file may hold it.
 
+use super::fields::{Fielded, Fields, Geometry};
 use super::{Block, legacy};
 use crate::float16::F16Le;
 use crate::search::truncate_x86;
@@ -47,6 +48,28 @@ impl Block<32> for BlockQ8_0 {
         let d = self.d.get();
         for (y, q) in y.iter_mut().zip(self.qs) {
             *y = f32::from(q) * d;
+        }
+    }
+}
+
+impl Fielded<32> for BlockQ8_0 {
+    const GEOMETRY: Geometry = legacy::geometry(-128, 127, None);
+
+    fn fields(&self) -> Fields {
+        let mut fields = Fields {
+            d: self.d.get(),
+            ..Fields::default()
+        };
+        for (code, q) in fields.codes.iter_mut().zip(self.qs) {
+            *code = (i16::from(q) + 128) as u8;
+        }
+        fields
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        Self {
+            d: F16Le::new(fields.d),
+            qs: std::array::from_fn(|i| (i16::from(fields.codes[i]) - 128) as i8),
         }
     }
 }

@@ -17,6 +17,10 @@ static LEVELS: &[&Level] = &[
     &super::x86_64::avx2::LEVEL,
     #[cfg(target_arch = "x86_64")]
     &super::x86_64::avx512::LEVEL,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    &super::aarch64::neon::LEVEL,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    &super::aarch64::i8mm::LEVEL,
 ];
 
 /// `AEOLUS_CPU` asks for a level that does not exist or that this machine cannot run.
@@ -37,6 +41,8 @@ pub struct CpuError {
 /// | `portable` | anything; encoders in lanes of arrays, the products of `scalar` |
 /// | `avx2` | AVX2, FMA, F16C (Haswell, Zen and later) |
 /// | `avx512` | AVX-512 F, BW, DQ, VL and VNNI besides those (Ice Lake, Zen 4 and later) |
+/// | `neon` | aarch64 with dot products (ARMv8.2: Neoverse N1, Apple M1 and later) |
+/// | `i8mm` | products of byte matrices besides those (ARMv8.6: Neoverse V1, Apple M2 and later) |
 ///
 /// A level is a whole set of features: a processor with AVX-512 but without VNNI runs `avx2`, for
 /// encoding as well. [`encode_rows`](crate::encode_rows) and its neighbours use [`Cpu::select`];
@@ -46,7 +52,7 @@ pub struct Cpu(&'static Level);
 
 impl Cpu {
     /// The fastest level of this machine, or the one that the environment variable `AEOLUS_CPU`
-    /// (`scalar`, `portable`, `avx2`, `avx512`) names. Decided once per process, for encoding and
+    /// (`scalar`, `portable`, `avx2`, `avx512`, `neon`, `i8mm`) names. Decided once per process, for encoding and
     /// products alike.
     ///
     /// # Errors
@@ -92,7 +98,7 @@ impl Cpu {
         Self(&super::scalar::LEVEL)
     }
 
-    /// `scalar`, `portable`, `avx2` or `avx512`.
+    /// `scalar`, `portable`, `avx2`, `avx512`, `neon` or `i8mm`.
     pub fn name(self) -> &'static str {
         self.0.name
     }

@@ -29,6 +29,22 @@ pub(crate) struct Level {
     pub(crate) kernels: Kernels,
 }
 
+/// Whether this machine has a feature.
+#[cfg(target_arch = "x86_64")]
+macro_rules! detected {
+    ($feature:tt) => {
+        std::arch::is_x86_feature_detected!($feature)
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! detected {
+    ($feature:tt) => {
+        std::arch::is_aarch64_feature_detected!($feature)
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) use detected;
+
 /// Makes a `static LEVEL` from the lanes of an instruction set. The features are those that
 /// `runs_here` asks for and every function of the level is compiled for.
 macro_rules! level {
@@ -63,7 +79,7 @@ macro_rules! level {
 
             $crate::kernels::level::Level {
                 name: $name,
-                runs_here: || true $($(&& is_x86_feature_detected!($feature))+)?,
+                runs_here: || true $($(&& $crate::kernels::level::detected!($feature))+)?,
                 encode: |ty| with_format!(ty, F => Some(encode::<F>), None),
                 decode: |ty| with_format!(ty, F => Some(decode::<F>), None),
                 round_through_f16,

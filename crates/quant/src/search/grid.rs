@@ -155,6 +155,21 @@ impl<const D: usize> Grid<D> {
         }
     }
 
+    /// The packed points at or near packed digits.
+    pub(crate) fn packed_near(&self, digits: u32) -> &[u16] {
+        let (start, end) = self.nearby[digits as usize];
+        &self.packed[start as usize..end as usize]
+    }
+
+    /// The number of the point with these digits, or else of the first one near them.
+    pub(crate) fn nearest_number(&self, digits: impl Iterator<Item = u8>) -> u16 {
+        let highest = self.digits - 1;
+        let packed = (0..).zip(digits).fold(0, |packed, (i, digit)| {
+            packed | (usize::from(digit.min(highest)) << (self.bits * i))
+        });
+        self.numbers[self.nearby[packed].0 as usize]
+    }
+
     /// The points at or near a place: one if it lies on the grid.
     pub(crate) fn at_or_near(&self, place: &[u8; D]) -> &[u16] {
         let packed = (0..).zip(place).fold(0, |packed, (i, digit)| {

@@ -1,6 +1,7 @@
 //! The portable twin of every kernel, and the one that runs where no other does.
 
 use super::activations::{ActivationUnit, Token};
+use super::elementwise::elementwise;
 use super::panel::QuantPanel;
 use super::table::{FloatPanel, Kernels, MatmulArgs};
 use super::unpack::{Unpack, Unpacked};
@@ -24,6 +25,7 @@ pub(crate) const fn kernels(name: &'static str) -> Kernels {
         pack: |ty| with_product!(ty, F => Some(pack::<F>), None),
         multiply,
         matmul_f32,
+        elementwise: elementwise!(),
     }
 }
 

@@ -3,6 +3,7 @@
 use aeolus_gguf::TensorType;
 
 use super::activations::{ActivationUnit, Activations, Token};
+use super::elementwise::Elementwise;
 use super::formats::has_integer_kernel;
 use super::panel::{Panel, QuantPanel};
 use super::{PANEL, UNIT};
@@ -110,6 +111,7 @@ pub struct Kernels {
     pub(super) pack: fn(TensorType) -> Option<Pack>,
     pub(super) multiply: Multiply,
     pub(super) matmul_f32: unsafe fn(MatmulArgs<'_>),
+    pub(super) elementwise: Elementwise,
 }
 
 impl Kernels {
@@ -291,6 +293,51 @@ impl Kernels {
     /// If a slice is too short for its rows and strides.
     pub fn matmul_f16(&self, panel: &[u16], panel_stride: usize, operands: Matmul<'_>) {
         self.matmul(operands.checked(FloatPanel::F16(panel), panel_stride));
+    }
+
+    /// Turns scores into weights, `e^x` over the sum of all. `beside` is a further score that takes part in
+    /// the sum, negative infinity for none. The same bits on every level.
+    pub fn softmax(&self, x: &mut [f32], beside: f32) {
+        // SAFETY: a level is only handed out where the CPU has its features.
+        #[allow(unsafe_code, reason = "call of a kernel")]
+        unsafe {
+            (self.elementwise.softmax)(x, beside);
+        }
+    }
+
+    /// `out[r][c] = q[r][c] * d[r / 32][c]`, rows of 32 numbers.
+    ///
+    /// # Panics
+    /// If lengths differ, or `d` has not a row for every 32.
+    pub fn widen_columns(&self, q: &[i8], d: &[f32], out: &mut [f32]) {
+        assert!(q.len() == out.len() && q.len().is_multiple_of(PANEL));
+        assert_eq!(d.len(), PANEL * q.len().div_ceil(PANEL * PANEL), "scales");
+        // SAFETY: as above.
+        #[allow(unsafe_code, reason = "call of a kernel")]
+        unsafe {
+            (self.elementwise.widen_columns)(q, d, out);
+        }
+    }
+
+    /// `out[r][c] = q[r][c] * d[r]`, rows of 32 numbers, those of `q` so many apart, and so are the numbers
+    /// of `d`.
+    ///
+    /// # Panics
+    /// If `q` or `d` is too short for the rows of `out`.
+    pub fn widen_rows(
+        &self,
+        (q, q_stride): (&[i8], usize),
+        (d, d_stride): (&[f32], usize),
+        out: &mut [f32],
+    ) {
+        let rows = out.len() / PANEL;
+        check_rows("q", q.len(), rows, PANEL, q_stride);
+        check_rows("d", d.len(), rows, 1, d_stride);
+        // SAFETY: as above.
+        #[allow(unsafe_code, reason = "call of a kernel")]
+        unsafe {
+            (self.elementwise.widen_rows)(q, q_stride, d, d_stride, out);
+        }
     }
 
     fn matmul(&self, args: MatmulArgs<'_>) {

@@ -13,6 +13,9 @@
 //!   or f16: exact weights, attention scores and attention outputs alike.
 //! - **Rows of floats.** [`Kernels::matvec_float`]: F32, F16 and BF16 weights with one token.
 //!
+//! Beside them stands what attention needs between its products ([`Kernels::softmax`] and two ways to widen
+//! numbers of 8 bits, `elementwise.rs`).
+//!
 //! # The common form of a block
 //!
 //! Every quantized format writes a weight as `scale * u - min`, with `u` an unsigned byte and
@@ -34,7 +37,7 @@
 //!
 //! `formats.rs` says what there is to know of a format; `unpack.rs` and, for points of a codebook,
 //! `codebooks.rs` bring it to the common form; `activations.rs` and `panel.rs` hold the two
-//! operands; `scalar.rs` is the portable twin of everything in `avx2/` and `avx512/`.
+//! operands; `scalar.rs` is the portable twin of everything in `avx2/`, `avx512/` and `neon/`.
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
@@ -42,7 +45,10 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 mod codebooks;
+pub(crate) mod elementwise;
 mod formats;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+pub(crate) mod neon;
 mod panel;
 mod scalar;
 mod table;
@@ -51,6 +57,7 @@ mod tests;
 mod unpack;
 
 pub use activations::{Activations, Bits, FEW, Part};
+pub use elementwise::{exp, softmax};
 pub(crate) use formats::Product;
 pub use formats::{has_float_kernel, has_integer_kernel};
 pub use panel::Panel;

@@ -1,9 +1,8 @@
-//! Kernels for AVX2 with FMA and F16C (Haswell, Zen and later).
+//! Kernels for AVX-512 with VNNI (Ice Lake, Zen 4 and later).
 //!
-//! `vpmaddubsw` multiplies unsigned bytes with signed ones and adds neighbours into 16 bits with
-//! saturation. Weights up to 127 are safe (2 * 127 * 127 = 32,258); larger ones are taken with
-//! their sign: |w| times the activation with the sign of w (2 * 128 * 127 = 32,512), which also
-//! holds for -128.
+//! The unit of work is 64 weights: one vector of bytes. `vpdpbusd` multiplies unsigned bytes
+//! (weights) with signed ones (activations) and adds four neighbours into each 32-bit lane; it
+//! does not saturate, and 4 * 255 * 127 per step stays far from 2^31 within a group.
 #![allow(unsafe_code, reason = "vector loads and stores")]
 
 mod codebooks;
@@ -13,15 +12,14 @@ mod matvec;
 mod ternary;
 mod unpack;
 
-pub(super) use unpack::Unpack256;
-
 use aeolus_gguf::TensorType;
 
+use super::elementwise::elementwise;
 use super::table::Kernels;
 use crate::registry::with_product;
 
 pub(crate) const KERNELS: Kernels = Kernels {
-    name: "avx2",
+    name: "avx512",
     dot_rows: |ty| with_product!(ty, F => Some(matvec::dot_rows::<F>), None),
     dot_floats: |ty| match ty {
         TensorType::F32 => Some(float::dot_rows_f32),
@@ -32,4 +30,5 @@ pub(crate) const KERNELS: Kernels = Kernels {
     pack: |ty| with_product!(ty, F => Some(matmul::pack::<F>), None),
     multiply: matmul::multiply,
     matmul_f32: float::matmul,
+    elementwise: elementwise!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"),
 };

@@ -47,7 +47,7 @@ use std::ops::{Add, Div, Mul, Sub};
 /// A vector can only come from such a value or from other vectors, so the operations themselves
 /// are safe. All methods are `#[inline(always)]`, as they must end up in a function compiled for
 /// the instruction set.
-pub(crate) trait Isa: Copy {
+pub trait Isa: Copy {
     /// Lanes of a vector.
     const LANES: usize;
     /// A vector of `f32`.
@@ -86,7 +86,7 @@ pub(crate) trait Isa: Copy {
 }
 
 /// Code to [run apart](Isa::apart).
-pub(crate) trait Job {
+pub trait Job {
     /// What it gives.
     type Output;
 
@@ -122,7 +122,7 @@ pub(crate) fn load_parts<'a, S: Isa, R, const N: usize>(
 }
 
 /// A vector of `f32`; every operation is the IEEE one, in each lane by itself.
-pub(crate) trait Float:
+pub trait Float:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
     /// See [`Isa::M`].
@@ -186,7 +186,7 @@ pub(crate) trait Float:
 }
 
 /// A vector of `i32` with wrapping arithmetic.
-pub(crate) trait Int: Copy {
+pub trait Int: Copy {
     /// See [`Isa::F`].
     type Float: Float<Int = Self>;
 
@@ -219,7 +219,7 @@ pub(crate) trait Int: Copy {
 }
 
 /// A yes or no for each lane.
-pub(crate) trait Mask: Copy {
+pub trait Mask: Copy {
     /// Lanes, at most 64.
     const LANES: u32;
 

@@ -4,6 +4,8 @@
 //! multi-byte fields are little-endian. `x` are the weights, `q` the stored integers. All
 //! arithmetic is `f32`, in the order written.
 
+mod codebook;
+pub mod fields;
 pub(crate) mod fp4;
 pub(crate) mod grids;
 pub(crate) mod iq1_m;
