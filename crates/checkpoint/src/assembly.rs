@@ -2,11 +2,11 @@
 //! many as there are experts, and sometimes several of parts of one.
 
 use crate::checkpoint::{Data, Tensor};
+use crate::error::bad_shape;
 use crate::layout::{Expected, Stored};
 use crate::mxfp4::{self, Packed};
 use crate::shards::ShardTensor;
 use crate::view::{Piece, View};
-use crate::weights::bad_shape;
 use crate::{Error, RowMap};
 use ::safetensors::Dtype;
 use aeolus_arch::{EXPERT, Values};

@@ -8,7 +8,6 @@ pub(crate) use rope::{DIVISORS, RopeScaling};
 
 use crate::error::Brief;
 use crate::json::{Object, describe};
-use crate::layout::Expected;
 use crate::notes::Notes;
 use crate::{Error, Limits, files};
 use aeolus_arch as arch;
@@ -149,11 +148,6 @@ impl Config {
         self.quantization
             .as_ref()
             .is_some_and(|method| method.ends_with(": mxfp4"))
-    }
-
-    /// Whether a tensor is stored in blocks of 4 bits, by what the file says.
-    pub(crate) fn is_packed(&self, expected: &Expected) -> bool {
-        self.is_mxfp4() && expected.stored.iter().any(|stored| stored.scales.is_some())
     }
 
     /// Whether there are biases that a field declares; those without a field are always there.
@@ -385,6 +379,15 @@ fn global_layers<'a>(o: &Object<'a>, family: &Family) -> Result<Option<Object<'a
     }
 }
 
+/// What config.json calls the layers that carry a state, in families that have some.
+fn recurrent_kind(family: &Family) -> Option<&'static str> {
+    match family.graph?.recurrence {
+        Recurrence::None => None,
+        Recurrence::ShortConvolution => Some("conv"),
+        Recurrence::DeltaNet => Some("linear_attention"),
+    }
+}
+
 /// The kinds of the layers, for families in which they differ and where the file says them: a word for
 /// each layer, or the numbers of those with attention.
 fn layer_kinds(
@@ -394,12 +397,7 @@ fn layer_kinds(
 ) -> Result<Option<Vec<LayerKind>>, Error> {
     const KINDS: &str = "layer_types";
     const ATTENDING: &str = "full_attn_idxs";
-    let recurrence = family.graph.map(|graph| graph.recurrence);
-    let recurrent = match recurrence.unwrap_or(Recurrence::None) {
-        Recurrence::None => None,
-        Recurrence::ShortConvolution => Some("conv"),
-        Recurrence::DeltaNet => Some("linear_attention"),
-    };
+    let recurrent = recurrent_kind(family);
     let has_local = family
         .keys
         .iter()

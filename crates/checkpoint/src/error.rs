@@ -1,5 +1,6 @@
 //! What can be wrong with a checkpoint.
 
+use aeolus_gguf::ShapeError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -262,5 +263,17 @@ impl Error {
             path: path.into(),
             problem: problem.into(),
         }
+    }
+}
+
+/// The error for a tensor whose shape cannot be.
+pub(crate) fn bad_shape<'a>(
+    path: &'a Path,
+    tensor: &'a str,
+) -> impl FnOnce(ShapeError) -> Error + 'a {
+    move |error| Error::UnexpectedTensor {
+        path: path.into(),
+        tensor: tensor.into(),
+        problem: error.to_string(),
     }
 }

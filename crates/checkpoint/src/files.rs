@@ -109,7 +109,10 @@ impl<'a> Folder<'a> {
 fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Error::tokenizer(path, format!("not UTF-8: byte {at} is no character"))
+        Error::tokenizer(
+            path,
+            format!("not UTF-8: byte {at} does not begin a character"),
+        )
     })
 }
 

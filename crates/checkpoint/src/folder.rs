@@ -2,11 +2,12 @@
 
 use crate::checkpoint::{Data, Forecastable, OpenOptions, Tensor, TensorFacts, TokenizerMode};
 use crate::config::Config;
+use crate::error::bad_shape;
 use crate::layout::{self, Expected, Presence};
 use crate::model_name::Params;
 use crate::notes::Notes;
 use crate::tokenizer::{self, Tokenizer, TokenizerFacts};
-use crate::weights::{Wanted, bad_shape};
+use crate::weights::Wanted;
 use crate::{Checkpoint, Error, Limits, RowMap, foreign, metadata};
 use aeolus_gguf::{Array, Endian, Metadata, Shape, TensorType};
 use std::collections::HashSet;
@@ -117,7 +118,7 @@ fn promised(
             let (shape, name) = (&expected.shape, &expected.hf);
             Ok(TensorFacts {
                 shape: Shape::from_hf(shape).map_err(bad_shape(&path, name))?,
-                ty: match config.is_packed(&expected) {
+                ty: match config.is_mxfp4() && expected.can_be_packed() {
                     true => TensorType::MXFP4,
                     false => source_type,
                 },

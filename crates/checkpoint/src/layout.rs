@@ -57,6 +57,13 @@ pub(crate) struct Stored {
     pub(crate) scales: Option<(String, Vec<u64>)>,
 }
 
+impl Expected {
+    /// Whether checkpoints may store it in blocks of 4 bits.
+    pub(crate) fn can_be_packed(&self) -> bool {
+        self.stored.iter().any(|stored| stored.scales.is_some())
+    }
+}
+
 impl Stored {
     fn new(of: &aeolus_arch::Expected, hf: &str, part: Part, scales: Option<&str>) -> Self {
         let mut shape = match &of.stored {

@@ -37,7 +37,7 @@ fn locate(path: &Path) -> Result<Located<'_>, Error> {
     if path.extension().is_some_and(|ext| ext == "safetensors") {
         return Err(Error::NotACheckpoint {
             path: path.into(),
-            problem: "weights alone are no checkpoint: give the folder with config.json".into(),
+            problem: "weights alone are not a checkpoint: give the folder with config.json".into(),
         });
     }
     Ok(Located::File)

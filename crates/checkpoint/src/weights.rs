@@ -12,7 +12,7 @@ use crate::wrapping::Wrapping;
 use crate::{Error, names};
 use ::safetensors::Dtype;
 use aeolus_arch::{Field, Presence};
-use aeolus_gguf::{ShapeError, TensorType};
+use aeolus_gguf::TensorType;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -432,16 +432,5 @@ fn why_unexpected(name: &str, config: &Config) -> String {
              out; set {key} to true there if the model was trained with it"
         ),
         _ => format!("config.json gives the model no such tensor (num_hidden_layers {layers})"),
-    }
-}
-
-pub(crate) fn bad_shape<'a>(
-    path: &'a Path,
-    tensor: &'a str,
-) -> impl FnOnce(ShapeError) -> Error + 'a {
-    move |error| Error::UnexpectedTensor {
-        path: path.into(),
-        tensor: tensor.into(),
-        problem: error.to_string(),
     }
 }

@@ -290,3 +290,15 @@ fn bytes_are_mapped_and_in_file_order() {
     }
     c.verify_unchanged().unwrap();
 }
+
+#[test]
+fn layers_that_carry_a_state_are_no_news() {
+    let path = fixtures().join("families/models/tiny/qwen35moe");
+    let opened = open(&path, &OpenOptions::default()).unwrap();
+    assert!(
+        opened
+            .notes
+            .iter()
+            .all(|note| !note.contains("layer_types"))
+    );
+}

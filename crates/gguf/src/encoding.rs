@@ -1,6 +1,6 @@
 //! How numbers and lengths are spelled in one file: byte order, and the width of a length.
 
-use crate::value::ValueType;
+use crate::value_type::ValueType;
 
 /// The byte order of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

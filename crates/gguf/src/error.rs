@@ -6,7 +6,7 @@ use crate::encoding::Endian;
 use crate::metadata::MetadataError;
 use crate::shape::ShapeError;
 use crate::tensor_type::TensorType;
-use crate::value::ValueType;
+use crate::value_type::ValueType;
 use aeolus_source::Kind;
 use std::path::{Path, PathBuf};
 

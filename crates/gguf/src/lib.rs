@@ -58,10 +58,12 @@ mod difference;
 mod encoding;
 mod error;
 mod file;
+mod folder;
 /// The bodies of the fuzz targets; see docs/security.md.
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod items;
 mod limits;
 mod metadata;
 mod read;
@@ -72,13 +74,16 @@ mod swap;
 mod tensor;
 mod tensor_type;
 mod value;
+mod value_type;
 mod write;
 
-pub use array::{Array, Items, MixedArray};
+pub use array::Array;
 pub use difference::{Difference, differences};
 pub use encoding::{Endian, Scalar};
 pub use error::{Error, FormatError, FormatErrorKind, LayoutError, Place, Quoted, SplitError};
 pub use file::{GgufFile, TensorPlace};
+pub use folder::{files_in, is_named_gguf};
+pub use items::{Items, MixedArray};
 pub use limits::Limits;
 pub use metadata::{Metadata, MetadataError};
 pub use read::{Header, Parse, ReadError, read_header};
@@ -88,7 +93,8 @@ pub use split::ShardName;
 pub use swap::{SwapError, swap_rows};
 pub use tensor::{TensorInfo, TensorSpec};
 pub use tensor_type::TensorType;
-pub use value::{Value, ValueType};
+pub use value::Value;
+pub use value_type::ValueType;
 pub use write::{HeaderSpec, Layout};
 
 /// The key whose UINT32 value aligns the data section and every tensor in it.

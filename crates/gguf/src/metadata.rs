@@ -1,7 +1,8 @@
 //! The key-value pairs of a file.
 
 use crate::array::Array;
-use crate::value::{Value, ValueType};
+use crate::value::Value;
+use crate::value_type::ValueType;
 use std::borrow::Cow;
 
 /// Keys and values in the order of the file; no key twice.

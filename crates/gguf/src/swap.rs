@@ -101,7 +101,7 @@ fn fields(ty: TensorType) -> &'static [Fields] {
 
 /// The bytes are not whole blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{bytes} bytes are no whole number of {ty} blocks of {block_bytes}")]
+#[error("{bytes} bytes are not a multiple of the {block_bytes} bytes of a {ty} block")]
 pub struct SwapError {
     /// The tensor type.
     pub ty: TensorType,
@@ -250,7 +250,7 @@ mod tests {
         let error = swap_rows(TensorType::F16, &mut rows).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "3 bytes are no whole number of F16 blocks of 2"
+            "3 bytes are not a multiple of the 2 bytes of a F16 block"
         );
         assert_eq!(rows, [1, 2, 3]);
     }

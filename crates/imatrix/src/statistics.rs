@@ -11,6 +11,7 @@ const ACTIVE: f64 = 1e-5;
 
 /// The importance of one tensor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TensorStatistics {
     /// The weight's GGUF name.
     pub tensor: String,
@@ -57,6 +58,7 @@ impl TensorStatistics {
 
 /// What `aeolus imatrix --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Document {
     /// [`SCHEMA`](Self::SCHEMA).
     pub schema: String,
@@ -101,6 +103,7 @@ impl Document {
 
 /// The averages of a layer, by the values of its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LayerStatistics {
     /// The layer.
     pub layer: u32,
@@ -226,5 +229,31 @@ fn cosine(a: &Entry, b: &Entry) -> f64 {
     match a.len() == b.len() && lengths > 0.0 {
         true => dot(a, b) / lengths,
         false => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_in_docs_is_that_of_the_type() {
+        let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+        let generator = schemars::SchemaGenerator::new(settings);
+        let schema = generator.into_root_schema_for::<Document>();
+        let mut schema = serde_json::to_value(schema).unwrap();
+        schema["title"] = Document::SCHEMA.into();
+        schema["properties"]["schema"]["const"] = Document::SCHEMA.into();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../docs/schemas/aeolus.imatrix-1.json");
+        let text = format!("{schema:#}\n");
+        if std::env::var_os("AEOLUS_BLESS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == text,
+            "not what the type says; AEOLUS_BLESS=1 writes it"
+        );
     }
 }

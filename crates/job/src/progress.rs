@@ -67,6 +67,11 @@ pub enum Event<'a> {
         /// How much an earlier run did.
         known: u64,
     },
+    /// The rest of the work turned out to be more or less than was said.
+    Expected {
+        /// How much is still to be done.
+        rest: u64,
+    },
     /// A part of the work begins.
     Next {
         /// Which.

@@ -24,8 +24,9 @@ mod publish;
 mod read;
 mod repo;
 mod server;
+mod state;
 
 pub use fault::{Action, Fault};
-pub use publish::{Stored, Transfer};
 pub use repo::{Access, Content, Repo, RepoFile};
-pub use server::{HubServer, Seen, Site};
+pub use server::HubServer;
+pub use state::{Seen, Site, Stored, Transfer};

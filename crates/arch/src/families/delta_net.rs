@@ -9,47 +9,62 @@ use crate::{
 use Dim::{Convolution, DeltaHeads, DeltaQueryKeyValue, DeltaValue, DeltaValues, Hidden, One};
 
 /// What the reference calls the interval is the one of layers with attention.
-pub(super) const ATTENTION_INTERVAL: Line = Key::line(
+const ATTENTION_INTERVAL: Line = Key::line(
     Field::AttentionInterval,
     &["full_attention_interval"],
     "full_attention_interval",
     Absent::Is(4.0),
 );
-pub(super) const CONVOLUTION: Line = Key::line(
+const CONVOLUTION: Line = Key::line(
     Field::Convolution,
     &["linear_conv_kernel_dim"],
     "ssm.conv_kernel",
     Absent::Is(4.0),
 );
-pub(super) const DELTA_KEY_DIM: Line = Key::line(
+const DELTA_KEY_DIM: Line = Key::line(
     Field::DeltaKeyDim,
     &["linear_key_head_dim"],
     "ssm.state_size",
     Absent::Is(128.0),
 );
-pub(super) const DELTA_KEY_HEADS: Line = Key::line(
+const DELTA_KEY_HEADS: Line = Key::line(
     Field::DeltaKeyHeads,
     &["linear_num_key_heads"],
     "ssm.group_count",
     Absent::Is(16.0),
 );
-pub(super) const DELTA_HEADS: Line = Key::line(
+const DELTA_HEADS: Line = Key::line(
     Field::DeltaHeads,
     &["linear_num_value_heads"],
     "ssm.time_step_rank",
     Absent::Is(32.0),
 );
-pub(super) const DELTA_VALUE_DIM: Line = Key::of_config(
+const DELTA_VALUE_DIM: Line = Key::of_config(
     Field::DeltaValueDim,
     &["linear_value_head_dim"],
     Absent::Is(128.0),
 );
-pub(super) const DELTA_VALUES: Line = Key::line(
+const DELTA_VALUES: Line = Key::line(
     Field::DeltaValues,
     &[],
     "ssm.inner_size",
     Absent::Product(Field::DeltaHeads, Field::DeltaValueDim),
 );
+
+/// The keys of a delta net, and those of the layers between that come after them.
+pub(super) const DELTA_KEYS: [Line; 11] = [
+    CONVOLUTION,
+    DELTA_KEY_DIM,
+    DELTA_KEY_HEADS,
+    DELTA_HEADS,
+    DELTA_VALUE_DIM,
+    DELTA_VALUES,
+    Line::RecurrentLayers,
+    ATTENTION_INTERVAL,
+    rotary_fraction(0.25),
+    PARTLY_ROTARY_DIMS,
+    VOCAB_OF_EMBEDDING,
+];
 
 const ATTENDING: &[When] = &[When::Attention];
 
@@ -80,14 +95,14 @@ pub(super) const OUT: TensorLine = delta(
 );
 
 /// Queries of gated attention: each head's are followed by the gates of its output.
-pub(super) const GATED_QUERY: TensorLine = TensorLine::layer(
+const GATED_QUERY: TensorLine = TensorLine::layer(
     "self_attn.q_proj.weight",
     "attn_q.weight",
     &[Dim::QueryAndGate, Hidden],
 )
 .when(ATTENDING);
 
-pub(super) const GATED_QUERY_BIAS: TensorLine =
+const GATED_QUERY_BIAS: TensorLine =
     TensorLine::layer("self_attn.q_proj.bias", "attn_q.bias", &[Dim::QueryAndGate])
         .bias(ATTENTION_BIAS)
         .when(ATTENDING);
@@ -109,35 +124,52 @@ pub(super) const SHARED_FEED_FORWARD: Line = Key::line(
 );
 
 /// The shared network of the families with experts, and the gate of what it gives.
-pub(super) const SHARED_EXPERT: [TensorLine; 3] = shared([
+const SHARED_EXPERT: [TensorLine; 3] = shared([
     "mlp.shared_expert.down_proj.weight",
     "mlp.shared_expert.gate_proj.weight",
     "mlp.shared_expert.up_proj.weight",
 ]);
-pub(super) const SHARED_GATE: TensorLine = TensorLine::layer(
+const SHARED_GATE: TensorLine = TensorLine::layer(
     "mlp.shared_expert_gate.weight",
     "ffn_gate_inp_shexp.weight",
     &[One, Hidden],
 );
 
+/// Experts, and the network that all tokens share.
+pub(super) const MIXTURE: [TensorLine; 8] = [
+    DOWN_EXPERTS,
+    GATE_EXPERTS,
+    UP_EXPERTS,
+    ROUTER,
+    SHARED_EXPERT[0],
+    SHARED_EXPERT[1],
+    SHARED_EXPERT[2],
+    SHARED_GATE,
+];
+
 /// The norm in front of the feed-forward network, under the name that GGUF has for it here.
-pub(super) const BEHIND_ATTENTION_NORM: TensorLine = TensorLine::layer(
+const BEHIND_ATTENTION_NORM: TensorLine = TensorLine::layer(
     "post_attention_layernorm.weight",
     "post_attention_norm.weight",
     &[Hidden],
 )
 .plus_one();
 
-/// Attention with gates, but for the queries.
-pub(super) const GATED_KEY_NORM: TensorLine = KEY_NORM.plus_one().when(ATTENDING);
-pub(super) const GATED_KEY_BIAS: TensorLine = KEY_BIAS.bias(ATTENTION_BIAS).when(ATTENDING);
-pub(super) const GATED_KEY: TensorLine = KEY.when(ATTENDING);
-pub(super) const GATED_OUTPUT_BIAS: TensorLine =
-    ATTENTION_OUTPUT_BIAS.bias(ATTENTION_BIAS).when(ATTENDING);
-pub(super) const GATED_OUTPUT: TensorLine = ATTENTION_OUTPUT.when(ATTENDING);
-pub(super) const GATED_QUERY_NORM: TensorLine = QUERY_NORM.plus_one().when(ATTENDING);
-pub(super) const GATED_VALUE_BIAS: TensorLine = VALUE_BIAS.bias(ATTENTION_BIAS).when(ATTENDING);
-pub(super) const GATED_VALUE: TensorLine = VALUE.when(ATTENDING);
+/// Attention with gates, and the norms around what follows it.
+pub(super) const GATED_ATTENTION: [TensorLine; 12] = [
+    BEHIND_ATTENTION_NORM,
+    KEY_NORM.plus_one().when(ATTENDING),
+    KEY_BIAS.bias(ATTENTION_BIAS).when(ATTENDING),
+    KEY.when(ATTENDING),
+    ATTENTION_OUTPUT_BIAS.bias(ATTENTION_BIAS).when(ATTENDING),
+    ATTENTION_OUTPUT.when(ATTENDING),
+    QUERY_NORM.plus_one().when(ATTENDING),
+    GATED_QUERY_BIAS,
+    GATED_QUERY,
+    VALUE_BIAS.bias(ATTENTION_BIAS).when(ATTENDING),
+    VALUE.when(ATTENDING),
+    FINAL_NORM.plus_one(),
+];
 
 /// Attention is always gated.
 pub(super) const OUTPUT_GATE: Require = Require {

@@ -280,3 +280,20 @@ pub(super) const SILU: Require = Require {
 pub(super) const ATTENTION_BIAS: Option<&str> = Some("attention_bias");
 /// The field that declares biases of the feed-forward network.
 pub(super) const MLP_BIAS: Option<&str> = Some("mlp_bias");
+
+/// Lists one behind the other, for families that share parts of theirs; `N` entries together, or it does not
+/// compile.
+pub(super) const fn join<T: Copy, const N: usize>(lists: &[&[T]]) -> [T; N] {
+    let mut joined = [lists[0][0]; N];
+    let (mut list, mut n) = (0, 0);
+    while list < lists.len() {
+        let mut i = 0;
+        while i < lists[list].len() {
+            joined[n] = lists[list][i];
+            (i, n) = (i + 1, n + 1);
+        }
+        list += 1;
+    }
+    assert!(n == N, "the lists do not have as many entries as the array");
+    joined
+}

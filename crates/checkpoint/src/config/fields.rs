@@ -384,7 +384,11 @@ pub(super) fn tell_window(
     // A window that is as long as the context is none.
     let slides = !is_off && (shorter || size.is_none());
     let sliding = find(&|kind| slides && kind == Some("sliding_attention"));
-    let other = find(&|kind| !matches!(kind, Some("full_attention" | "sliding_attention")));
+    let recurrent = super::recurrent_kind(family);
+    let other = find(&|kind| {
+        let is_attention = matches!(kind, Some("full_attention" | "sliding_attention"));
+        !is_attention && (kind.is_none() || kind != recurrent)
+    });
     let lacks = match (&window, &other) {
         (None, Some(_)) => "such layers",
         (Some(_), Some(_)) => "window and no such layers",

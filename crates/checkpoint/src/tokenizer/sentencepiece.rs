@@ -176,7 +176,7 @@ impl<'a> Model<'a> {
                 Ok(index) if index < pieces => model.token_ids.push((kind, index as u32)),
                 Err(_) if id == -1 => {}
                 _ => {
-                    let problem = format!("{kind}_id {id} is no piece, there are {pieces}");
+                    let problem = format!("{kind}_id {id} is not a piece: there are {pieces}");
                     return Err(reader.error(problem));
                 }
             }

@@ -4,7 +4,8 @@ use crate::array::Array;
 use crate::encoding::{Codec, Encoding, Lengths};
 use crate::error::FormatErrorKind;
 use crate::limits::Limits;
-use crate::value::{Value, ValueType};
+use crate::value::Value;
+use crate::value_type::ValueType;
 use std::borrow::Cow;
 
 /// Why reading stopped.

@@ -81,7 +81,7 @@ fn put_array(array: &Array<'_>, endian: Endian, out: &mut impl Sink) {
 mod tests {
     use super::*;
     use crate::read::Cursor;
-    use crate::value::ValueType;
+    use crate::value_type::ValueType;
 
     /// Both orders, and an array read in one written in the other.
     #[test]

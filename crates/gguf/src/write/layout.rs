@@ -7,7 +7,8 @@ use crate::limits::Limits;
 use crate::metadata::Metadata;
 use crate::shape::Shape;
 use crate::tensor::{TensorInfo, TensorSpec};
-use crate::value::{Value, ValueType};
+use crate::value::Value;
+use crate::value_type::ValueType;
 use crate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, check};
 use std::collections::HashSet;
 

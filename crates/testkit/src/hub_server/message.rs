@@ -72,6 +72,15 @@ impl Request {
             .map(|(_, v)| v.as_str())
     }
 
+    /// The parts of the path between slashes, decoded.
+    pub fn words(&self) -> Vec<String> {
+        self.path()
+            .split('/')
+            .skip(1)
+            .map(percent_decoded)
+            .collect()
+    }
+
     /// The path without the query.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
@@ -196,4 +205,23 @@ impl Response {
         head.push_str("\r\n");
         stream.write_all(head.as_bytes())
     }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|h| std::str::from_utf8(h).ok());
+        match (first, code.and_then(|h| u8::from_str_radix(h, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -3,64 +3,24 @@
 use super::message::{Request, Response};
 use super::read::{ranged, signed_in};
 use super::repo::{Content, Repo, RepoFile, git_oid, hex, is_large};
-use super::server::{Shared, State};
+use super::state::{Part, Shared, State, Stored, Transfer};
 use base64::Engine;
 use serde_json::{Value, json};
 use sha2::Digest;
-use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufReader};
 use std::net::TcpStream;
 
 /// Uploads up to this size are kept; of longer ones only length and hash.
 const KEPT_BYTES: u64 = 32 << 20;
 
-/// How the Hub asks for large files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Transfer {
-    /// One `PUT` per file.
-    #[default]
-    Basic,
-    /// Parts of this many bytes, then a completion request.
-    Multipart(u64),
-    /// Not by LFS: the answer names the protocol `xet`.
-    Xet,
-}
-
-/// An uploaded object.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// Length in bytes.
-    pub bytes: u64,
-    /// The bytes themselves, unless there were too many to keep.
-    pub content: Option<Vec<u8>>,
-    /// How many requests brought it.
-    pub requests: usize,
-}
-
-#[derive(Default)]
-pub(super) struct Publishing {
-    pub transfer: Transfer,
-    /// Whether every file is wanted inside the commit.
-    pub inline_all: bool,
-    pub stored: HashMap<String, Stored>,
-    pub commits: Vec<(String, Vec<u8>)>,
-    /// Parts that wait for their completion request: object id, part number.
-    parts: BTreeMap<(String, usize), Part>,
-}
-
-struct Part {
-    bytes: u64,
-    content: Option<Vec<u8>>,
-    etag: String,
-}
-
 /// The Hub's answer to a request of the writing side; `None` if it is not one.
 pub(super) fn hub(
     shared: &Shared,
     request: &mut Request,
     stream: &mut BufReader<TcpStream>,
-    words: &[&str],
 ) -> io::Result<Option<Response>> {
+    let words = request.words();
+    let words: &[&str] = &words.iter().map(String::as_str).collect::<Vec<_>>();
     let method = request.method.clone();
     // The completion link is signed; all else wants a token.
     if let ("POST", ["complete", oid]) = (method.as_str(), words) {

@@ -2,26 +2,16 @@
 
 use super::message::{Request, Response};
 use super::repo::{Access, Content, Repo, RepoFile};
-use super::server::{Shared, State};
+use super::state::{Shared, State};
 use serde_json::{Value, json};
-use std::io::{self, BufReader};
-use std::net::TcpStream;
 
 /// The Hub's answer to a request.
-pub(super) fn answer(
-    shared: &Shared,
-    request: &mut Request,
-    stream: &mut BufReader<TcpStream>,
-) -> io::Result<Response> {
-    let path = request.path().to_owned();
-    let words: Vec<String> = path.split('/').skip(1).map(percent_decoded).collect();
+pub(super) fn answer(shared: &Shared, request: &Request) -> Response {
+    let words = request.words();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if let Some(response) = super::publish::hub(shared, request, stream, &words)? {
-        return Ok(response);
-    }
     let state = shared.state();
     let reading = matches!(request.method.as_str(), "GET" | "HEAD");
-    Ok(match words.as_slice() {
+    match words.as_slice() {
         ["api", "models", owner, name, rest @ ..] if reading => {
             let id = format!("{owner}/{name}");
             match rest {
@@ -48,7 +38,7 @@ pub(super) fn answer(
             resolve(shared, &state, request, &id, revision, &path.join("/"))
         }
         _ => Response::refusal(404, "NotFound", "no such page"),
-    })
+    }
 }
 
 /// Whether the request carries a token that is good here.
@@ -283,23 +273,4 @@ pub(super) fn ranged(request: &Request, content: &Content) -> Response {
             response
         }
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|h| std::str::from_utf8(h).ok());
-        match (first, code.and_then(|h| u8::from_str_radix(h, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

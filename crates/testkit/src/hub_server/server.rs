@@ -1,105 +1,15 @@
-//! The two listeners, the connections, and what they share.
+//! The two listeners and their connections.
 
 use super::fault::{Action, Fault};
 use super::message::{Request, Response, is_timeout};
-use super::publish::{Publishing, Stored, Transfer};
 use super::repo::{Content, Repo};
+use super::state::{Seen, Shared, Site, Stored, Transfer};
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// Which of the two hosts a request went to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Site {
-    /// The Hub itself: facts, trees, links, commits, small files.
-    Hub,
-    /// The store of large files, another host as far as clients can tell.
-    Store,
-}
-
-/// A request that arrived.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// Where it arrived.
-    pub site: Site,
-    /// `GET`, `HEAD`, ...
-    pub method: String,
-    /// Path and query, as sent.
-    pub target: String,
-    /// Headers in order, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// Bytes of the answer's body that were sent.
-    pub body_bytes: u64,
-}
-
-impl Seen {
-    /// The value of a header, by its name in lower case.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
-    }
-}
-
-/// The revisions of one repository.
-#[derive(Default)]
-pub(super) struct History {
-    /// Branch or tag to commit.
-    pub refs: HashMap<String, String>,
-    pub commits: HashMap<String, Repo>,
-}
-
-impl History {
-    /// The commit and files that a revision names.
-    pub fn find(&self, revision: &str) -> Option<(String, &Repo)> {
-        let commit = self.refs.get(revision).map_or(revision, String::as_str);
-        Some((commit.to_owned(), self.commits.get(commit)?))
-    }
-
-    pub fn set(&mut self, revision: &str, repo: Repo) {
-        let commit = repo.commit();
-        self.refs.insert(revision.to_owned(), commit.clone());
-        self.commits.insert(commit, repo);
-    }
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub repos: HashMap<String, History>,
-    pub token: Option<String>,
-    pub publishing: Publishing,
-    faults: Vec<Fault>,
-    log: Vec<(Seen, Arc<AtomicU64>)>,
-}
-
-pub(super) struct Shared {
-    state: Mutex<State>,
-    pub stop: AtomicBool,
-    connections: AtomicUsize,
-    hub: SocketAddr,
-    store: SocketAddr,
-}
-
-impl Shared {
-    pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    pub fn hub_url(&self) -> String {
-        format!("http://{}", self.hub)
-    }
-
-    pub fn store_url(&self) -> String {
-        format!("http://{}", self.store)
-    }
-}
 
 /// A running Hub; it stops when dropped.
 pub struct HubServer {
@@ -116,13 +26,7 @@ impl HubServer {
         let open = || TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
         let (hub, store) = (open(), open());
         let address = |l: &TcpListener| l.local_addr().expect("a bound listener");
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            stop: AtomicBool::new(false),
-            connections: AtomicUsize::new(0),
-            hub: address(&hub),
-            store: address(&store),
-        });
+        let shared = Arc::new(Shared::new(address(&hub), address(&store)));
         for (site, listener) in [(Site::Hub, hub), (Site::Store, store)] {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || accept(&shared, site, &listener));
@@ -263,7 +167,10 @@ fn serve(shared: &Shared, site: Site, stream: TcpStream) -> io::Result<()> {
                 .content(Content::from(page.as_bytes().to_vec())),
             Some(Action::Answer(status, body)) => Response::new(*status).content(body.clone()),
             _ => match site {
-                Site::Hub => super::read::answer(shared, &mut request, &mut stream)?,
+                Site::Hub => match super::publish::hub(shared, &mut request, &mut stream)? {
+                    Some(response) => response,
+                    None => super::read::answer(shared, &request),
+                },
                 Site::Store => super::publish::store(shared, &mut request, &mut stream)?,
             },
         };
