@@ -88,7 +88,9 @@ pub mod tokenizer;
 pub use chat::{ChatTemplate, Message, Prompt, SystemRole};
 pub use error::{Error, Result};
 pub use matmul::{Compute, Numeric, Tap};
-pub use model::{Cache, CacheType, Hyperparameters, Logits, Model, RopeScaling};
+pub use model::{
+    Cache, CacheType, Hyperparameters, Logits, Model, RopeScaling, Windows, math, rotate,
+};
 pub use runtime::Runtime;
 pub use sampler::{Sampler, SamplerOptions};
 pub use session::{GenerateOptions, Generated, Session, SessionOptions, StopReason, Timings};

@@ -37,6 +37,11 @@ impl Runtime {
         Ok(Self { pool, compute })
     }
 
+    /// What computes, for calls that are [installed](Self::install).
+    pub fn compute(&self) -> Compute<'static> {
+        self.compute
+    }
+
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.pool.current_num_threads()

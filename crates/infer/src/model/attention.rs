@@ -3,12 +3,15 @@
 use aeolus_quant::dot::{Matmul, PANEL};
 use rayon::prelude::*;
 
-use super::cache::{KvCache, LayerShape, padded};
-use super::forward::Pass;
+use super::cache::KvCache;
 use super::hyper::Hyperparameters;
-use super::math::{scale, sigmoid, softcap, softmax, softmax_beside};
+use super::layer_shape::{LayerShape, padded};
+use super::linear::Linear;
+use super::math::{scale, sigmoid, softcap};
+use super::norm::Norm;
+use super::pass::Pass;
+use super::reader::Reader;
 use super::rope::rotate;
-use super::weights::{Linear, Norm, Reader};
 use crate::error::Result;
 use crate::matmul::{Compute, column_blocks};
 
@@ -87,14 +90,14 @@ impl Attention {
     }
 
     /// `out = output(attend(q, k, v))`, both `x` and `out` being `[tokens, hidden]`: project, norm heads,
-    /// rotate, remember, attend, gate where there are gates, project back. `cache` is the one that layer
-    /// number `layer` reads.
+    /// rotate, remember, attend, gate where there are gates, project back. `caches` are those that layer
+    /// number `layer` reads, one for each window.
     pub(super) fn mix(
         &self,
         pass: &Pass<'_>,
         layer: usize,
         x: &[f32],
-        cache: &mut KvCache,
+        caches: &mut [&mut KvCache],
         out: &mut [f32],
     ) -> Result<()> {
         let (compute, hyper) = (pass.compute, pass.hyper);
@@ -123,7 +126,7 @@ impl Attention {
         compute.for_rows(q, q_dim, |t, q| {
             place.apply(t, q, &self.q_norm);
             if let Some(temperature) = hyper.temperature {
-                scale(q, temperature.at(pass.first + t));
+                scale(q, temperature.at(pass.position(t)));
             }
         });
         if let Some(k_proj) = &self.k {
@@ -143,7 +146,7 @@ impl Attention {
                 .zip(v.chunks_exact(kv_dim))
                 .enumerate()
             {
-                cache.write(pass.first + t, k, v);
+                caches[t / pass.window].write(pass.position(t), k, v);
             }
         }
         let heads = Heads {
@@ -156,7 +159,11 @@ impl Attention {
             window: hyper.window(layer),
             sinks: self.sinks.as_deref(),
         };
-        attend(compute, &heads, cache, pass.first, q, &mut attended);
+        let windows = q.chunks_exact(pass.window * q_dim);
+        let windows = windows.zip(attended.chunks_exact_mut(pass.window * q_dim));
+        for ((q, attended), cache) in windows.zip(caches) {
+            attend(compute, &heads, cache, pass.first, q, attended);
+        }
         if let Some(gate) = gate {
             compute.for_rows(&mut attended, q_dim, |t, attended| {
                 for (x, gate) in attended.iter_mut().zip(&gate[t * q_dim..]) {
@@ -200,7 +207,8 @@ impl Placing<'_> {
             norm.apply(hyper.graph.norm, hyper.norm_eps, heads);
         }
         if hyper.graph.rotary_layers.contains(self.layer) {
-            let turns = self.pass.turns.row(hyper.is_local(self.layer), token);
+            let place = self.pass.place(token);
+            let turns = self.pass.turns.row(hyper.is_local(self.layer), place);
             rotate(heads, self.head_dim, hyper.graph.rotary_pairs, turns);
         }
     }
@@ -325,10 +333,12 @@ fn attend_group(
         if let Some(cap) = heads.softcap {
             softcap(seen, cap);
         }
-        match heads.sinks {
-            Some(sinks) => softmax_beside(seen, sinks[task.kv_head * group + query % group]),
-            None => softmax(seen),
-        }
+        let sink = heads
+            .sinks
+            .map(|sinks| sinks[task.kv_head * group + query % group]);
+        compute
+            .kernels
+            .softmax(seen, sink.unwrap_or(f32::NEG_INFINITY));
         after.fill(0.0);
     }
 

@@ -1,63 +1,15 @@
 //! What a sequence leaves behind in each layer, for the tokens that follow.
 
 use aeolus_quant::dot::{Kernels, Matmul, PANEL};
-use aeolus_quant::f32_to_f16;
 
 use super::convolution::Tail;
 use super::delta_net::DeltaMemory;
+use super::layer_shape::{LayerShape, padded};
+use super::numbers::{CacheType, Numbers};
 use crate::error::{Error, Result};
 
-/// How keys and values are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CacheType {
-    /// 16 bits: half the memory, with the rounding of f16.
-    #[default]
-    F16,
-    /// 32 bits: exact.
-    F32,
-}
-
-/// Numbers in one of the two types.
-#[derive(Debug)]
-enum Numbers {
-    F16(Vec<u16>),
-    F32(Vec<f32>),
-}
-
-/// What one layer remembers of a position, in numbers: its block says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LayerShape {
-    /// Keys and values of some heads.
-    KeysValues {
-        /// Key and value heads.
-        heads: usize,
-        /// Numbers of a key.
-        key_dim: usize,
-        /// Numbers of a value.
-        value_dim: usize,
-    },
-    /// Nothing: it reads what another layer remembers.
-    Of(usize),
-    /// The last inputs of a convolution.
-    Convolution {
-        /// Positions that the convolution sees.
-        width: usize,
-        /// Numbers of a position.
-        channels: usize,
-    },
-    /// The last inputs of a convolution and the states of all heads.
-    Delta {
-        /// Positions that the convolution sees.
-        width: usize,
-        /// Numbers of a position.
-        channels: usize,
-        /// Numbers of all heads' states.
-        state: usize,
-    },
-}
-
 /// What one layer remembers of one sequence.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum LayerMemory {
     /// Of attention.
     KeysValues(KvCache),
@@ -90,9 +42,9 @@ enum Carried {
 /// The keys and values of one sequence in one layer.
 ///
 /// Both are laid out as the panels that [`Kernels`] multiplies with, so that attention copies
-/// nothing: keys turned on their side, `[kv head][position / 32][key_dim][32]`, values
+/// nothing: keys turned on their side, `[kv head][position / 32][key_dim, padded to 32][32]`, values
 /// as they come, `[kv head][position][value_dim, padded to 32]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KvCache {
     keys: Numbers,
     values: Numbers,
@@ -101,64 +53,6 @@ pub(super) struct KvCache {
     value_dim: usize,
     /// Positions there is memory for, whole panels.
     rows: usize,
-}
-
-impl Numbers {
-    /// Zeros that take no memory until they are written.
-    fn zeros(ty: CacheType, len: usize) -> Self {
-        match ty {
-            CacheType::F16 => Self::F16(vec![0; len]),
-            CacheType::F32 => Self::F32(vec![0.0; len]),
-        }
-    }
-
-    /// Writes `numbers` at `start`, `stride` apart.
-    fn write(&mut self, start: usize, stride: usize, numbers: &[f32]) {
-        match self {
-            Self::F16(all) => {
-                for (place, x) in all[start..].iter_mut().step_by(stride).zip(numbers) {
-                    *place = f32_to_f16(*x);
-                }
-            }
-            Self::F32(all) => {
-                for (place, x) in all[start..].iter_mut().step_by(stride).zip(numbers) {
-                    *place = *x;
-                }
-            }
-        }
-    }
-
-    fn multiply(&self, kernels: &Kernels, start: usize, stride: usize, operands: Matmul<'_>) {
-        match self {
-            Self::F16(all) => kernels.matmul_f16(&all[start..], stride, operands),
-            Self::F32(all) => kernels.matmul_f32(&all[start..], stride, operands),
-        }
-    }
-}
-
-impl LayerShape {
-    /// Bytes that `rows` positions take; `None` if they cannot be counted.
-    fn bytes(self, rows: usize, ty: CacheType) -> Option<usize> {
-        let carried = |numbers: usize| numbers.checked_mul(size_of::<f32>());
-        match self {
-            Self::KeysValues {
-                heads,
-                key_dim,
-                value_dim,
-            } => {
-                let position = key_dim.checked_add(value_dim.checked_next_multiple_of(PANEL)?)?;
-                let numbers = position.checked_mul(heads)?.checked_mul(rows)?;
-                numbers.checked_mul(if ty == CacheType::F16 { 2 } else { 4 })
-            }
-            Self::Of(_) => Some(0),
-            Self::Convolution { width, channels } => carried(width.checked_mul(channels)?),
-            Self::Delta {
-                width,
-                channels,
-                state,
-            } => carried(width.checked_mul(channels)?.checked_add(state)?),
-        }
-    }
 }
 
 impl Cache {
@@ -189,22 +83,7 @@ impl Cache {
             });
         }
         drop(probe);
-        let memory = |shape: &LayerShape| match *shape {
-            LayerShape::KeysValues {
-                heads,
-                key_dim,
-                value_dim,
-            } => LayerMemory::KeysValues(KvCache::new(heads, key_dim, value_dim, rows, ty)),
-            LayerShape::Of(layer) => LayerMemory::Of(layer),
-            LayerShape::Convolution { width, channels } => {
-                LayerMemory::Convolution(Tail::new(width, channels))
-            }
-            LayerShape::Delta {
-                width,
-                channels,
-                state,
-            } => LayerMemory::Delta(DeltaMemory::new(width, channels, state)),
-        };
+        let memory = |shape: &LayerShape| LayerMemory::new(*shape, rows, ty);
         Ok(Self {
             layers: shapes.iter().map(memory).collect(),
             shapes,
@@ -283,6 +162,34 @@ impl Cache {
 }
 
 impl LayerMemory {
+    /// Nothing yet, with room for `rows` positions, whole panels.
+    pub(super) fn new(shape: LayerShape, rows: usize, ty: CacheType) -> Self {
+        match shape {
+            LayerShape::KeysValues {
+                heads,
+                key_dim,
+                value_dim,
+            } => Self::KeysValues(KvCache::new(heads, key_dim, value_dim, rows, ty)),
+            LayerShape::Of(layer) => Self::Of(layer),
+            LayerShape::Convolution { width, channels } => {
+                Self::Convolution(Tail::new(width, channels))
+            }
+            LayerShape::Delta {
+                width,
+                channels,
+                state,
+            } => Self::Delta(DeltaMemory::new(width, channels, state)),
+        }
+    }
+
+    /// The keys and values, where it is such a memory.
+    pub(super) fn keys_values(&mut self) -> Option<&mut KvCache> {
+        match self {
+            Self::KeysValues(cache) => Some(cache),
+            _ => None,
+        }
+    }
+
     fn carries(&self) -> bool {
         matches!(self, Self::Convolution(_) | Self::Delta(_))
     }
@@ -316,7 +223,7 @@ impl KvCache {
     /// Memory for `rows` positions, whole panels.
     fn new(heads: usize, key_dim: usize, value_dim: usize, rows: usize, ty: CacheType) -> Self {
         Self {
-            keys: Numbers::zeros(ty, heads * rows * key_dim),
+            keys: Numbers::zeros(ty, heads * rows * padded(key_dim)),
             values: Numbers::zeros(ty, heads * rows * padded(value_dim)),
             heads,
             key_dim,
@@ -331,7 +238,7 @@ impl KvCache {
         for head in 0..self.heads {
             let start = head * self.rows;
             let panel = start + position / PANEL * PANEL;
-            let at = panel * key_dim + position % PANEL;
+            let at = panel * padded(key_dim) + position % PANEL;
             let key = &key[head * key_dim..][..key_dim];
             self.keys.write(at, PANEL, key);
             let at = (start + position) * padded(value_dim);
@@ -348,8 +255,8 @@ impl KvCache {
         (head, position): (usize, usize),
         operands: Matmul<'_>,
     ) {
-        let start = (head * self.rows + position) * self.key_dim;
-        self.keys.multiply(kernels, start, PANEL, operands);
+        let start = (head * self.rows + position) * padded(self.key_dim);
+        self.keys.multiply_columns(kernels, start, operands);
     }
 
     /// Sums of values from `position` on, times weights: 32 of the head's numbers from
@@ -363,11 +270,6 @@ impl KvCache {
     ) {
         let padded = padded(self.value_dim);
         let start = (head * self.rows + position) * padded + first_dim;
-        self.values.multiply(kernels, start, padded, operands);
+        self.values.multiply_rows(kernels, start, padded, operands);
     }
-}
-
-/// A head's numbers, filled up to whole panels.
-pub(super) fn padded(head_dim: usize) -> usize {
-    head_dim.next_multiple_of(PANEL)
 }

@@ -3,10 +3,12 @@
 
 use super::experts::Experts;
 use super::feed_forward::Dense;
-use super::forward::Pass;
 use super::hyper::Hyperparameters;
+use super::linear::Linear;
 use super::math::{add, scale};
-use super::weights::{Linear, Norm, Reader};
+use super::norm::Norm;
+use super::pass::Pass;
+use super::reader::Reader;
 use crate::error::Result;
 
 /// The weights of one layer's networks.

@@ -9,10 +9,11 @@ use std::ops::Range;
 use aeolus_arch::{Dim, Field, Router};
 
 use super::feed_forward::Dense;
-use super::forward::Pass;
 use super::hyper::Hyperparameters;
+use super::linear::Linear;
 use super::math::{add, gate_with, scale, sigmoid, softmax};
-use super::weights::{Linear, Reader};
+use super::pass::Pass;
+use super::reader::Reader;
 use crate::error::Result;
 use crate::matmul::Matrix;
 

@@ -1,9 +1,10 @@
 //! The dense feed-forward network: every token passes through all of it.
 
-use super::forward::Pass;
 use super::hyper::Hyperparameters;
+use super::linear::Linear;
 use super::math::{activate, gate_with};
-use super::weights::{Linear, Reader};
+use super::pass::Pass;
+use super::reader::Reader;
 use crate::error::Result;
 
 /// The weights of one layer's network.

@@ -1,82 +1,17 @@
-//! The forward pass.
+//! The forward pass: tokens become vectors, the layers change these one after the other, and the last
+//! ones become scores.
+//!
+//! The three steps are functions of their own, so that [windows](super::Windows) can stop between layers.
 
-use std::ops::{Deref, DerefMut, Range};
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
 
-use super::cache::{Cache, LayerMemory};
+use super::cache::{Cache, KvCache, LayerMemory};
 use super::math::{add, scale, softcap};
-use super::rope::Turns;
-use super::weights::{FeedForward, Mixer, Norm};
+use super::pass::{Buffers, Pass};
+use super::weights::{FeedForward, Mixer};
 use super::{Hyperparameters, Model};
 use crate::error::{Error, Result};
 use crate::matmul::Compute;
-
-/// What the blocks of one forward pass work with.
-pub(super) struct Pass<'a> {
-    pub(super) compute: Compute<'a>,
-    pub(super) hyper: &'a Hyperparameters,
-    /// Number of tokens.
-    pub(super) tokens: usize,
-    /// Position of the first token.
-    pub(super) first: usize,
-    /// Rotations of the tokens' positions.
-    pub(super) turns: Turns,
-    pub(super) buffers: Buffers,
-}
-
-/// Room for the numbers between products, from one layer to the next: new memory costs a page fault
-/// for every 4 KiB of it.
-#[derive(Debug, Default)]
-pub(super) struct Buffers(Mutex<Vec<Vec<f32>>>);
-
-impl Buffers {
-    /// Room for `len` numbers, which are whatever they were: all of them are to be written first.
-    pub(super) fn take(&self, len: usize) -> Buffer<'_> {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The smallest that has the room, or else a new one.
-        let fits = free.iter().enumerate().filter(|(_, b)| b.capacity() >= len);
-        let place = fits
-            .min_by_key(|(_, b)| b.capacity())
-            .map(|(place, _)| place);
-        let mut numbers = place.map_or_else(Vec::new, |place| free.swap_remove(place));
-        numbers.resize(len, 0.0);
-        Buffer {
-            numbers,
-            buffers: self,
-        }
-    }
-}
-
-/// Numbers that go back to where they came from.
-pub(super) struct Buffer<'b> {
-    numbers: Vec<f32>,
-    buffers: &'b Buffers,
-}
-
-impl Deref for Buffer<'_> {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        &self.numbers
-    }
-}
-
-impl DerefMut for Buffer<'_> {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.numbers
-    }
-}
-
-impl Drop for Buffer<'_> {
-    fn drop(&mut self) {
-        let mut free = self
-            .buffers
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        free.push(std::mem::take(&mut self.numbers));
-    }
-}
 
 /// The scores of every token at some positions, `[positions, vocab]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,12 +50,27 @@ impl Logits {
     }
 }
 
-fn other_cache() -> Error {
+/// What leaves the embedding.
+pub(super) struct Embedded {
+    /// The tokens, `[tokens, hidden]`.
+    pub(super) x: Vec<f32>,
+    /// What layers add to each token, `[tokens, layers, dim]`; empty where they add nothing.
+    pub(super) layer_inputs: Vec<f32>,
+}
+
+pub(super) fn other_cache() -> Error {
     Error::Argument {
         what: "cache",
         found: "one of another model".to_owned(),
         expected: "one that this model made",
     }
+}
+
+/// The keys and values of every window.
+fn keys_values<'m>(memories: &'m mut [&mut LayerMemory]) -> Result<Vec<&'m mut KvCache>> {
+    let caches = memories.iter_mut().map(|memory| memory.keys_values());
+    // The cache's shapes were checked.
+    caches.collect::<Option<_>>().ok_or_else(other_cache)
 }
 
 impl Model {
@@ -140,126 +90,154 @@ impl Model {
         outputs: Range<usize>,
     ) -> Result<Logits> {
         self.check_call(tokens, cache, &outputs)?;
-        let Hyperparameters {
-            hidden,
-            norm_eps,
-            graph,
-            embedding_scale,
-            residual_scale,
-            logit_scale,
-            logit_softcap,
-            ..
-        } = self.hyper;
         let (n, first) = (tokens.len(), cache.used());
-        let vocab = self.vocab();
         if n == 0 {
-            return Ok(Logits {
-                data: Vec::new(),
-                vocab,
-            });
+            return self.scores(compute, &[]);
         }
-
         let pass = Pass {
             compute,
             hyper: &self.hyper,
             tokens: n,
+            window: n,
             first,
-            turns: self.ropes.turns(cache.capacity(), first, n),
-            buffers: Buffers::default(),
+            turns: &self.ropes.turns(cache.capacity(), first, n),
+            buffers: &Buffers::default(),
         };
-        let mut x = vec![0.0; n * hidden]; //       [n, hidden]: the tokens between layers
-        let mut normed = vec![0.0; n * hidden]; //  [n, hidden]
-        let mut step = vec![0.0; n * hidden]; //    [n, hidden]: what half a layer adds
-        let norm = |norm: &Option<Norm>, x: &[f32], out: &mut [f32]| {
-            compute.for_rows(out, hidden, |t, out| {
-                out.copy_from_slice(&x[t * hidden..][..hidden]);
-                if let Some(norm) = norm {
-                    norm.apply(graph.norm, norm_eps, out);
-                }
-            });
-        };
-        let norm_step = |norm: &Option<Norm>, step: &mut [f32]| {
-            if let Some(norm) = norm {
-                compute.for_rows(step, hidden, |_, step| {
-                    norm.apply(graph.norm, norm_eps, step);
-                });
-            }
-        };
+        let Embedded {
+            mut x,
+            layer_inputs,
+        } = self.embedded(&pass, tokens)?;
+        for i in 0..self.hyper.layers {
+            self.layer(&pass, i, &mut [cache.layer_mut(i)], &layer_inputs, &mut x)?;
+        }
+        cache.advance(n);
+        let hidden = self.hyper.hidden;
+        self.scores(compute, &x[outputs.start * hidden..outputs.end * hidden])
+    }
 
-        let add_step = |x: &mut [f32], step: &[f32]| {
-            compute.for_rows(x, hidden, |t, x| add(x, &step[t * hidden..][..hidden]));
-        };
-
+    /// The embeddings of tokens, those of all windows one after the other.
+    pub(super) fn embedded(&self, pass: &Pass<'_>, tokens: &[u32]) -> Result<Embedded> {
+        let hidden = self.hyper.hidden;
+        let mut x = vec![0.0; tokens.len() * hidden]; // [n, hidden]
         for (&token, x) in tokens.iter().zip(x.chunks_exact_mut(hidden)) {
             self.weights
                 .token_embd
                 .decode(token as usize, 0..hidden, x)?;
         }
-        scale(&mut x, embedding_scale);
+        scale(&mut x, self.hyper.embedding_scale);
         if let Some(positions) = &self.weights.position_embd {
             let mut learned = vec![0.0; hidden];
             for (t, x) in x.chunks_exact_mut(hidden).enumerate() {
-                positions.decode(first + t, 0..hidden, &mut learned)?;
+                positions.decode(pass.position(t), 0..hidden, &mut learned)?;
                 add(x, &learned);
             }
         }
         let layer_inputs = match &self.weights.layer_inputs {
-            Some(inputs) => inputs.of(&pass, tokens, &x)?, // [n, layers, dim]
+            Some(inputs) => inputs.of(pass, tokens, &x)?, // [n, layers, dim]
             None => Vec::new(),
         };
-        for (i, layer) in self.weights.layers.iter().enumerate() {
-            // What the tokens take from each other: norm, mix, norm, add.
-            norm(&layer.attn_norm, &x, &mut normed);
-            match (&layer.mixer, cache.layer_mut(i)) {
-                (Mixer::Attention(attention), LayerMemory::KeysValues(cache)) => {
-                    attention.mix(&pass, i, &normed, cache, &mut step)?;
-                }
-                (Mixer::Convolution(convolution), LayerMemory::Convolution(tail)) => {
-                    convolution.mix(&pass, &normed, tail, &mut step)?;
-                }
-                (Mixer::Delta(delta), LayerMemory::Delta(memory)) => {
-                    delta.mix(&pass, &normed, memory, &mut step)?;
-                }
-                (Mixer::LatentAttention(attention), LayerMemory::KeysValues(cache)) => {
-                    attention.mix(&pass, i, &normed, cache, &mut step)?;
-                }
-                // The cache's shapes were checked.
-                _ => return Err(other_cache()),
-            }
-            norm_step(&layer.post_attention_norm, &mut step);
-            scale(&mut step, residual_scale);
-            if self.hyper.is_parallel && layer.ffn_norm.is_some() {
-                norm(&layer.ffn_norm, &x, &mut normed);
-            }
-            add_step(&mut x, &step);
+        Ok(Embedded { x, layer_inputs })
+    }
 
-            // What becomes of each token by itself: norm, feed forward, norm, add.
-            if !self.hyper.is_parallel {
-                norm(&layer.ffn_norm, &x, &mut normed);
+    /// Takes `x`, `[tokens, hidden]`, through layer number `i`. Each window has its own memory.
+    pub(super) fn layer(
+        &self,
+        pass: &Pass<'_>,
+        i: usize,
+        memories: &mut [&mut LayerMemory],
+        layer_inputs: &[f32],
+        x: &mut [f32],
+    ) -> Result<()> {
+        let Hyperparameters {
+            hidden,
+            residual_scale,
+            is_parallel,
+            ..
+        } = self.hyper;
+        let (compute, layer) = (pass.compute, &self.weights.layers[i]);
+        let mut normed = pass.buffers.take(x.len()); //  [n, hidden]
+        let mut step = pass.buffers.take(x.len()); //    [n, hidden]: what half a layer adds
+        let add_step = |x: &mut [f32], step: &[f32]| {
+            compute.for_rows(x, hidden, |t, x| add(x, &step[t * hidden..][..hidden]));
+        };
+
+        // What the tokens take from each other: norm, mix, norm, add.
+        pass.norm(&layer.attn_norm, x, &mut normed);
+        match &layer.mixer {
+            Mixer::Attention(attention) => {
+                attention.mix(pass, i, &normed, &mut keys_values(memories)?, &mut step)?;
             }
-            match &layer.feed_forward {
-                FeedForward::Dense(dense) => dense.apply(&pass, &normed, &mut step)?,
-                FeedForward::Experts(experts) => experts.apply(&pass, &normed, &mut step)?,
-                FeedForward::Both(both) => both.apply(&pass, &x, &normed, &mut step)?,
-            }
-            norm_step(&layer.post_ffw_norm, &mut step);
-            scale(&mut step, residual_scale);
-            add_step(&mut x, &step);
-            if let Some(input) = &layer.layer_input {
-                input.add(&pass, i, &layer_inputs, &mut x)?;
-            }
-            scale(&mut x, layer.output_scale);
+            mixer => pass.each_window(&normed, &mut step, |pass, window, normed, step| {
+                match (mixer, &mut *memories[window]) {
+                    (Mixer::Convolution(convolution), LayerMemory::Convolution(tail)) => {
+                        convolution.mix(pass, normed, tail, step)
+                    }
+                    (Mixer::Delta(delta), LayerMemory::Delta(memory)) => {
+                        delta.mix(pass, normed, memory, step)
+                    }
+                    (Mixer::LatentAttention(attention), LayerMemory::KeysValues(cache)) => {
+                        attention.mix(pass, i, normed, cache, step)
+                    }
+                    _ => Err(other_cache()),
+                }
+            })?,
         }
-        cache.advance(n);
+        pass.norm_in_place(&layer.post_attention_norm, &mut step);
+        scale(&mut step, residual_scale);
+        if is_parallel && layer.ffn_norm.is_some() {
+            pass.norm(&layer.ffn_norm, x, &mut normed);
+        }
+        add_step(x, &step);
 
-        // Scores of every token, only where asked for.
-        let asked = &x[outputs.start * hidden..outputs.end * hidden]; // [outputs, hidden]
-        let mut logits = vec![0.0; outputs.len() * vocab]; //            [outputs, vocab]
-        if !outputs.is_empty() {
-            let normed = &mut normed[..asked.len()];
-            norm(&self.weights.output_norm, asked, normed);
+        // What becomes of each token by itself: norm, feed forward, norm, add.
+        if !is_parallel {
+            pass.norm(&layer.ffn_norm, x, &mut normed);
+        }
+        match &layer.feed_forward {
+            FeedForward::Dense(dense) => dense.apply(pass, &normed, &mut step)?,
+            // An expert's few tokens would be others, in another kernel, if windows were together.
+            FeedForward::Experts(experts) => {
+                pass.each_window(&normed, &mut step, |pass, _, normed, step| {
+                    experts.apply(pass, normed, step)
+                })?;
+            }
+            FeedForward::Both(both) => {
+                let len = pass.window * hidden;
+                pass.each_window(&normed, &mut step, |pass, window, normed, step| {
+                    both.apply(pass, &x[window * len..][..len], normed, step)
+                })?;
+            }
+        }
+        pass.norm_in_place(&layer.post_ffw_norm, &mut step);
+        scale(&mut step, residual_scale);
+        add_step(x, &step);
+        if let Some(input) = &layer.layer_input {
+            input.add(pass, i, layer_inputs, x)?;
+        }
+        scale(x, layer.output_scale);
+        Ok(())
+    }
+
+    /// The scores of what leaves the last layer, `[positions, hidden]`.
+    pub(super) fn scores(&self, compute: Compute, x: &[f32]) -> Result<Logits> {
+        let Hyperparameters {
+            hidden,
+            norm_eps,
+            logit_scale,
+            logit_softcap,
+            ..
+        } = self.hyper;
+        let vocab = self.vocab();
+        let mut logits = vec![0.0; x.len() / hidden * vocab]; // [positions, vocab]
+        if !x.is_empty() {
+            let mut normed = x.to_vec();
+            if let Some(norm) = &self.weights.output_norm {
+                compute.for_rows(&mut normed, hidden, |_, x| {
+                    norm.apply(self.hyper.graph.norm, norm_eps, x);
+                });
+            }
             compute.multiply(
-                &compute.input(normed, hidden),
+                &compute.input(&normed, hidden),
                 &mut [(&self.weights.output, &mut logits)],
             )?;
             if let Some(bias) = &self.weights.output_bias {
@@ -278,20 +256,7 @@ impl Model {
 
     /// Whether the tokens are tokens, have room, and the cache is one of this model.
     fn check_call(&self, tokens: &[u32], cache: &Cache, outputs: &Range<usize>) -> Result<()> {
-        let vocab = self.vocab();
-        if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocab) {
-            return Err(Error::TokenOutOfRange { id, vocab });
-        }
-        // There are no more positions than learned ones.
-        let positions = self.weights.position_embd.as_ref();
-        let learned = positions.map_or(usize::MAX, |positions| positions.rows());
-        if tokens.len() > learned.saturating_sub(cache.used()) {
-            return Err(Error::ContextFull {
-                used: cache.used(),
-                wanted: tokens.len(),
-                context: learned,
-            });
-        }
+        self.check_tokens(tokens, cache.used())?;
         if tokens.len() > cache.capacity() - cache.used() {
             return Err(Error::ContextFull {
                 used: cache.used(),
@@ -307,6 +272,25 @@ impl Model {
                 what: "outputs",
                 found: format!("{} to {}", outputs.start, outputs.end),
                 expected: "a range within the tokens",
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the tokens are tokens, and a sequence that has `used` positions can have so many more.
+    pub(super) fn check_tokens(&self, tokens: &[u32], used: usize) -> Result<()> {
+        let vocab = self.vocab();
+        if let Some(&id) = tokens.iter().find(|&&id| id as usize >= vocab) {
+            return Err(Error::TokenOutOfRange { id, vocab });
+        }
+        // There are no more positions than learned ones.
+        let positions = self.weights.position_embd.as_ref();
+        let learned = positions.map_or(usize::MAX, |positions| positions.rows());
+        if tokens.len() > learned.saturating_sub(used) {
+            return Err(Error::ContextFull {
+                used,
+                wanted: tokens.len(),
+                context: learned,
             });
         }
         Ok(())

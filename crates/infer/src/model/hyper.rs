@@ -6,7 +6,8 @@ use aeolus_arch::{
 };
 use aeolus_gguf::Metadata;
 
-use super::rope::RopeScaling;
+use super::keys::Keys;
+use super::rope_scaling::RopeScaling;
 use crate::error::{Error, Result};
 
 /// The numbers that describe a model, and what its family computes differently.
@@ -78,52 +79,6 @@ impl Temperature {
     /// The factor of the queries at a position.
     pub(super) fn at(self, position: usize) -> f32 {
         1.0 + self.scale * (1.0 + (position / self.step) as f32).ln()
-    }
-}
-
-/// Metadata under the architecture's prefix.
-pub(super) struct Keys<'m> {
-    architecture: &'static str,
-    metadata: &'m Metadata<'m>,
-}
-
-impl<'m> Keys<'m> {
-    pub(super) fn name(&self, key: &str) -> String {
-        format!("{}.{key}", self.architecture)
-    }
-
-    /// A finite float of at least `min`.
-    pub(super) fn float(&self, key: &str, min: f32) -> Result<Option<f32>> {
-        let name = self.name(key);
-        match self.metadata.f32(&name)? {
-            Some(x) if !x.is_finite() || x < min => Err(Error::BadValue {
-                key: name,
-                found: x.to_string(),
-                expected: format!("a finite number of at least {min}"),
-            }),
-            x => Ok(x),
-        }
-    }
-
-    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>> {
-        Ok(self.metadata.bool(&self.name(key))?)
-    }
-
-    pub(super) fn text(&self, key: &str) -> Result<Option<&'m str>> {
-        Ok(self.metadata.str(&self.name(key))?)
-    }
-
-    /// A whole number of at least 1.
-    pub(super) fn count(&self, key: &str) -> Result<Option<usize>> {
-        let name = self.name(key);
-        match self.metadata.u32(&name)? {
-            Some(0) => Err(Error::BadValue {
-                key: name,
-                found: "0".to_owned(),
-                expected: "at least 1".to_owned(),
-            }),
-            n => Ok(n.map(|n| n as usize)),
-        }
     }
 }
 
@@ -256,8 +211,13 @@ impl Hyperparameters {
     }
 
     /// The sizes of a layer.
-    pub(super) fn layer(&self, n: usize) -> Layer {
+    pub fn layer(&self, n: usize) -> Layer {
         self.numbers.layer(n as u32)
+    }
+
+    /// Whether a layer has experts.
+    pub fn has_experts(&self, layer: usize) -> bool {
+        self.numbers.has_experts(layer as u32)
     }
 
     /// Whether a layer sees a window, where the model has one, and rotates by a base of its own, where
@@ -267,7 +227,7 @@ impl Hyperparameters {
     }
 
     /// Positions that a token sees in a layer, itself included.
-    pub(super) fn window(&self, layer: usize) -> usize {
+    pub fn window(&self, layer: usize) -> usize {
         let window = self.sliding_window.filter(|_| self.is_local(layer));
         window.unwrap_or(usize::MAX)
     }

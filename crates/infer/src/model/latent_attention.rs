@@ -7,12 +7,15 @@
 //! keys `[c, r]` and values `c`, and `v_b[h]` is applied to what they have summed.
 
 use super::attention::{Heads, attend};
-use super::cache::{KvCache, LayerShape};
-use super::forward::Pass;
+use super::cache::KvCache;
 use super::hyper::Hyperparameters;
+use super::layer_shape::LayerShape;
+use super::linear::Linear;
 use super::math::scale;
+use super::norm::Norm;
+use super::pass::Pass;
+use super::reader::Reader;
 use super::rope::rotate;
-use super::weights::{Linear, Norm, Reader};
 use crate::error::Result;
 use crate::matmul::Matrix;
 

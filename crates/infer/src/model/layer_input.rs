@@ -4,10 +4,12 @@
 //! `(norm(projection(x) / sqrt(hidden)) + table[token] * sqrt(dim)) / sqrt(2)`, x being the scaled
 //! embedding. A layer lets it through by a gate, projects it, norms that and adds it.
 
-use super::forward::Pass;
 use super::hyper::Hyperparameters;
+use super::linear::Linear;
 use super::math::{activate, add, multiply, scale};
-use super::weights::{Linear, Norm, Reader};
+use super::norm::Norm;
+use super::pass::Pass;
+use super::reader::Reader;
 use crate::error::Result;
 use crate::matmul::Matrix;
 use aeolus_arch::Field;

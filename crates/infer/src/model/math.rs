@@ -1,30 +1,7 @@
 //! The small functions of the transformer, written so that they compile to vectors.
 
 use aeolus_arch::Activation;
-
-/// e^x within 2 units in the last place from -87 to 88; beyond that the value at the border.
-///
-/// `x = n ln 2 + r` with |r| at most half of ln 2; a polynomial gives e^r, and 2^n goes straight
-/// into the exponent bits. The library's function is as exact, but one call for each number.
-#[inline]
-pub(crate) fn exp(x: f32) -> f32 {
-    /// Adding this leaves the rounded integer in the low bits of the sum.
-    const MAGIC: f32 = 12_582_912.0;
-    /// ln 2 in two parts: the first has so few bits that `n` times it is exact.
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + MAGIC;
-    let n = shifted - MAGIC;
-    let r = x - n * LN2_HIGH - n * LN2_LOW;
-    let mut p = 1.987_569_1e-4_f32;
-    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
-        p = p * r + c;
-    }
-    let exp_r = p * r * r + r + 1.0;
-    let two_to_n = f32::from_bits(shifted.to_bits().wrapping_sub(MAGIC.to_bits() - 127) << 23);
-    exp_r * two_to_n
-}
+use aeolus_quant::dot::exp;
 
 /// `gate = activation(gate) * up`.
 pub(crate) fn gate_with(gate: &mut [f32], up: &[f32], activation: Activation) {
@@ -117,34 +94,13 @@ pub(crate) fn layer_norm(x: &mut [f32], weight: &[f32], eps: f32) {
 }
 
 /// `1 / (1 + e^-x)`.
-pub(crate) fn sigmoid(x: f32) -> f32 {
+pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
 /// Numbers to weights that sum to 1.
-pub(crate) fn softmax(x: &mut [f32]) {
-    let largest = x
-        .iter()
-        .fold(f32::NEG_INFINITY, |largest, &x| largest.max(x));
-    for x in x.iter_mut() {
-        *x = exp(*x - largest);
-    }
-    let scale = 1.0 / sum_of(x, |x| x);
-    for x in x.iter_mut() {
-        *x *= scale;
-    }
-}
-
-/// Numbers to weights that sum to less than 1: the rest is the weight of a further number.
-pub(crate) fn softmax_beside(x: &mut [f32], other: f32) {
-    let largest = x.iter().fold(other, |largest, &x| largest.max(x));
-    for x in x.iter_mut() {
-        *x = exp(*x - largest);
-    }
-    let scale = 1.0 / (sum_of(x, |x| x) + exp(other - largest));
-    for x in x.iter_mut() {
-        *x *= scale;
-    }
+pub fn softmax(x: &mut [f32]) {
+    aeolus_quant::dot::softmax(x, f32::NEG_INFINITY);
 }
 
 /// `a *= factor`. A factor of 1 changes nothing and costs nothing.
@@ -173,29 +129,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_is_exp() {
-        for i in -87_000..88_000 {
-            let x = i as f32 / 1000.0;
-            let exact = f64::from(x).exp();
-            let error = (f64::from(exp(x)) - exact).abs() / exact;
-            assert!(error < 2.5e-7, "{x}: {error}");
-        }
-        assert_eq!(exp(0.0), 1.0);
-        assert!(exp(f32::NEG_INFINITY) < 2e-38);
-        assert!(exp(f32::NAN).is_nan());
-    }
-
-    #[test]
-    fn softmax_sums_to_one_whatever_the_size() {
-        for n in [1, 7, 8, 100] {
-            let mut x: Vec<f32> = (0..n).map(|i| i as f32 * 3.0 - 50.0).collect();
-            softmax(&mut x);
-            assert!((x.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-            assert!(x.windows(2).all(|w| w[0] <= w[1]));
-        }
-    }
-
-    #[test]
     fn norms_and_gates() {
         let x = [3.0, -4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0];
         let mut out = x;
@@ -216,18 +149,6 @@ mod tests {
         assert_eq!(gate[0], 0.0);
         assert!((gate[1] - 1.0 / (1.0 + (-1.0_f32).exp())).abs() < 1e-6);
         assert!(gate[2].abs() < 1e-30);
-    }
-
-    #[test]
-    fn a_further_number_takes_its_share() {
-        for other in [-90.0, 0.0, 3.0, 90.0] {
-            let mut x = [1.0, 2.0, -1.0];
-            let exact: Vec<f64> = x.iter().map(|x| f64::from(x - other).exp()).collect();
-            let sum = 1.0 + exact.iter().sum::<f64>();
-            softmax_beside(&mut x, other);
-            let close = |(x, exact): (&f32, &f64)| (f64::from(*x) - exact / sum).abs() < 1e-6;
-            assert!(x.iter().zip(&exact).all(close), "{other}: {x:?}");
-        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A short convolution with a gate in front and one behind (LFM2).
 
-use super::cache::LayerShape;
 use super::convolution::{Convolution, Tail};
-use super::forward::Pass;
 use super::hyper::Hyperparameters;
+use super::layer_shape::LayerShape;
+use super::linear::Linear;
 use super::math::multiply;
-use super::weights::{Linear, Reader};
+use super::pass::Pass;
+use super::reader::Reader;
 use crate::error::Result;
 
 /// The weights of one layer's convolution.

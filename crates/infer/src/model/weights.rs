@@ -1,14 +1,9 @@
 //! The weights of a model, taken from its file.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use aeolus_arch::{FfnNorm, LayerKind, NormKind, Recurrence};
-use aeolus_gguf::{GgufFile, TensorInfo};
-use aeolus_quant::decode_rows;
+use aeolus_arch::{FfnNorm, LayerKind, Recurrence};
+use aeolus_gguf::GgufFile;
 
 use super::attention::Attention;
-use super::cache::LayerShape;
 use super::delta_net::DeltaNet;
 use super::dense_and_experts::DenseAndExperts;
 use super::experts::Experts;
@@ -16,26 +11,14 @@ use super::feed_forward::Dense;
 use super::hyper::Hyperparameters;
 use super::latent_attention::LatentAttention;
 use super::layer_input::{LayerInput, LayerInputs};
-use super::math::{add, layer_norm, rms_norm};
-use super::rope::{ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, ROPE_FREQS, RopeFactors};
+use super::layer_shape::LayerShape;
+use super::linear::Linear;
+use super::norm::Norm;
+use super::reader::Reader;
+use super::rope::RopeFactors;
 use super::short_convolution::ShortConvolution;
-use crate::error::{Error, Result};
-use crate::matmul::{Compute, Matrix, Member};
-
-/// A matrix `[rows, cols]`, outputs and inputs, and what is added to its products.
-#[derive(Debug)]
-pub(super) struct Linear {
-    pub(super) matrix: Matrix,
-    pub(super) bias: Option<Vec<f32>>, // [rows]
-}
-
-/// What a norm multiplies with, and what it adds: `[n]`, for vectors of which each run of n numbers is
-/// normed by itself.
-#[derive(Debug)]
-pub(super) struct Norm {
-    pub(super) weight: Vec<f32>,
-    pub(super) bias: Option<Vec<f32>>,
-}
+use crate::error::Result;
+use crate::matmul::Matrix;
 
 /// The block of a layer that carries something from one position to another.
 #[derive(Debug)]
@@ -98,15 +81,15 @@ pub(super) struct Weights {
 impl Weights {
     /// Takes the tensors of a file that [`tensors::check`](super::tensors::check) has passed.
     pub(super) fn read(file: &GgufFile, hyper: &Hyperparameters) -> Result<Self> {
-        let file = Reader { file };
+        let file = Reader::new(file);
         let mut layers = Vec::new();
         for i in 0..hyper.layers {
             layers.push(Layer::read(&file, i, hyper)?);
         }
         let token_embd = file.matrix("token_embd.weight")?;
-        let output = match file.file.tensor("output.weight") {
-            Some(_) => file.matrix("output.weight")?,
-            None => token_embd.clone(),
+        let output = match file.has("output.weight") {
+            true => file.matrix("output.weight")?,
+            false => token_embd.clone(),
         };
         Ok(Self {
             position_embd: match file.has("position_embd.weight") {
@@ -154,7 +137,7 @@ impl Layer {
             },
             post_attention_norm,
             ffn_norm,
-            feed_forward: match hyper.numbers.has_experts(i as u32) {
+            feed_forward: match hyper.has_experts(i) {
                 true if file.has(&format!("blk.{i}.ffn_down.weight")) => {
                     FeedForward::Both(DenseAndExperts::read(file, i, hyper)?)
                 }
@@ -196,147 +179,6 @@ impl Layer {
             Mixer::Convolution(convolution) => convolution.memory(hyper),
             Mixer::Delta(delta) => delta.memory(),
             Mixer::LatentAttention(attention) => attention.memory(),
-        }
-    }
-}
-
-/// Takes tensors out of a file that has been checked.
-pub(super) struct Reader<'f> {
-    file: &'f GgufFile,
-}
-
-impl Reader<'_> {
-    fn info(&self, name: &str) -> Result<&TensorInfo> {
-        self.file.tensor(name).ok_or_else(|| Error::MissingTensor {
-            name: name.to_owned(),
-            expected: Vec::new(),
-        })
-    }
-
-    /// A matrix and its bias, if the file has one.
-    pub(super) fn linear(&self, name: &str) -> Result<Linear> {
-        Ok(Linear {
-            matrix: self.matrix(&format!("{name}.weight"))?,
-            bias: self.optional_vector(&format!("{name}.bias"))?,
-        })
-    }
-
-    /// The matrices of a stack, of so many rows each.
-    pub(super) fn stack(&self, name: &str, rows: usize) -> Result<Vec<Matrix>> {
-        let all = self.matrix(name)?;
-        let starts = (0..all.rows()).step_by(rows.max(1));
-        let count = starts.len();
-        let member = |(index, start): (usize, usize)| {
-            let matrix = all.part(start..(start + rows).min(all.rows()));
-            matrix.with_member(Member { index, count })
-        };
-        Ok(starts.enumerate().map(member).collect())
-    }
-
-    /// The matrices of a stack, of so many rows each, and their biases, if the file has any.
-    pub(super) fn linears(&self, name: &str, rows: usize) -> Result<Vec<Linear>> {
-        let matrices = self.stack(&format!("{name}.weight"), rows)?;
-        let biases = self.optional_vector(&format!("{name}.bias"))?;
-        let bias = |i: usize| {
-            biases
-                .as_ref()
-                .map(|all| all[i * rows..(i + 1) * rows].to_vec())
-        };
-        let all = matrices.into_iter().enumerate();
-        Ok(all
-            .map(|(i, matrix)| Linear {
-                matrix,
-                bias: bias(i),
-            })
-            .collect())
-    }
-
-    pub(super) fn matrix(&self, name: &str) -> Result<Matrix> {
-        let info = self.info(name)?;
-        let place = self.file.place(info);
-        let map = Arc::clone(&self.file.maps()[place.shard]);
-        let size = (info.shape.rows() as usize, info.shape.cols() as usize);
-        let matrix = Matrix::new(name, info.ty, size, map, place.range.clone());
-        // The reader has checked that the tensor's bytes are those of its shape.
-        matrix.ok_or_else(|| Error::Shape {
-            name: name.to_owned(),
-            found: info.shape.dims().to_vec(),
-            expected: info.shape.dims().to_vec(),
-        })
-    }
-
-    pub(super) fn vector(&self, name: &str) -> Result<Vec<f32>> {
-        let info = self.info(name)?;
-        let len = info.shape.elems() as usize;
-        let mut out = vec![0.0; len];
-        decode_rows(info.ty, self.file.tensor_bytes(info), len, &mut out).map_err(|source| {
-            Error::Decode {
-                tensor: name.to_owned(),
-                source,
-            }
-        })?;
-        Ok(out)
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.file.tensor(name).is_some()
-    }
-
-    pub(super) fn optional_vector(&self, name: &str) -> Result<Option<Vec<f32>>> {
-        self.has(name).then(|| self.vector(name)).transpose()
-    }
-
-    pub(super) fn norm(&self, name: &str) -> Result<Norm> {
-        Ok(Norm {
-            weight: self.vector(&format!("{name}.weight"))?,
-            bias: self.optional_vector(&format!("{name}.bias"))?,
-        })
-    }
-
-    pub(super) fn optional_norm(&self, name: &str) -> Result<Option<Norm>> {
-        let there = self.has(&format!("{name}.weight"));
-        there.then(|| self.norm(name)).transpose()
-    }
-
-    fn rope_factors(&self) -> Result<RopeFactors> {
-        let [short, long] = [ROPE_FACTORS_SHORT, ROPE_FACTORS_LONG];
-        Ok(
-            match (self.optional_vector(short)?, self.optional_vector(long)?) {
-                (Some(short), Some(long)) => RopeFactors::ByContext { short, long },
-                _ => match self.optional_vector(ROPE_FREQS)? {
-                    Some(factors) => RopeFactors::Same(factors),
-                    None => RopeFactors::None,
-                },
-            },
-        )
-    }
-}
-
-impl Norm {
-    /// Norms a vector in place.
-    pub(super) fn apply(&self, kind: NormKind, eps: f32, x: &mut [f32]) {
-        match kind {
-            NormKind::Rms => rms_norm(x, &self.weight, eps),
-            NormKind::Layer => layer_norm(x, &self.weight, eps),
-        }
-        if let Some(bias) = &self.bias {
-            x.chunks_exact_mut(bias.len()).for_each(|x| add(x, bias));
-        }
-    }
-}
-
-impl Linear {
-    /// Some of its rows.
-    pub(super) fn part(&self, rows: Range<usize>) -> Self {
-        Self {
-            matrix: self.matrix.part(rows.clone()),
-            bias: self.bias.as_ref().map(|bias| bias[rows].to_vec()),
-        }
-    }
-    /// Adds the bias to products `[tokens, rows]`.
-    pub(super) fn add_bias(&self, compute: Compute, products: &mut [f32]) {
-        if let Some(bias) = &self.bias {
-            compute.for_rows(products, bias.len(), |_, products| add(products, bias));
         }
     }
 }

@@ -24,7 +24,7 @@ use std::ops::Range;
 
 use aeolus_quant::dot::{Kernels, Matmul, PANEL};
 
-use crate::model::cache::padded;
+use crate::model::layer_shape::padded;
 
 /// Tokens of a chunk: its products with itself grow with the square.
 pub(super) const CHUNK: usize = 64;

@@ -55,7 +55,7 @@ fn keys(architecture: &str) -> Vec<(&'static str, Value<'static>)> {
 }
 
 /// Writes such a model.
-fn random(folder: &Path, architecture: &'static str) -> PathBuf {
+pub(super) fn random(folder: &Path, architecture: &'static str) -> PathBuf {
     let mut metadata = Metadata::new();
     metadata.insert("general.architecture", architecture);
     let common = [

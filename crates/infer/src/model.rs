@@ -3,7 +3,8 @@
 //! [`Model::open`] maps a GGUF file and checks every number and every tensor before anything is
 //! computed. [`Model::forward`] takes the next tokens of a sequence and its [`Cache`] and gives
 //! logits for the positions asked for; many tokens at once (a prompt, a window of a text) or one
-//! are the same function.
+//! are the same function. [`Windows`] are many windows of a text on their way through the layers: the
+//! same steps, with what lies between two layers kept outside.
 //!
 //! A layer is two blocks with norms around them. Its *mixer* carries something from one position to
 //! another and remembers it in the [`Cache`]: `attention`, `latent_attention`, `delta_net` or
@@ -21,28 +22,40 @@ mod experts;
 mod feed_forward;
 mod forward;
 mod hyper;
+mod keys;
 mod latent_attention;
 mod layer_input;
-mod math;
+mod layer_shape;
+mod linear;
+pub mod math;
+mod norm;
+mod numbers;
+mod pass;
+mod reader;
 mod rope;
+mod rope_scaling;
 mod short_convolution;
 mod tensors;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod windows;
 
 use std::path::Path;
 
 use aeolus_gguf::{Endian, GgufFile, Metadata, Shape, TensorType};
 
 use crate::error::{Error, Result};
-use cache::LayerShape;
-pub use cache::{Cache, CacheType};
+pub use cache::Cache;
 pub use forward::Logits;
 pub use hyper::Hyperparameters;
-pub use rope::RopeScaling;
+use layer_shape::LayerShape;
+pub use numbers::CacheType;
 use rope::Ropes;
+pub use rope::rotate;
+pub use rope_scaling::RopeScaling;
 use weights::Weights;
+pub use windows::Windows;
 
 /// A model whose weights lie in a mapped file.
 #[derive(Debug)]
@@ -136,6 +149,18 @@ impl Model {
     /// [`Error::Argument`] if there is no memory for it.
     pub fn cache(&self, context: usize, ty: CacheType) -> Result<Cache> {
         Cache::new(self.layer_shapes(), context, ty)
+    }
+
+    /// Cosines and sines that the heads of a layer turn by at positions 0 to `tokens - 1` of a context of
+    /// that length: `[tokens, pairs]`, for [`rotate`]. `None` in layers that do not rotate.
+    pub fn turns(&self, layer: usize, tokens: usize) -> Option<Vec<(f32, f32)>> {
+        if !self.hyper.graph.rotary_layers.contains(layer) {
+            return None;
+        }
+        let turns = self.ropes.turns(tokens, 0, tokens);
+        let is_local = self.hyper.is_local(layer);
+        let rows = (0..tokens).flat_map(|t| turns.row(is_local, t));
+        Some(rows.copied().collect())
     }
 
     /// What each layer remembers.

@@ -11,12 +11,14 @@ use rayon::prelude::*;
 use aeolus_arch::{DeltaOrder, Field};
 use aeolus_quant::dot::Kernels;
 
-use super::cache::{LayerShape, padded};
 use super::convolution::{Convolution, Tail};
-use super::forward::Pass;
 use super::hyper::Hyperparameters;
+use super::layer_shape::{LayerShape, padded};
+use super::linear::Linear;
 use super::math::{activate, multiply, sigmoid, sum_of};
-use super::weights::{Linear, Norm, Reader};
+use super::norm::Norm;
+use super::pass::Pass;
+use super::reader::Reader;
 use crate::error::Result;
 use crate::matmul::column_blocks;
 use aeolus_arch::{Activation, NormKind};
