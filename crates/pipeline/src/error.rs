@@ -78,6 +78,14 @@ pub enum Error {
         /// The list.
         path: PathBuf,
     },
+    /// Files cannot be checked by a list of digests.
+    #[error("{}: {problem}", path.display())]
+    List {
+        /// The list, or what has none.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The list of digests would have too many bytes with those of the outputs.
     #[error(
         "{}: would have {bytes} bytes with what is to be added, the most that is read is {limit}",
@@ -90,6 +98,15 @@ pub enum Error {
         bytes: u64,
         /// The most, in bytes.
         limit: u64,
+    },
+    /// Codes that were chosen beforehand and cannot be read.
+    #[error("tensor {tensor}: cannot read the refined codes: {error}")]
+    Codes {
+        /// Its name.
+        tensor: String,
+        /// The system's answer.
+        #[source]
+        error: io::Error,
     },
     /// A weight that no type can hold.
     #[error(

@@ -7,8 +7,9 @@ use crate::prefix::{Prefix, Record};
 use crate::recorder::Recorder;
 use crate::tail::{self, Tail};
 use crate::targets::{self, Target};
-use crate::{Cancel, Error, Event, Output, Progress, Sum, Sums, preflight};
-use aeolus_checkpoint::Checkpoint;
+use crate::tensor_error::{Collected, worst_first};
+use crate::{Cancel, Error, ErrorSums, Event, Output, Progress, Sum, Sums, TensorError, preflight};
+use aeolus_checkpoint::{Checkpoint, Tensor};
 use aeolus_gguf::TensorType;
 use aeolus_job::{Identity, Log, Names, folder_of};
 use aeolus_recipe::Vintage;
@@ -61,10 +62,12 @@ pub struct Options {
     /// The outputs are for this process alone: they are not hashed, and after a run that ends
     /// early nothing of them is kept.
     pub scratch: bool,
+    /// Measure each tensor's error while it is encoded.
+    pub errors: bool,
 }
 
 /// A finished output.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     /// The file.
     pub path: PathBuf,
@@ -72,6 +75,9 @@ pub struct Written {
     pub bytes: u64,
     /// SHA-256 of its bytes, in hex; `None` for scratch outputs.
     pub sha256: Option<String>,
+    /// The errors of its tensors, the worst first, if they were asked for. `None` also where a run
+    /// continued from what another had left: that part was not encoded by this one.
+    pub errors: Option<Vec<TensorError>>,
 }
 
 /// Writes all `outputs` in one pass over `checkpoint`. Each output is a plan and the path of
@@ -114,6 +120,7 @@ pub fn run(
         })?;
     let run = Run {
         checkpoint,
+        outputs,
         options,
         targets: &targets,
         progress,
@@ -131,8 +138,12 @@ pub fn run(
     written
 }
 
+/// What [`Run::write`] gives.
+type Made = (Vec<Prefix>, Option<Vec<Vec<ErrorSums>>>);
+
 struct Run<'a> {
     checkpoint: &'a Checkpoint,
+    outputs: &'a [(PathBuf, Output)],
     options: &'a Options,
     targets: &'a [Vec<Target>],
     progress: &'a dyn Progress,
@@ -179,6 +190,9 @@ impl<'a> Run<'a> {
         if let Some(guide) = output.guide() {
             identity.push("importance", hex(guide.sha256()));
         }
+        if let Some(codes) = output.codes() {
+            identity.push("codes", codes.identity());
+        }
         for map in self.checkpoint.maps() {
             identity.push("source", describe(map));
         }
@@ -203,8 +217,8 @@ impl<'a> Run<'a> {
             checks.collect::<Result<_, _>>()
         };
         let mut files: Vec<OutputFile<'_>> = self.pool.install(checked)?;
-        let whole = match self.write(&mut files) {
-            Ok(whole) => whole,
+        let (whole, errors) = match self.write(&mut files) {
+            Ok(made) => made,
             Err(error) => {
                 if !error.may_pass() {
                     files.into_iter().for_each(OutputFile::discard);
@@ -228,6 +242,7 @@ impl<'a> Run<'a> {
                 path: wanted.path.into(),
                 bytes: wanted.bytes,
                 sha256: whole.get(i).map(Prefix::sha256),
+                errors: errors.as_ref().map(|sums| self.errors(i, sums)),
             })
             .collect();
         for output in &written {
@@ -239,8 +254,38 @@ impl<'a> Run<'a> {
         Ok(written)
     }
 
-    /// Makes what is missing; gives the whole outputs' hashes.
-    fn write(&self, files: &mut [OutputFile<'_>]) -> Result<Vec<Prefix>, Error> {
+    /// The errors of an output's tensors, from the sums of each tensor's targets.
+    fn errors(&self, output: usize, sums: &[Vec<ErrorSums>]) -> Vec<TensorError> {
+        let layout = self.outputs[output].1.layout().tensors().iter();
+        let has = |target: &Target| target.places.iter().any(|(file, _)| *file == output);
+        let tensors = layout.zip(self.targets).zip(sums);
+        let errors = tensors.filter_map(|((info, targets), sums)| {
+            let of_output = targets.iter().zip(sums).find(|(target, _)| has(target));
+            of_output.map(|(_, sums)| sums.error(info))
+        });
+        let mut errors: Vec<TensorError> = errors.collect();
+        worst_first(&mut errors);
+        errors
+    }
+
+    /// Where the errors of each tensor's targets are collected, if they are asked for and this run encodes
+    /// all of them.
+    fn collected(&self, files: &[OutputFile<'_>]) -> Option<Vec<Vec<Collected>>> {
+        let is_resumed =
+            |file: &OutputFile<'_>| file.done().bytes > file.wanted.header.len() as u64;
+        if !self.options.errors || files.iter().any(is_resumed) {
+            return None;
+        }
+        let tensors = self.checkpoint.tensors.iter().zip(self.targets);
+        let of_tensor = |(tensor, targets): (&Tensor, &Vec<Target>)| {
+            let cols = tensor.shape.cols() as usize;
+            targets.iter().map(|_| Collected::new(cols)).collect()
+        };
+        Some(tensors.map(of_tensor).collect())
+    }
+
+    /// Makes what is missing; gives the whole outputs' hashes, and the sums of each tensor's targets.
+    fn write(&self, files: &mut [OutputFile<'_>]) -> Result<Made, Error> {
         let begun = files.iter_mut().map(|file| file.begin(self.progress));
         begun.collect::<Result<(), _>>()?;
         let files = &*files;
@@ -278,12 +323,14 @@ impl<'a> Run<'a> {
             false => files.iter().map(|file| file.done().clone()).collect(),
         };
         let tail = Tail::new(lanes, tail::in_flight(self.threads));
+        let collected = self.collected(files);
         let pass = Pass {
             checkpoint: self.checkpoint,
             targets: self.targets,
             blocks: &blocks,
             files,
             known: &known,
+            errors: collected.as_deref(),
             tail: &tail,
             ahead: 2 * self.threads,
             progress: self.progress,
@@ -320,7 +367,9 @@ impl<'a> Run<'a> {
                 return Err(Error::Cancelled);
             }
         }
-        Ok(whole)
+        let total = |of_tensor: Vec<Collected>| of_tensor.into_iter().map(Collected::total);
+        let errors = collected.map(|all| all.into_iter().map(|one| total(one).collect()).collect());
+        Ok((whole, errors))
     }
 
     /// What another run can continue from, as the logs on the disk have it.

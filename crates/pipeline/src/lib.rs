@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod blocks;
+mod codes;
 mod error;
 mod forge;
 /// The bodies of the fuzz targets; see docs/security.md.
@@ -46,13 +47,19 @@ mod recorder;
 mod sums;
 mod tail;
 mod targets;
+mod tensor_error;
 #[cfg(test)]
 mod tests;
 mod tile;
 
 pub use aeolus_job::{Cancel, Event, Progress};
+pub use codes::{
+    Codes, REFINE_CALIBRATION_KEY, REFINE_EFFORT_KEY, REFINE_KEYS, REFINE_MARKS_KEY,
+    REFINE_NORMS_KEY,
+};
 pub use error::Error;
 pub use forge::{Options, TILE_WEIGHTS, Via, Written, run};
 pub use guide::{Blind, Coverage, Guide, IMATRIX_FILE_KEY, TensorGuide};
 pub use output::{Format, Output};
-pub use sums::{SUMS, Sum, Sums};
+pub use sums::{Listed, SUMS, Sum, Sums, check_lists, sha256};
+pub use tensor_error::{ErrorSums, TensorError, worst_first};

@@ -1,9 +1,10 @@
 //! One output file, planned to its last byte before a weight is read.
 
-use crate::{Error, Guide};
+use crate::{Codes, Error, Guide};
 use aeolus_checkpoint::Forecastable;
 use aeolus_gguf::{Endian, HeaderSpec, Layout, TensorSpec, TensorType};
-use aeolus_recipe::{FileType, Importance, ModelShape, Plan};
+use aeolus_recipe::{FileType, Importance, ModelShape, Plan, PlanEntry};
+use std::sync::Arc;
 
 /// The container of an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +33,26 @@ pub struct Output {
     layout: Layout<'static>,
     format: Format,
     guide: Option<Guide>,
+    codes: Option<Arc<dyn Codes>>,
 }
 
 impl Output {
+    /// Plans the files of a plan or set, in its order.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Self::plan); [`Error::Recipe`] for an entry that makes no sense.
+    pub fn plan_all(
+        facts: &Forecastable,
+        entries: &[PlanEntry],
+        format: Format,
+        guide: Option<&Guide>,
+    ) -> Result<Vec<Self>, Error> {
+        let plan = |entry: &PlanEntry| {
+            Self::plan(facts, entry.file_type()?, &entry.options()?, format, guide)
+        };
+        entries.iter().map(plan).collect()
+    }
+
     /// Plans a file from what is known of a model without its weights. With a guide, the recipe is
     /// one [with importance](Importance::Given), whatever `recipe` says of it.
     ///
@@ -118,6 +136,7 @@ impl Output {
             layout,
             format,
             guide: guide.cloned(),
+            codes: None,
         })
     }
 
@@ -134,6 +153,38 @@ impl Output {
     /// What guides its encoders; `None` also where nothing is quantized.
     pub fn guide(&self) -> Option<&Guide> {
         self.guide.as_ref()
+    }
+
+    /// The same file with codes that were chosen beforehand, which its metadata says.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] if the header becomes too large.
+    pub fn with_codes(self, codes: Arc<dyn Codes>) -> Result<Self, Error> {
+        let mut metadata = self.layout.metadata().clone();
+        for (key, value) in codes.keys() {
+            metadata.insert(key, value);
+        }
+        let tensors = self.layout.tensors().iter().map(|info| TensorSpec {
+            name: info.name.clone(),
+            shape: info.shape,
+            ty: info.ty,
+        });
+        let layout = Layout::new(HeaderSpec {
+            version: self.format.version,
+            endian: self.format.endian,
+            metadata,
+            tensors: tensors.collect(),
+        })?;
+        Ok(Self {
+            layout,
+            codes: Some(codes),
+            ..self
+        })
+    }
+
+    /// Codes that were chosen beforehand.
+    pub fn codes(&self) -> Option<&Arc<dyn Codes>> {
+        self.codes.as_ref()
     }
 
     /// Header, offsets and length.

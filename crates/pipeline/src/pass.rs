@@ -4,6 +4,7 @@ use crate::blocks::Block;
 use crate::output_file::OutputFile;
 use crate::tail::{Done, Tail};
 use crate::targets::Target;
+use crate::tensor_error::{Collected, ErrorSums};
 use crate::tile::Tile;
 use crate::{Cancel, Error, Event, Progress, TILE_WEIGHTS, Via};
 use aeolus_checkpoint::{Checkpoint, Tensor};
@@ -20,6 +21,8 @@ pub(crate) struct Pass<'a> {
     pub files: &'a [OutputFile<'a>],
     /// Bytes of each file that an earlier run made.
     pub known: &'a [u64],
+    /// Where the errors of each tensor's targets go, if they are measured.
+    pub errors: Option<&'a [Vec<Collected>]>,
     pub tail: &'a Tail,
     /// How many blocks before its turn a block's pages are asked for.
     pub ahead: usize,
@@ -46,6 +49,9 @@ struct Buffers {
     tile: Vec<f32>,
     /// Source bytes of a big-endian tile, swapped.
     scratch: Vec<u8>,
+    /// What errors are measured with: the tile as the source has it, and as a target has it.
+    exact: Vec<f32>,
+    decoded: Vec<f32>,
 }
 
 impl Pass<'_> {
@@ -123,7 +129,8 @@ impl Pass<'_> {
         let decode_needed = targets
             .iter()
             .zip(&wanted)
-            .any(|(t, wanted)| *wanted && !t.copy);
+            .any(|(t, wanted)| *wanted && (!t.copy || self.errors.is_some()));
+        let mut errors: Vec<Vec<ErrorSums>> = vec![Vec::new(); targets.len()];
         let tile_rows = (TILE_WEIGHTS / cols.max(1)).max(1);
         for first in (0..rows).step_by(tile_rows) {
             if self.cancel.is_set() {
@@ -140,6 +147,9 @@ impl Pass<'_> {
             if decode_needed {
                 tile.decode(&mut buffers.tile, &mut buffers.scratch)?;
             }
+            if self.errors.is_some() {
+                buffers.exact.clone_from(&buffers.tile);
+            }
             let mut rounded = false;
             let unrounded = |t: &Target| t.ty.is_quantized() && !t.copy && t.via == Via::Source;
             let huge = targets.iter().any(unrounded) && tile.is_huge(&buffers.tile);
@@ -151,16 +161,29 @@ impl Pass<'_> {
                 let out = &mut encoded[i][first * bytes..(first + count) * bytes];
                 if target.copy {
                     tile.copy(out)?;
-                    continue;
+                } else {
+                    if target.via == Via::F16 && !rounded {
+                        tile.round_through_f16(&mut buffers.tile)?;
+                        rounded = true;
+                    }
+                    tile.encode(target, &buffers.tile, out)?;
+                    if huge && unrounded(target) {
+                        tile.check_scales(target.ty, &buffers.tile, out)?;
+                    }
                 }
-                if target.via == Via::F16 && !rounded {
-                    tile.round_through_f16(&mut buffers.tile)?;
-                    rounded = true;
+                if self.errors.is_some() {
+                    tile.decode_encoded(target.ty, out, &mut buffers.decoded)?;
+                    let pairs = buffers
+                        .exact
+                        .chunks(cols.max(1))
+                        .zip(buffers.decoded.chunks(cols.max(1)));
+                    errors[i].extend(pairs.map(|(x, y)| ErrorSums::of(x, y)));
                 }
-                tile.encode(target, &buffers.tile, out)?;
-                if huge && unrounded(target) {
-                    tile.check_scales(target.ty, &buffers.tile, out)?;
-                }
+            }
+        }
+        if let Some(collected) = self.errors {
+            for (collected, sums) in collected[block.tensor].iter().zip(&errors) {
+                collected.add(block.rows.start as usize, sums);
             }
         }
 

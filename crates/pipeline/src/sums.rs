@@ -3,6 +3,10 @@
 //! The list is for others, and for `aeolus verify`: this program trusts a digest only in the run that
 //! took it, and hashes the file again in any other.
 
+mod listed;
+
+pub use listed::{Listed, check_lists, sha256};
+
 use crate::Error;
 use aeolus_job::{Names, PartialFile};
 use aeolus_source::read_small;

@@ -1,8 +1,9 @@
 //! What each tensor of the source turns into: its distinct types and guides, and where each goes.
 
-use crate::{Error, Output, TensorGuide, Via};
+use crate::{Codes, Error, Output, TensorGuide, Via};
 use aeolus_checkpoint::{Checkpoint, Tensor};
 use aeolus_gguf::{Endian, TensorType};
+use std::sync::Arc;
 
 /// One encoding of a tensor, and every place that wants it.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Target {
     pub via: Via,
     /// What guides the encoder, if that heeds a guide.
     pub guide: Option<TensorGuide>,
+    /// What has its blocks already.
+    pub codes: Option<Arc<dyn Codes>>,
     /// Output (index) and offset of the tensor there, in bytes from the start of the file.
     pub places: Vec<(usize, u64)>,
 }
@@ -45,8 +48,17 @@ pub(crate) fn collect(
                 .guide()
                 .filter(|_| !copy && aeolus_quant::is_guided(planned.ty));
             let guide = heeded.and_then(|guide| guide.of(&tensor.name, &tensor.shape));
+            let codes = output
+                .codes()
+                .filter(|codes| !copy && codes.has(&tensor.name, planned.ty, via));
             let same = |t: &&mut Target| {
-                (t.ty, t.endian, t.via) == (planned.ty, endian, via) && t.guide == guide
+                let same_codes = match (&t.codes, codes) {
+                    (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                    (a, b) => a.is_none() && b.is_none(),
+                };
+                (t.ty, t.endian, t.via) == (planned.ty, endian, via)
+                    && t.guide == guide
+                    && same_codes
             };
             match targets.iter_mut().find(same) {
                 Some(target) => target.places.push(place),
@@ -56,6 +68,7 @@ pub(crate) fn collect(
                     copy,
                     via,
                     guide,
+                    codes: codes.cloned(),
                     places: vec![place],
                 }),
             }

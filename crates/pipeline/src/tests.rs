@@ -23,6 +23,7 @@ const OPTIONS: Options = Options {
     force: false,
     allow_requantize: false,
     scratch: false,
+    errors: false,
 };
 
 fn notus_mini() -> Checkpoint {
@@ -720,6 +721,7 @@ fn scratch_outputs_leave_no_trace_but_themselves() {
     let outputs = outputs(&source, dir.path(), &[FileType::Q8_0]);
     let options = Options {
         scratch: true,
+        errors: false,
         ..OPTIONS
     };
     let told = Told::until(10 << 20, dir.path());

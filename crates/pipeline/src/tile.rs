@@ -72,9 +72,17 @@ impl Tile<'_> {
         })
     }
 
-    /// Encodes a decoded tile as a target has it: whole, or matrix by matrix where a guide has an
+    /// Encodes a decoded tile as a target has it: by codes that were chosen beforehand, whole, or matrix by matrix where a guide has an
     /// importance for each.
     pub fn encode(&self, target: &Target, tile: &[f32], out: &mut [u8]) -> Result<(), Error> {
+        if let Some(codes) = &target.codes {
+            let rows = self.first_row..self.first_row + self.rows;
+            let read = codes.read(&self.tensor.name, target.ty, target.via, rows, out);
+            return read.map_err(|error| Error::Codes {
+                tensor: self.tensor.name.clone(),
+                error,
+            });
+        }
         let Some(guide) = &target.guide else {
             return self.encode_rows(target.ty, 0, tile, None, out);
         };
@@ -140,9 +148,8 @@ impl Tile<'_> {
     /// weight: the searches square weights, and squares overflow before scales do. Only tiles
     /// that [`is_huge`](Self::is_huge) can give such blocks.
     pub fn check_scales(&self, ty: TensorType, tile: &[f32], encoded: &[u8]) -> Result<(), Error> {
-        let mut decoded = vec![0.0; self.rows * self.cols];
-        aeolus_quant::decode_rows(ty, encoded, self.cols, &mut decoded)
-            .map_err(|e| Error::codec(self.tensor, e.to_string()))?;
+        let mut decoded = Vec::new();
+        self.decode_encoded(ty, encoded, &mut decoded)?;
         let largest = tile.iter().fold(0f32, |max, x| max.max(x.abs()));
         let wrong = |(y, x): (&f32, &f32)| !y.is_finite() || (y - x).abs() > largest / 2.0;
         match decoded.iter().zip(tile).position(wrong) {
@@ -159,6 +166,18 @@ impl Tile<'_> {
                 })
             }
         }
+    }
+
+    /// Decodes what was encoded, to f32 `[rows, cols]`.
+    pub fn decode_encoded(
+        &self,
+        ty: TensorType,
+        encoded: &[u8],
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
+        out.resize(self.rows * self.cols, 0.0);
+        aeolus_quant::decode_rows(ty, encoded, self.cols, out)
+            .map_err(|e| Error::codec(self.tensor, e.to_string()))
     }
 
     /// Row and column of a weight of the tile, in output order.

@@ -109,6 +109,12 @@ pub enum Error {
         /// The most bytes.
         limit: usize,
     },
+    /// A figure of a plan that no divergence can be.
+    #[error("the figure {found} is not a divergence: expected 0 or more")]
+    PlanFigure {
+        /// What was given.
+        found: f64,
+    },
     /// A file that is not the name of one in the output folder.
     #[error("the file {found:?} is not a plain name that ends in .gguf")]
     PlanFileName {

@@ -89,6 +89,8 @@ pub use importance::Importance;
 pub use mix::{Layers, Mix, Models, Place, Rule, Tensors};
 pub use parse::{parse_tensor_rule, parse_tensor_type, tensor_types};
 pub use plan::{Chosen, Fallback, ModelShape, Options, Plan, PlannedTensor, plan};
-pub use plan_file::{MAX_PLAN_BYTES, PLAN_VERSION, PlanEntry, PlanFile, PlanImatrix, PlanSource};
+pub use plan_file::{
+    MAX_PLAN_BYTES, PLAN_VERSION, PlanEntry, PlanFile, PlanImatrix, PlanRefine, PlanSource,
+};
 pub use role::Role;
 pub use vintage::{Vintage, VintageFacts};

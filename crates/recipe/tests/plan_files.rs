@@ -98,6 +98,7 @@ fn all_that_a_plan_can_say_goes_around() {
         }),
         imatrix: Some(PlanImatrix {
             file: "out/imatrix.gguf".into(),
+            calibration: Some("f".repeat(64)),
             importance: "ef".into(),
             include_weights: vec!["attn".into()],
             exclude_weights: Vec::new(),

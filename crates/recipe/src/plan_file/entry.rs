@@ -45,12 +45,22 @@ pub struct PlanEntry {
     /// Its digest, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// What types that were chosen to fit a size were predicted to cost: the mean KL divergence from the
+    /// source, in nats per token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<f64>,
+    /// The same, as it was measured of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<f64>,
     /// The type of all weight matrices that `tensors` does not name, whatever rules and recipe say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
     /// The types of single weight matrices, whatever rules and recipe say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tensors: BTreeMap<String, String>,
+    /// Why each type was chosen, where types were chosen to fit a size: its share of `predicted`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub costs: BTreeMap<String, f64>,
 }
 
 impl PlanEntry {
@@ -115,6 +125,11 @@ impl PlanEntry {
     pub(super) fn check(&self) -> Result<(), Error> {
         self.file_type()?;
         self.options()?;
+        let figures = self.costs.values().copied();
+        let mut figures = figures.chain(self.predicted).chain(self.measured);
+        if let Some(found) = figures.find(|figure| !figure.is_finite() || *figure < 0.0) {
+            return Err(Error::PlanFigure { found });
+        }
         if let Some(file) = &self.file {
             let is_plain = |c: char| !c.is_control() && !"/\\:".contains(c);
             if !file.ends_with(".gguf") || file.starts_with('.') || !file.chars().all(is_plain) {

@@ -13,6 +13,13 @@
 //! [imatrix]
 //! file = "notus.imatrix.gguf"           # as the files call it
 //! importance = "60303ae22b998861..."    # the digest of what encoders see of it, in either format
+//! calibration = "e3b0c44298fc1c14..."   # the digest of its text, if the same command collected it
+//!
+//! [refine]
+//! effort = 1
+//! calibration = "2c26b46b68ffc68f..."   # the digest of the calibration windows
+//! text = "calibration.txt"              # none if the model wrote them
+//! norms = true                          # the norms were tuned, too
 //!
 //! [[files]]
 //! type = "Q4_K_M"
@@ -26,6 +33,10 @@
 //! [files.tensors]                       # but these
 //! "blk.0.attn_v.weight" = "Q6_K"
 //! ```
+//!
+//! Where types were chosen to fit a size, a file also has `predicted`, `measured` and `[files.costs]`: the KL
+//! divergence that the choice was predicted to cost, what the file was measured to have, and each tensor's share of the
+//! prediction. They say why, and decide nothing.
 //!
 //! All but `plan`, `files` and a `type` may be missing. What a tensor's type is where both `default` and the rules
 //! have a say is `default`'s to decide: a plan that was written gives the same files however recipes change.
@@ -88,6 +99,9 @@ pub struct PlanFile {
     /// The importance matrix.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imatrix: Option<PlanImatrix>,
+    /// How codes were chosen, where they were refined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refine: Option<PlanRefine>,
     /// The files, at least one.
     pub files: Vec<PlanEntry>,
 }
@@ -111,12 +125,31 @@ pub struct PlanImatrix {
     pub file: String,
     /// Digest, in hex, of the importance of all entries that were used.
     pub importance: String,
+    /// Digest, in hex, of the text that it was collected over, if the command that made the files did that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<String>,
     /// The parts of names whose entries were used, if not all were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include_weights: Vec<String>,
     /// The parts of names whose entries were left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_weights: Vec<String>,
+}
+
+/// The refining of a plan's files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRefine {
+    /// From 1 to 3.
+    pub effort: u8,
+    /// Digest, in hex, of the calibration windows.
+    pub calibration: String,
+    /// The calibration text's file; none if the model wrote the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The vectors of the norms were tuned, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub norms: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -140,6 +173,7 @@ impl PlanFile {
             pre: None,
             source: None,
             imatrix: None,
+            refine: None,
             files,
         }
     }
@@ -185,6 +219,45 @@ impl PlanFile {
         Ok(plan)
     }
 
+    /// The plan of a folder to which a run adds the files of `new`: those that this plan has by the same
+    /// file name are replaced, and the others stay. `None` if both say different things of the whole
+    /// run: another model, importance matrix or container.
+    pub fn with(&self, new: &Self) -> Option<Self> {
+        let whole = |plan: &Self| Self {
+            program: None,
+            set: None,
+            // The same importance is the same, whoever collected it.
+            imatrix: plan.imatrix.clone().map(|imatrix| PlanImatrix {
+                calibration: None,
+                ..imatrix
+            }),
+            files: Vec::new(),
+            ..plan.clone()
+        };
+        if whole(self) != whole(new) {
+            return None;
+        }
+        let mut all = self.clone();
+        all.program.clone_from(&new.program);
+        if let (Some(old), Some(new)) = (&mut all.imatrix, &new.imatrix)
+            && new.calibration.is_some()
+        {
+            old.calibration.clone_from(&new.calibration);
+        }
+        for entry in &new.files {
+            let same = |old: &&mut PlanEntry| old.label() == entry.label();
+            match all.files.iter_mut().find(same) {
+                Some(old) => old.clone_from(entry),
+                None => all.files.push(entry.clone()),
+            }
+        }
+        if all.set != new.set {
+            // What is here is neither set alone.
+            all.set = None;
+        }
+        Some(all)
+    }
+
     /// Its text. [`parse`](Self::parse) gives the same plan.
     ///
     /// # Errors
@@ -200,4 +273,34 @@ impl PlanFile {
 fn newlines(text: &str, end: usize) -> usize {
     let before = text.as_bytes().iter().take(end);
     before.filter(|byte| **byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_takes_in_files_of_the_same_run_only() {
+        let plan = |text: &str| PlanFile::parse(&format!("plan = 1\n{text}")).unwrap();
+        let old =
+            plan("set = \"2023\"\nfiles = [{type = \"Q4_0\", sha256 = \"1\"}, {type = \"Q8_0\"}]");
+        let new =
+            plan("program = \"9\"\nfiles = [{type = \"Q4_0\", sha256 = \"2\"}, {type = \"F16\"}]");
+        let both = old.with(&new).unwrap();
+        let files: Vec<_> = both
+            .files
+            .iter()
+            .map(|f| (f.label(), f.sha256.as_deref()))
+            .collect();
+        assert_eq!(files, [("Q4_0", Some("2")), ("Q8_0", None), ("F16", None)]);
+        assert_eq!((both.program.as_deref(), both.set), (Some("9"), None));
+        for other in [
+            "via = \"f16\"",
+            "[source]\nweights = \"a\"",
+            "[imatrix]\nfile = \"a\"\nimportance = \"b\"",
+        ] {
+            let text = format!("{other}\n[[files]]\ntype = \"Q4_0\"");
+            assert!(old.with(&plan(&text)).is_none(), "{other}");
+        }
+    }
 }
