@@ -1,48 +1,27 @@
 //! A whole comparison: one base, one text, any number of files.
 //!
-//! Text, tokens and the base's distributions are shared. The base runs first, over all windows,
-//! into a file of log-probabilities; then one model after the other reads the same windows. So
-//! only one model at a time competes for memory, however many there are.
+//! Text, tokens and the base's distributions are shared. Windows are read in batches, all of them in one
+//! where their number was asked for, else until enough is known ([`Stopped`]): the base runs over a batch
+//! first, into a file of log-probabilities; then one model after the other reads the same windows. So only
+//! one model at a time competes for memory, however many there are, and all are compared over the same
+//! windows.
 
-use crate::distribution::BaseRow;
-use crate::divergence::{Divergence, divergence};
-use crate::logprobs::{BaseFacts, Format, LogProbs, Writer};
+use crate::base::{Base, Batch, Options, Source, expect};
+use crate::divergence::{Divergence, measure, positions, summary};
+use crate::logprobs::BaseFacts;
 use crate::model::Model;
-use crate::pass::{Failure, Job, pass};
+use crate::pass::Job;
 use crate::perplexity::scored_bytes;
 use crate::scorer::{Scorer, numeric_name};
 use crate::state::State;
-use crate::stats;
+use crate::stopping::{Next, Positions, Stopped, Supply};
 use crate::windows::{Cut, Windows};
-use crate::{Error, distribution, fingerprint, state};
-use aeolus_job::{Cancel, Event, Figure, Identity, Names, Progress};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use crate::{Error, fingerprint, state};
+use aeolus_job::{Cancel, Event, Identity, Progress};
+use std::ops::Range;
 
-/// What distributions are compared with.
-#[derive(Debug)]
-pub enum Base<'r> {
-    /// A model, which runs first.
-    Model(Box<Model<'r>>),
-    /// Its log-probabilities, computed before. The text is theirs.
-    File(Box<LogProbs>),
-}
-
-/// How a comparison goes.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Tokens of a window.
-    pub n_ctx: usize,
-    /// A window every so many tokens instead of side by side.
-    pub stride: Option<usize>,
-    /// At most this many windows.
-    pub limit: Option<usize>,
-    /// Where a base model's log-probabilities are kept, and how; a file that is there already is
-    /// used. `None` keeps them for the run only.
-    pub keep_base: Option<(PathBuf, Format)>,
-    /// Where results are kept, so that an interrupted run can go on.
-    pub state: Option<PathBuf>,
-}
+/// The most windows that are read unless more are asked for.
+pub const MOST_WINDOWS: usize = 64;
 
 /// The result.
 #[derive(Debug)]
@@ -55,6 +34,8 @@ pub struct Comparison {
     pub windows: usize,
     /// Windows that the whole text would give.
     pub available: usize,
+    /// Why it read no more.
+    pub stopped: Stopped,
     /// For each model, in the order given. The one error is [`Error::NonFinite`]: a damaged file
     /// does not spoil the others' results.
     pub files: Vec<Result<Divergence, Error>>,
@@ -66,7 +47,7 @@ pub struct Comparison {
 /// 64 for a model of 460 million weights or fewer, 4 for one of 7 billion.
 pub fn default_windows(weights: u64, n_ctx: usize) -> usize {
     let cost = (weights as f64 * n_ctx as f64).max(1.0);
-    (1.5e13 / cost).clamp(4.0, 64.0) as usize
+    (1.5e13 / cost).clamp(4.0, MOST_WINDOWS as f64) as usize
 }
 
 /// Compares `models` with `base` on `text` (which a base file need not be given).
@@ -94,80 +75,169 @@ pub fn compare(
         Base::Model(model) => model.name().to_owned(),
         Base::File(file) => file.path().display().to_string(),
     };
-    let mut state = match &options.state {
-        Some(path) => {
-            state::check_kind(path)?;
-            let base = match &base {
-                Base::Model(model) => model.fingerprint(progress, cancel)?.to_owned(),
-                Base::File(file) => file.identity(),
-            };
-            let numeric = match models.first() {
-                Some(model) => numeric_name(model.numeric()),
-                None => "none",
-            };
-            State::open(path, &describe("compare", &windows, numeric, Some(&base)))?
-        }
-        None => State::in_memory(),
+    let state = open_state(&base, models, options, job)?;
+    let mut files = Files::new(job, models, state)?;
+    let mut base = Source::new(base, options, job)?;
+    let supply = Supply {
+        count: windows.len(),
+        is_all: windows.len() == windows.available(),
+        until_known: options.until_known,
     };
-    let marks = models.iter().map(|m| m.mark(&state, progress, cancel));
-    let marks = marks.collect::<Result<Vec<String>, Error>>()?;
-    let known: usize = marks
-        .iter()
-        .map(|mark| state.known(fingerprint::key(mark), windows.len()))
-        .sum();
-    state.tell(progress, known);
-
-    let total = windows.len() * models.len();
-    let started = |total: usize| {
-        let (total, known) = (total as u64, known as u64);
-        progress.event(Event::Started { total, known });
+    let mut taken = 0;
+    let stopped = loop {
+        let end = match supply.next(taken, &files.positions(taken)) {
+            Next::Stop(stopped) => break stopped,
+            Next::UpTo(end) => end,
+        };
+        let rest = files.rest(&(taken..end));
+        if taken == 0 {
+            let total = models.len() * end;
+            let (total, known) = (total as u64, (total - rest) as u64);
+            progress.event(Event::Started { total, known });
+        }
+        base = base.make_kept(job, rest)?;
+        files.read(taken..end, &base, &supply)?;
+        taken = end;
     };
-    let (rows, at_end) = match base {
-        Base::File(file) => {
-            started(total);
-            (Some(*file), None)
-        }
-        Base::Model(_) if known == total && options.keep_base.is_none() => {
-            started(total);
-            (None, None)
-        }
-        Base::Model(model) => {
-            let place = BasePlace::of(options)?;
-            let rows = base_rows(job, &model, &place, total, known)?;
-            match place {
-                BasePlace::Kept { .. } => (Some(rows), None),
-                BasePlace::WithState { path } => (Some(rows), Some(path)),
-                BasePlace::Scratch { path, .. } => {
-                    // Mapped, it needs no name: nothing large stays behind however the program
-                    // ends.
-                    let _ = std::fs::remove_file(path);
-                    (Some(rows), None)
-                }
-            }
-        }
-    };
-
-    let mut files = Vec::with_capacity(models.len());
-    for (model, mark) in models.iter().zip(&marks) {
-        let bytes = scored_bytes(&windows, |tokens| model.text_bytes(tokens));
-        let base = rows.as_ref();
-        let found = divergence(job, base, model, mark, bytes, &mut state);
-        match found {
-            Err(error) if !matches!(error, Error::NonFinite { .. }) => return Err(error),
-            found => files.push(found),
-        }
-    }
-    drop(rows);
-    if let Some(path) = at_end {
-        std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-    }
     Ok(Comparison {
         base: name,
         n_ctx: windows.n_ctx(),
-        windows: windows.len(),
+        windows: taken,
         available: windows.available(),
-        files,
+        stopped,
+        files: files.results(taken),
     })
+}
+
+/// The files of a comparison and what is known of them.
+struct Files<'a> {
+    job: Job<'a>,
+    models: &'a [Model<'a>],
+    /// Which results are whose.
+    keys: Vec<u64>,
+    state: State,
+    /// What each file failed with, or nothing yet.
+    failures: Vec<Option<Error>>,
+}
+
+impl<'a> Files<'a> {
+    fn new(job: Job<'a>, models: &'a [Model<'a>], mut state: State) -> Result<Self, Error> {
+        let keys = models.iter().map(|model| {
+            let mark = model.mark(&state, job.progress, job.cancel)?;
+            Ok(fingerprint::key(&mark))
+        });
+        let keys = keys.collect::<Result<Vec<u64>, Error>>()?;
+        let windows = job.windows.len();
+        let known = keys.iter().map(|key| state.known(*key, windows)).sum();
+        state.tell(job.progress, known);
+        Ok(Self {
+            job,
+            models,
+            keys,
+            state,
+            failures: models.iter().map(|_| None).collect(),
+        })
+    }
+
+    /// The files that did not fail.
+    fn sound(&self) -> Vec<usize> {
+        let files = 0..self.models.len();
+        files.filter(|i| self.failures[*i].is_none()).collect()
+    }
+
+    /// Where they stand after so many windows.
+    fn positions(&self, taken: usize) -> Vec<Positions> {
+        let of = |i: &usize| positions(&self.state, self.keys[*i], taken);
+        self.sound().iter().map(of).collect()
+    }
+
+    /// Windows of a batch that are still to be computed, those of the base not counted.
+    fn rest(&self, batch: &Range<usize>) -> usize {
+        let sound = self.sound();
+        sound.iter().map(|i| self.rest_of(*i, batch)).sum()
+    }
+
+    fn rest_of(&self, i: usize, batch: &Range<usize>) -> usize {
+        let unknown = |w: &usize| self.state.get(self.keys[i], *w).is_none();
+        batch.clone().filter(unknown).count()
+    }
+
+    /// Lets every file read a batch.
+    fn read(
+        &mut self,
+        batch: Range<usize>,
+        base: &Source<'_>,
+        supply: &Supply,
+    ) -> Result<(), Error> {
+        let job = self.job;
+        let rows = match self.rest(&batch) {
+            0 => None,
+            rest => Some(base.batch(job, batch.clone(), rest)?),
+        };
+        let sound = self.sound();
+        let mut found = Vec::with_capacity(sound.len());
+        for (done, i) in sound.iter().enumerate() {
+            let (model, key) = (&self.models[*i], self.keys[*i]);
+            let read = measure(
+                job,
+                batch.clone(),
+                rows.as_ref(),
+                model,
+                key,
+                &mut self.state,
+            );
+            match read {
+                // A damaged file does not spoil the others' results.
+                Err(error @ Error::NonFinite { .. }) => self.failures[*i] = Some(error),
+                Err(error) => return Err(error),
+                Ok(()) => found.push(positions(&self.state, key, batch.end)),
+            }
+            let behind = sound[done + 1..].iter().map(|i| self.rest_of(*i, &batch));
+            let behind: usize = behind.sum();
+            // Of windows behind this batch nothing is known, as a rule.
+            let later = supply.expected(batch.end, &found) - batch.end;
+            expect(job, behind + later * sound.len() + base.cost(later));
+        }
+        rows.map_or(Ok(()), Batch::finish)
+    }
+
+    fn results(self, taken: usize) -> Vec<Result<Divergence, Error>> {
+        let windows = self.job.windows.clone().first(taken);
+        let files = self.models.iter().zip(&self.keys).zip(self.failures);
+        let results = files.map(|((model, key), failure)| {
+            let bytes = scored_bytes(&windows, |tokens| model.text_bytes(tokens));
+            match failure {
+                Some(error) => Err(error),
+                None => Ok(summary(&self.state, *key, taken, bytes)),
+            }
+        });
+        results.collect()
+    }
+}
+
+/// Where results are kept, for these models with this base.
+fn open_state(
+    base: &Base<'_>,
+    models: &[Model<'_>],
+    options: &Options,
+    job: Job<'_>,
+) -> Result<State, Error> {
+    let Some(path) = &options.state else {
+        return Ok(State::in_memory());
+    };
+    state::check_kind(path)?;
+    let base = match base {
+        Base::Model(model) => model.fingerprint(job.progress, job.cancel)?.to_owned(),
+        Base::File(file) => file.identity(),
+    };
+    let numeric = match models.first() {
+        Some(model) => numeric_name(model.numeric()),
+        None => "none",
+    };
+    State::open(
+        path,
+        &describe("compare", job.windows, numeric, Some(&base)),
+    )
 }
 
 /// What a state file of `kind` holds results of.
@@ -232,219 +302,5 @@ fn windows(
             }
             Ok(kept.clone().first(options.limit.unwrap_or(usize::MAX)))
         }
-    }
-}
-
-/// Where a base model's log-probabilities go.
-enum BasePlace {
-    /// Where the caller wants them.
-    Kept { path: PathBuf, format: Format },
-    /// Beside the state file until the run is through, so that it need not be computed twice.
-    WithState { path: PathBuf },
-    /// In a folder of the run's own.
-    Scratch {
-        path: PathBuf,
-        _folder: tempfile::TempDir,
-    },
-}
-
-impl BasePlace {
-    fn of(options: &Options) -> Result<Self, Error> {
-        if let Some((path, format)) = &options.keep_base {
-            return Ok(Self::Kept {
-                path: path.clone(),
-                format: *format,
-            });
-        }
-        if let Some(state) = &options.state {
-            let mut path = state.as_os_str().to_owned();
-            path.push(".base");
-            return Ok(Self::WithState { path: path.into() });
-        }
-        let folder = tempfile::tempdir();
-        let folder = folder.map_err(Error::io("make a folder in", &std::env::temp_dir()))?;
-        Ok(Self::Scratch {
-            path: folder.path().join("base"),
-            _folder: folder,
-        })
-    }
-
-    fn file(&self) -> (&Path, Format) {
-        match self {
-            Self::Kept { path, format } => (path, *format),
-            Self::WithState { path } | Self::Scratch { path, .. } => (path, Format::Aeolus),
-        }
-    }
-}
-
-/// Runs the base, or takes its file where it is there already. The files have `total` windows,
-/// `known` of which are done.
-fn base_rows(
-    job: Job<'_>,
-    model: &Model<'_>,
-    place: &BasePlace,
-    total: usize,
-    known: usize,
-) -> Result<LogProbs, Error> {
-    let windows = job.windows;
-    let mut facts = model.facts();
-    if !matches!(place, BasePlace::Scratch { .. }) {
-        facts.fingerprint = Some(model.fingerprint(job.progress, job.cancel)?.to_owned());
-    }
-    let started = |complete: usize| {
-        job.progress.event(Event::Started {
-            total: (total + windows.len()) as u64,
-            known: (known + complete) as u64,
-        });
-    };
-    let (path, format) = place.file();
-    if path.exists() {
-        let file = LogProbs::open(path, model.bos())?;
-        let own = env!("CARGO_PKG_VERSION");
-        let other = file.other_program().map(|o| o.escape_debug().to_string());
-        match (other, place) {
-            // Ours alone, as the state beside it: begun anew like that.
-            (Some(found), BasePlace::WithState { .. }) => {
-                let why = format!("its program was {found}, now it is {own}");
-                let why = why.as_str();
-                job.progress.event(Event::StartedOver { path, why });
-                drop(file);
-                std::fs::remove_file(path).map_err(Error::io("remove", path))?;
-            }
-            (other, _) => {
-                check_kept(&file, windows, &facts)?;
-                // What somebody asked to be kept is not thrown away.
-                if let Some(found) = other {
-                    return Err(Error::OtherRun {
-                        path: path.into(),
-                        field: "program".into(),
-                        found,
-                        expected: own.into(),
-                    });
-                }
-                if file.facts().fingerprint.is_none() {
-                    check_model(&file, windows, model)?;
-                }
-                // Left by a run that was killed right after it gave the file its name.
-                let names = Names::of(path);
-                if names.is_named_and_logged() {
-                    names.forget();
-                }
-                started(windows.len());
-                return Ok(file);
-            }
-        }
-    }
-    let mut writer = Writer::create(path, format, windows, &facts)?;
-    if let Some((path, why)) = writer.started_over() {
-        job.progress.event(Event::StartedOver { path, why });
-    }
-    started(writer.complete());
-    job.progress.event(Event::Next {
-        name: model.name(),
-        total: windows.len() as u64,
-        known: writer.complete() as u64,
-    });
-    let todo: Vec<usize> = (writer.complete()..windows.len()).collect();
-    let (mut count, mut sum, mut squares) = (0, 0.0, 0.0);
-    let encoder = writer.encoder();
-    let score = |window: usize, logits: &[f32]| {
-        let mut nlls = Vec::new();
-        let rows = logits.chunks_exact(model.vocab());
-        for (position, (row, target)) in rows.zip(windows.targets(window)).enumerate() {
-            let nll = distribution::nll(row, *target);
-            nlls.push(nll.map_err(|bad| Failure::Logit { position, bad })?);
-        }
-        let record = encoder.encode(logits);
-        let record = record.map_err(|(position, bad)| Failure::Logit { position, bad })?;
-        Ok((record, nlls))
-    };
-    pass(job, model, &todo, score, |_, (record, nlls)| {
-        writer.append(&record)?;
-        count += nlls.len() as u64;
-        for nll in nlls {
-            sum += nll;
-            squares += nll * nll;
-        }
-        let mean = stats::mean(sum, squares, count);
-        Ok(stats::exp(mean).figure(Figure::Perplexity))
-    })?;
-    writer.finish()
-}
-
-/// A kept file must be of this text, cut and model.
-fn check_kept(file: &LogProbs, windows: &Windows, facts: &BaseFacts) -> Result<(), Error> {
-    let other = |field: &str, found: String, expected: String| {
-        Err(Error::OtherRun {
-            path: file.path().into(),
-            field: field.into(),
-            found,
-            expected,
-        })
-    };
-    let (kept, own) = (file.windows(), windows);
-    if kept.n_ctx() != own.n_ctx() {
-        return other("n_ctx", kept.n_ctx().to_string(), own.n_ctx().to_string());
-    }
-    if kept.len() < own.len() {
-        return other(
-            "number of windows",
-            kept.len().to_string(),
-            own.len().to_string(),
-        );
-    }
-    if kept.scored() != own.scored() || !kept.tokens().starts_with(own.tokens()) {
-        return other("text", "another".into(), "this one".into());
-    }
-    if let (Some(found), Some(own)) = (file.facts().numeric, facts.numeric)
-        && found != own
-    {
-        let name = |numeric| numeric_name(numeric).to_owned();
-        return other("mode", name(found), name(own));
-    }
-    match &file.facts().fingerprint {
-        Some(found) if facts.fingerprint.as_ref() != Some(found) => other(
-            "model",
-            found.clone(),
-            facts.fingerprint.clone().unwrap_or_default(),
-        ),
-        _ => Ok(()),
-    }
-}
-
-/// Nats by which a model's own distributions may differ from those that a peer's layout keeps of
-/// it. Rounding costs some 1e-6; Q8_0, the type that is nearest to its source, 5e-5 with the
-/// smallest models and more with others, and so does the other mode.
-const SAME_MODEL: f64 = 2e-5;
-
-/// A peer's file does not say which model it is of, but its first window does.
-fn check_model(file: &LogProbs, windows: &Windows, model: &dyn Scorer) -> Result<(), Error> {
-    let rows = file.window(0)?;
-    let distance = |logits: &[f32]| -> Result<f64, Failure> {
-        let mut base = BaseRow::default();
-        let mut sum = 0.0;
-        let all = logits.chunks_exact(model.vocab());
-        for (position, (logits, target)) in all.zip(windows.targets(0)).enumerate() {
-            rows.decode(position, &mut base)?;
-            let found = distribution::compare(&base, logits, *target);
-            sum += found.map_err(|bad| Failure::Logit { position, bad })?.kld;
-        }
-        Ok(sum / windows.scored().len() as f64)
-    };
-    let found = Mutex::new(Ok(f64::INFINITY));
-    let scored = windows.scored();
-    model.windows(&[windows.input(0)], scored.clone(), &|_, logits| {
-        *found.lock().unwrap_or_else(PoisonError::into_inner) = distance(logits);
-    })?;
-    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let distance = found.map_err(|failure| failure.at(model.name(), 0, scored.start))?;
-    match distance.abs() <= SAME_MODEL {
-        true => Ok(()),
-        false => Err(Error::OtherRun {
-            path: file.path().into(),
-            field: "model".into(),
-            found: format!("{distance:.2e} nats away from it"),
-            expected: model.name().into(),
-        }),
     }
 }

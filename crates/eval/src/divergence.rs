@@ -10,6 +10,7 @@
 //! window. What grows with the text is one f32 for each scored position, the divergences whose
 //! quantiles are reported: 4 bytes, where the distributions of a position take 128 kB.
 
+use crate::base::Batch;
 use crate::distribution::{BaseRow, Comparison, compare};
 use crate::logprobs::LogProbs;
 use crate::pass::{Failure, Job, pass};
@@ -17,10 +18,12 @@ use crate::perplexity::bits_per_byte;
 use crate::scorer::Scorer;
 use crate::state::{Record, State};
 use crate::stats::{self, Estimate};
+use crate::stopping::Positions;
 use crate::windows::Windows;
 use crate::{Error, fingerprint};
 use aeolus_job::{Event, Figure};
 use serde::Serialize;
+use std::ops::Range;
 
 /// One file against the base. Divergences are in nats, probabilities from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -170,9 +173,9 @@ impl Sums {
     }
 }
 
-/// Compares `model` with the base. Its [`fingerprint`](crate::fingerprint()) marks its results in
-/// `state`; in one that is not kept, anything does that no other model has. `text_bytes` are those of
-/// the scored tokens.
+/// Compares `model` with the base over all windows. Its [`fingerprint`](crate::fingerprint()) marks its
+/// results in `state`; in one that is not kept, anything does that no other model has. `text_bytes` are
+/// those of the scored tokens.
 ///
 /// `job.windows` must be the base's, or its first ones. `base` may be `None` if `state` holds a
 /// result for every window.
@@ -192,7 +195,26 @@ pub fn divergence(
     text_bytes: u64,
     state: &mut State,
 ) -> Result<Divergence, Error> {
-    if let Some(base) = base.filter(|base| base.facts().vocab != model.vocab()) {
+    let (key, count) = (fingerprint::key(mark), job.windows.len());
+    let base = base.map(Batch::of_all);
+    measure(job, 0..count, base.as_ref(), model, key, state)?;
+    Ok(summary(state, key, count, text_bytes))
+}
+
+/// Runs `model` over those of some windows of which `state` has no result yet. Errors and panics are
+/// those of [`divergence`].
+pub(crate) fn measure(
+    job: Job<'_>,
+    batch: Range<usize>,
+    base: Option<&Batch<'_>>,
+    model: &dyn Scorer,
+    key: u64,
+    state: &mut State,
+) -> Result<(), Error> {
+    if let Some(base) = base
+        .map(Batch::file)
+        .filter(|base| base.facts().vocab != model.vocab())
+    {
         return Err(Error::VocabularySize {
             base: base.path().display().to_string(),
             base_tokens: base.facts().vocab,
@@ -200,43 +222,59 @@ pub fn divergence(
             other_tokens: model.vocab(),
         });
     }
-    let key = fingerprint::key(mark);
-    let count = job.windows.len();
-    let todo: Vec<usize> = (0..count)
-        .filter(|w| state.get(key, *w).is_none())
-        .collect();
+    let total = batch.len() as u64;
+    let mut running = sums(state, key, batch.end);
+    let todo: Vec<usize> = batch.filter(|w| state.get(key, *w).is_none()).collect();
     job.progress.event(Event::Next {
         name: model.name(),
-        total: count as u64,
-        known: (count - todo.len()) as u64,
+        total,
+        known: total - todo.len() as u64,
     });
-    let mut running = Sums::default();
-    for record in (0..count).filter_map(|w| state.get(key, w)) {
+    if todo.is_empty() {
+        return Ok(());
+    }
+    let base = base.unwrap_or_else(|| panic!("a base for {} windows", todo.len()));
+    let windows = job.windows;
+    let score = |window: usize, logits: &[f32]| score_window(windows, base, window, logits);
+    pass(job, model, &todo, score, |window, record| {
         running.merge(&record.sums);
-    }
-    if !todo.is_empty() {
-        let base = base.unwrap_or_else(|| panic!("a base for {} windows", todo.len()));
-        let windows = job.windows;
-        let score = |window: usize, logits: &[f32]| score_window(windows, base, window, logits);
-        pass(job, model, &todo, score, |window, record| {
-            running.merge(&record.sums);
-            state.insert(key, window, record)?;
-            Ok(running.mean(Sum::Kld, Sum::Kld2).figure(Figure::Divergence))
-        })?;
-    }
+        state.insert(key, window, record)?;
+        Ok(running.mean(Sum::Kld, Sum::Kld2).figure(Figure::Divergence))
+    })
+}
 
+/// The sums over the first windows, as far as they are known.
+fn sums(state: &State, key: u64, windows: usize) -> Sums {
     let mut sums = Sums::default();
-    let mut klds = Vec::with_capacity(count * job.windows.scored().len());
-    for record in (0..count).filter_map(|w| state.get(key, w)) {
+    for record in (0..windows).filter_map(|w| state.get(key, w)) {
         sums.merge(&record.sums);
-        klds.extend(&record.values);
     }
-    Ok(sums.divergence(klds, text_bytes, count))
+    sums
+}
+
+/// The divergence at every position of the first windows.
+fn values(state: &State, key: u64, windows: usize) -> Vec<f32> {
+    let records = (0..windows).filter_map(|w| state.get(key, w));
+    records.flat_map(|record| &record.values).copied().collect()
+}
+
+/// What the first windows, all of them measured, say of a file. `text_bytes` are those of the tokens that
+/// were scored.
+pub(crate) fn summary(state: &State, key: u64, windows: usize, text_bytes: u64) -> Divergence {
+    sums(state, key, windows).divergence(values(state, key, windows), text_bytes, windows)
+}
+
+/// What the first windows, all of them measured, say of a file's rank.
+pub(crate) fn positions(state: &State, key: u64, windows: usize) -> Positions {
+    Positions {
+        mean: sums(state, key, windows).mean(Sum::Kld, Sum::Kld2),
+        klds: values(state, key, windows),
+    }
 }
 
 fn score_window(
     windows: &Windows,
-    base: &LogProbs,
+    base: &Batch<'_>,
     window: usize,
     logits: &[f32],
 ) -> Result<Record, Failure> {
@@ -244,7 +282,7 @@ fn score_window(
     let mut base_row = BaseRow::default();
     let mut sums = Sums::default();
     let mut values = Vec::new();
-    let own = logits.chunks_exact(base.facts().vocab);
+    let own = logits.chunks_exact(base.file().facts().vocab);
     for (position, (row, target)) in own.zip(windows.targets(window)).enumerate() {
         rows.decode(position, &mut base_row)?;
         let at =

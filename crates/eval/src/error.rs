@@ -176,6 +176,23 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// Two files that are to stand in one row of a table.
+    #[error(
+        "{} and {} are both {file_type}; name one of them",
+        first.display(),
+        second.display()
+    )]
+    SameType {
+        /// A file.
+        first: PathBuf,
+        /// Another.
+        second: PathBuf,
+        /// The type of both.
+        file_type: aeolus_recipe::FileType,
+    },
+    /// Nothing to check.
+    #[error("no file of the wanted types is there")]
+    NoSubject,
     /// Saved results of another run.
     #[error(
         "{}: holds results of another run: its {field} is {found}, this run's is {expected}; give \

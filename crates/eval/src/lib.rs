@@ -30,11 +30,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod base;
 pub mod collect;
 mod comparison;
 mod distribution;
 mod divergence;
 mod error;
+mod findings;
 mod fingerprint;
 /// The bodies of the fuzz targets; see docs/security.md.
 #[cfg(any(test, feature = "fuzzing"))]
@@ -49,6 +51,8 @@ mod scorer;
 mod source;
 mod state;
 mod stats;
+mod stopping;
+mod subject;
 pub mod tasks;
 mod tensor_error;
 #[cfg(test)]
@@ -58,9 +62,12 @@ mod verify;
 mod windows;
 
 pub use aeolus_job::{Cancel, Event, Figure, Identity, Progress};
-pub use comparison::{Base, Comparison, Options, compare, default_windows, describe};
+pub use aeolus_pipeline::TensorError;
+pub use base::{Base, Options};
+pub use comparison::{Comparison, MOST_WINDOWS, compare, default_windows, describe};
 pub use divergence::{Divergence, divergence};
 pub use error::Error;
+pub use findings::{Choice, Finding, rises};
 pub use fingerprint::fingerprint;
 pub use logprobs::{BaseFacts, Format, LogProbs};
 pub use model::{Model, runtime};
@@ -70,6 +77,8 @@ pub use reference::Reference;
 pub use scorer::{Numeric, Scorer, numeric_name};
 pub use state::State;
 pub use stats::Estimate;
-pub use tensor_error::{TensorError, tensor_errors};
-pub use verify::{Making, Subject, Verdict, verify};
+pub use stopping::{APART, KNOWN, Stopped};
+pub use subject::{Subject, file_type, keep_predict_layers};
+pub use tensor_error::tensor_errors;
+pub use verify::{Making, Verdict, verify};
 pub use windows::{Cut, Windows};

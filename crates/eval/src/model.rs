@@ -75,6 +75,11 @@ impl<'r> Model<'r> {
         self
     }
 
+    /// What runs.
+    pub fn loaded(&self) -> &aeolus_infer::Model {
+        &self.model
+    }
+
     /// Its file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -83,6 +88,11 @@ impl<'r> Model<'r> {
     /// Its keys.
     pub fn metadata(&self) -> &Metadata<'_> {
         self.model.metadata()
+    }
+
+    /// What computes.
+    pub fn transformer(&self) -> &aeolus_infer::Model {
+        &self.model
     }
 
     /// Its tokenizer.

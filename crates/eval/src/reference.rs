@@ -68,6 +68,7 @@ impl Reference {
             force: false,
             allow_requantize: false,
             scratch: true,
+            errors: false,
         };
         let outputs = [(path.clone(), output)];
         aeolus_pipeline::run(source, &outputs, &options, progress, cancel)?;

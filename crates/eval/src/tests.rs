@@ -440,9 +440,53 @@ fn forge(
         force: false,
         allow_requantize: false,
         scratch: false,
+        errors: false,
     };
     aeolus_pipeline::run(source, &outputs, &options, &(), &Cancel::new()).unwrap();
     outputs.into_iter().map(|(path, _)| path).collect()
+}
+
+#[test]
+fn errors_taken_while_encoding_are_those_of_the_finished_files() {
+    let source = notus_mini();
+    let dir = tempfile::tempdir().unwrap();
+    let facts = Forecastable::from(&source);
+    let types = [FileType::Q2_K, FileType::Q4_0, FileType::BF16];
+    let recipe = aeolus_recipe::Options::default();
+    let plan = |ty: &FileType| {
+        let output = Output::plan(&facts, *ty, &recipe, Container::default(), None).unwrap();
+        (dir.path().join(format!("{ty}.gguf")), output)
+    };
+    let outputs: Vec<(PathBuf, Output)> = types.iter().map(plan).collect();
+    for threads in [1, 3] {
+        let options = aeolus_pipeline::Options {
+            threads,
+            via: None,
+            force: true,
+            allow_requantize: false,
+            scratch: false,
+            errors: true,
+        };
+        let made = aeolus_pipeline::run(&source, &outputs, &options, &(), &Cancel::new()).unwrap();
+        let files: Vec<GgufFile> = outputs
+            .iter()
+            .map(|(p, _)| GgufFile::open(p).unwrap())
+            .collect();
+        let pairs: Vec<(&Path, &GgufFile)> = outputs
+            .iter()
+            .map(|(path, _)| path.as_path())
+            .zip(&files)
+            .collect();
+        let read = tensor_errors(&source, &pairs, &|_| {}, &Cancel::new()).unwrap();
+        for (made, read) in made.iter().zip(read) {
+            assert_eq!(
+                made.errors.as_ref().unwrap(),
+                &read,
+                "{}",
+                made.path.display()
+            );
+        }
+    }
 }
 
 fn making() -> Making {
@@ -752,4 +796,185 @@ fn files_of_other_models_are_refused() {
         error.contains("blk.99.x") && error.contains("is missing"),
         "{error}"
     );
+}
+
+/// A comparison of files with their source over windows of 32 tokens.
+fn compared(
+    dir: &Path,
+    files: &[&str],
+    threads: usize,
+    limit: Option<usize>,
+    options: impl FnOnce(Options) -> Options,
+) -> (Comparison, Vec<String>) {
+    let runtime = runtime(threads, Numeric::Precise).unwrap();
+    let open = |name: &str| Model::open(&dir.join(format!("{name}.gguf")), &runtime).unwrap();
+    let models: Vec<Model<'_>> = files.iter().map(|name| open(name)).collect();
+    let options = options(Options {
+        n_ctx: 32,
+        stride: None,
+        limit,
+        until_known: true,
+        keep_base: None,
+        state: None,
+    });
+    let text = text::read(&fixture("text/heldout.txt")).unwrap();
+    let told = Mutex::new(Vec::new());
+    let tell = |event: Event<'_>| told.lock().unwrap().push(format!("{event:?}"));
+    let base = Base::Model(Box::new(open("BF16")));
+    let found = compare(base, &models, Some(&text), &options, &tell, &Cancel::new()).unwrap();
+    (found, told.into_inner().unwrap())
+}
+
+fn figures(comparison: &Comparison) -> Vec<Divergence> {
+    let files = comparison.files.iter();
+    files.map(|file| *file.as_ref().unwrap()).collect()
+}
+
+#[test]
+fn a_comparison_stops_when_it_is_known_and_any_way_there_is_the_same() {
+    let (source, dir) = (notus_mini(), tempfile::tempdir().unwrap());
+    let dir = dir.path();
+    let types = [FileType::BF16, FileType::Q4_K_S, FileType::Q4_K_M];
+    forge(&source, dir, &types, Container::default());
+    let files = ["Q4_K_S", "Q4_K_M"];
+    let whole = |files: &[&str], threads| compared(dir, files, threads, Some(256), |o| o);
+
+    // One file has no order: its mean must be known.
+    let (one, told) = whole(&files[..1], 2);
+    assert_eq!(one.stopped, Stopped::Known);
+    let kld = figures(&one)[0].kld;
+    assert!(kld.error <= KNOWN * kld.value, "{kld:?}");
+    assert!(one.windows > 8 && one.windows % 4 == 0, "{}", one.windows);
+    // What the bar was told came true: nothing was left in the end.
+    let expected = |told: &[String]| -> Vec<String> {
+        let is_rest = |line: &&String| line.starts_with("Expected");
+        told.iter().filter(is_rest).cloned().collect()
+    };
+    assert_eq!(expected(&told).last().unwrap(), "Expected { rest: 0 }");
+    assert!(expected(&told).len() > 4, "{told:?}");
+
+    // Two are put in order, over fewer windows, the same for both and for any number of threads.
+    let (two, _) = whole(&files, 1);
+    assert_eq!(two.stopped, Stopped::Ordered);
+    assert!((4..one.windows).contains(&two.windows), "{}", two.windows);
+    assert!(figures(&two).iter().all(|d| d.windows == two.windows));
+    let (again, _) = whole(&files, 2);
+    assert_eq!(
+        (again.windows, figures(&again)),
+        (two.windows, figures(&two))
+    );
+    // And the figures are those of that many windows asked for.
+    let (asked, told) = compared(dir, &files, 2, Some(two.windows), |options| Options {
+        until_known: false,
+        ..options
+    });
+    assert_eq!(asked.stopped, Stopped::Asked);
+    assert_eq!(figures(&asked), figures(&two));
+    assert!(told[0].starts_with("Started { total: "), "{told:?}");
+
+    // No more than the limit, or the text, has.
+    let (few, _) = compared(dir, &files[..1], 2, Some(6), |o| o);
+    assert_eq!((few.stopped, few.windows), (Stopped::Limit, 6));
+}
+
+#[test]
+fn a_comparison_that_stops_by_itself_resumes_and_takes_kept_bases() {
+    let (source, dir) = (notus_mini(), tempfile::tempdir().unwrap());
+    let dir = dir.path();
+    let types = [FileType::BF16, FileType::Q4_0, FileType::Q2_K];
+    forge(&source, dir, &types, Container::default());
+    let (whole, _) = compared(dir, &["Q4_0"], 2, Some(256), |o| o);
+    assert_eq!(whole.stopped, Stopped::Known);
+
+    // Interrupted after some windows, within a batch or between two.
+    let state = dir.join("state");
+    let base = dir.join("state.base");
+    let with_state = |options| Options {
+        state: Some(state.clone()),
+        ..options
+    };
+    let runtime = runtime(2, Numeric::Precise).unwrap();
+    let open = |name: &str| Model::open(&dir.join(format!("{name}.gguf")), &runtime).unwrap();
+    let text = text::read(&fixture("text/heldout.txt")).unwrap();
+    for advanced in [1, 3, 7] {
+        let _ = std::fs::remove_file(&state);
+        let cancel = Cancel::new();
+        let seen = Mutex::new(0);
+        let tell = |event: Event<'_>| {
+            let mut seen = seen.lock().unwrap();
+            *seen += usize::from(matches!(event, Event::Advanced { .. }));
+            if *seen == advanced {
+                cancel.set();
+            }
+        };
+        let options = with_state(Options {
+            n_ctx: 32,
+            stride: None,
+            limit: Some(256),
+            until_known: true,
+            keep_base: None,
+            state: None,
+        });
+        let models = [open("Q4_0")];
+        let bf16 = Base::Model(Box::new(open("BF16")));
+        let stopped = compare(bf16, &models, Some(&text), &options, &tell, &cancel);
+        assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
+        let (resumed, told) = compared(dir, &["Q4_0"], 2, Some(256), with_state);
+        assert_eq!(
+            (resumed.windows, figures(&resumed)),
+            (whole.windows, figures(&whole))
+        );
+        assert!(
+            !told.iter().any(|line| line.contains("StartedOver")),
+            "{told:?}"
+        );
+        assert!(!base.exists());
+    }
+    // With another file the first one is known, as far as it was read.
+    let (both, _) = compared(dir, &["Q4_0", "Q2_K"], 2, Some(256), with_state);
+    assert_eq!((both.stopped, both.windows), (Stopped::Ordered, 4));
+    // What an unfinished batch left of another one is made again.
+    std::fs::write(&state, "").unwrap();
+    let part = compared(dir, &["Q4_0"], 2, Some(3), |options| Options {
+        keep_base: Some((base.clone(), Format::Aeolus)),
+        ..options
+    });
+    assert_eq!(part.0.windows, 3);
+    let (resumed, told) = compared(dir, &["Q4_0"], 2, Some(256), with_state);
+    assert_eq!(figures(&resumed), figures(&whole));
+    let started_over = told
+        .iter()
+        .filter(|line| line.contains("StartedOver"))
+        .count();
+    assert_eq!(started_over, 1, "{told:?}");
+
+    // A base that is kept has all windows, and whoever compares with it stops where it is known.
+    let kept = dir.join("kept");
+    let keep = |options| Options {
+        keep_base: Some((kept.clone(), Format::Aeolus)),
+        ..options
+    };
+    let (found, _) = compared(dir, &["Q4_0"], 2, Some(256), keep);
+    assert_eq!(
+        (found.windows, figures(&found)),
+        (whole.windows, figures(&whole))
+    );
+    let file = LogProbs::open(&kept, None).unwrap();
+    assert_eq!(file.windows().len(), 256);
+    let options = Options {
+        n_ctx: 32,
+        stride: None,
+        limit: None,
+        until_known: true,
+        keep_base: None,
+        state: None,
+    };
+    let models = [open("Q4_0")];
+    let file = Base::File(Box::new(file));
+    let found = compare(file, &models, None, &options, &(), &Cancel::new()).unwrap();
+    assert_eq!(
+        (found.windows, figures(&found)),
+        (whole.windows, figures(&whole))
+    );
+    assert_eq!(found.available, 256);
 }

@@ -4,17 +4,24 @@
 //! the source's weights and compared. This is a second reader of source and plan, written apart
 //! from the pipeline's pass: it shares the codecs with it, not the loop, the offsets or the
 //! threads. Nothing is written.
+//!
+//! Of a file that says its codes were refined, the source and a recipe do not tell the bytes: tensors
+//! whose bytes are not those of the plain encoder are judged by their error there. So are norms of a file that
+//! says they were tuned.
 
+use crate::subject::Subject;
 use crate::{Error, source};
 use aeolus_checkpoint::{Checkpoint, Forecastable, Tensor};
-use aeolus_gguf::{Endian, GgufFile, Header, Limits, Parse, TensorType, swap_rows};
+use aeolus_gguf::{Endian, GgufFile, Header, Limits, Parse, TensorType, Value, swap_rows};
 use aeolus_job::Cancel;
-use aeolus_pipeline::{Format, Guide, IMATRIX_FILE_KEY, Output, Via};
-use aeolus_recipe::FileType;
+use aeolus_pipeline::{
+    Codes, Format, Guide, IMATRIX_FILE_KEY, Output, REFINE_EFFORT_KEY, REFINE_KEYS,
+    REFINE_NORMS_KEY, Via,
+};
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How the files were made.
 #[derive(Clone, Debug)]
@@ -27,17 +34,6 @@ pub struct Making {
     pub guide: Option<Guide>,
 }
 
-/// A file and what it should be.
-#[derive(Debug)]
-pub struct Subject {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it says it is.
-    pub file_type: FileType,
-    /// It.
-    pub file: GgufFile,
-}
-
 /// What was found of one file. Empty lists and equal numbers mean that it is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -47,8 +43,10 @@ pub struct Verdict {
     pub forecast: u64,
     /// Keys, or other parts of the header, that are not as planned.
     pub header: Vec<String>,
-    /// Tensors whose type or bytes are not as recomputed.
+    /// Tensors whose type or bytes are not as recomputed, or whose refined codes have too large an error.
     pub tensors: Vec<String>,
+    /// Tensors that were judged by their error, since their codes are refined.
+    pub by_error: usize,
 }
 
 impl Verdict {
@@ -59,32 +57,6 @@ impl Verdict {
 }
 
 impl Subject {
-    /// Opens a file and reads its file type.
-    ///
-    /// # Errors
-    /// [`Error::Gguf`]; [`Error::Format`] if it does not say its type.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = GgufFile::open(path)?;
-        let id = file.metadata().u32("general.file_type");
-        let file_type = match id {
-            Ok(Some(id)) => FileType::of_file(id, path),
-            _ => None,
-        };
-        let file_type = file_type.ok_or_else(|| Error::Format {
-            what: "file of a known type",
-            path: path.into(),
-            problem: match file.metadata().get("general.file_type") {
-                Some(found) => format!("its general.file_type is {found:?}"),
-                None => "it has no general.file_type".into(),
-            },
-        })?;
-        Ok(Self {
-            path: path.into(),
-            file_type,
-            file,
-        })
-    }
-
     /// The plan by which it should have been made: its own container, model name and name of the
     /// importance matrix, the source's everything else.
     fn plan(&self, facts: &Forecastable, making: &Making) -> Result<Output, Error> {
@@ -109,15 +81,77 @@ impl Subject {
             version: header.version.max(2),
             endian: header.endian,
         };
-        Ok(Output::plan(
+        let plan = Output::plan(
             &facts,
             self.file_type,
             &making.recipe,
             format,
             guide.as_ref(),
-        )?)
+        )?;
+        Ok(match self.is_refined() {
+            true => plan.with_codes(Arc::new(Said(self.refine_keys())))?,
+            false => plan,
+        })
+    }
+
+    /// Whether it says that its codes were refined.
+    pub fn is_refined(&self) -> bool {
+        self.file.metadata().get(REFINE_EFFORT_KEY).is_some()
+    }
+
+    /// Whether it says that its norms were tuned, and this is one.
+    fn is_tuned_norm(&self, tensor: &Tensor, ty: TensorType) -> bool {
+        let says = self.file.metadata().bool(REFINE_NORMS_KEY);
+        let is_vector = ty == TensorType::F32 && tensor.shape.dims().len() == 1;
+        is_vector && tensor.name.contains("norm") && says == Ok(Some(true))
+    }
+
+    /// What it says of that.
+    fn refine_keys(&self) -> Vec<(String, Value<'static>)> {
+        let metadata = self.file.metadata();
+        let known = REFINE_KEYS.iter().filter_map(|key| {
+            let value = metadata.get(key)?;
+            Some(((*key).to_owned(), value.clone()))
+        });
+        known.collect()
     }
 }
+
+/// Refined codes of which there are only the keys.
+#[derive(Debug)]
+struct Said(Vec<(String, Value<'static>)>);
+
+impl Codes for Said {
+    fn has(&self, _: &str, _: TensorType, _: Via) -> bool {
+        false
+    }
+
+    fn read(
+        &self,
+        _: &str,
+        _: TensorType,
+        _: Via,
+        _: Range<usize>,
+        _: &mut [u8],
+    ) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+
+    fn identity(&self) -> String {
+        String::new()
+    }
+
+    fn keys(&self) -> Vec<(String, Value<'static>)> {
+        self.0.clone()
+    }
+}
+
+/// The most that the squared error of refined codes may be, in terms of that of plain ones: feedback pays
+/// for a smaller error of products with a larger one of weights.
+const MOST_ERROR: f64 = 4.0;
+
+/// The most by which tuning may change a norm, as a share of its length.
+const MOST_TUNED: f64 = 0.25;
 
 /// Verifies files against their source. The source is read and decoded once for all, each
 /// distinct type encoded once. `done` is told the source's bytes as they are done.
@@ -143,6 +177,7 @@ pub fn verify(
             forecast: plan.layout().file_bytes(),
             header: header_differences(subject, &plan),
             tensors: unknown_tensors(source, &subject.file),
+            by_error: 0,
         });
         plans.push(plan);
     }
@@ -162,7 +197,9 @@ pub fn verify(
         };
         let wrong = wrong_files(&how, subjects, &kinds, cancel)?;
         for (i, verdict) in verdicts.iter_mut().enumerate() {
-            if let Some(problem) = &wrong[i] {
+            let (problem, by_error) = &wrong[i];
+            verdict.by_error += usize::from(*by_error);
+            if let Some(problem) = problem {
                 verdict.tensors.push(format!("{}: {problem}", tensor.name));
             }
         }
@@ -192,16 +229,16 @@ struct How<'a> {
     guide: Option<&'a Guide>,
 }
 
-/// What is wrong with one tensor in each file.
+/// What is wrong with one tensor in each file, and whether it was judged by its error.
 fn wrong_files(
     how: &How<'_>,
     subjects: &[Subject],
     kinds: &[Kind],
     cancel: &Cancel,
-) -> Result<Vec<Option<String>>, Error> {
+) -> Result<Vec<(Option<String>, bool)>, Error> {
     let tensor = how.tensor;
-    let mut wrong: Vec<Option<String>> = vec![None; subjects.len()];
-    for ((wrong, subject), (ty, _)) in wrong.iter_mut().zip(subjects).zip(kinds) {
+    let mut wrong: Vec<(Option<String>, bool)> = vec![(None, false); subjects.len()];
+    for (((wrong, _), subject), (ty, _)) in wrong.iter_mut().zip(subjects).zip(kinds) {
         *wrong = match subject.file.tensor(&tensor.name) {
             None => Some("is missing".into()),
             Some(info) if info.shape != tensor.shape => Some(format!(
@@ -219,19 +256,19 @@ fn wrong_files(
         }
     }
     let rows = tensor.shape.rows() as usize;
-    // For each file, the first row that differs.
-    let first_rows: Vec<Vec<Option<usize>>> = source::tiles(tensor)
+    // For each file, where it differs.
+    let differences: Vec<Vec<Difference>> = source::tiles(tensor)
         .into_par_iter()
         .map(|tile| {
             if cancel.is_set() {
                 return Err(Error::Cancelled);
             }
-            let mut differs = vec![None; subjects.len()];
+            let mut differs = vec![Difference::default(); subjects.len()];
             for kind in &distinct {
                 let expected = how.encode(*kind, tile.clone())?;
                 let stride = expected.len() / tile.len();
                 let users =
-                    (0..subjects.len()).filter(|i| kinds[*i] == *kind && wrong[*i].is_none());
+                    (0..subjects.len()).filter(|i| kinds[*i] == *kind && wrong[*i].0.is_none());
                 for i in users {
                     let file = &subjects[i].file;
                     let Some(info) = file.tensor(&tensor.name) else {
@@ -248,11 +285,16 @@ fn wrong_files(
                             Some(bytes)
                         }
                     };
+                    let by_error = kind.0.is_quantized() && subjects[i].is_refined()
+                        || subjects[i].is_tuned_norm(tensor, kind.0);
+                    if by_error && swapped.is_none() {
+                        differs[i].errors = how.errors(*kind, tile.clone(), [found, &expected])?;
+                    }
                     let expected = swapped.as_ref().unwrap_or(&expected);
                     if found != &expected[..] {
                         let mut pairs = found.chunks(stride).zip(expected.chunks(stride));
                         let row = pairs.position(|(a, b)| a != b).unwrap_or(0);
-                        differs[i] = Some(tile.start + row);
+                        differs[i].row = Some(tile.start + row);
                     }
                 }
             }
@@ -260,15 +302,73 @@ fn wrong_files(
         })
         .collect::<Result<_, Error>>()?;
     for (i, wrong) in wrong.iter_mut().enumerate() {
-        let first = first_rows.iter().find_map(|tile| tile[i]);
-        if let (Some(row), None) = (first, &wrong) {
-            *wrong = Some(format!("bytes differ from row {row} of {rows} on"));
+        let first = differences.iter().find_map(|tile| tile[i].row);
+        let (Some(row), None) = (first, &wrong.0) else {
+            continue;
+        };
+        let errors = differences.iter().map(|tile| tile[i].errors);
+        let sums = errors.fold([0.0; 3], |sum, e| [0, 1, 2].map(|i| sum[i] + e[i]));
+        let [found, plain, squares] = sums;
+        if subjects[i].is_tuned_norm(tensor, kinds[i].0) && squares > 0.0 {
+            wrong.1 = true;
+            let share = (found / squares).sqrt();
+            if share.is_nan() || share > MOST_TUNED {
+                wrong.0 = Some(format!(
+                    "is changed by {:.0}% of its length, expected at most {:.0}% of a tuned norm",
+                    100.0 * share,
+                    100.0 * MOST_TUNED
+                ));
+            }
+            continue;
+        }
+        if plain == 0.0 {
+            wrong.0 = Some(format!("bytes differ from row {row} of {rows} on"));
+            continue;
+        }
+        wrong.1 = true;
+        if found.is_nan() || found > MOST_ERROR * plain {
+            let times = (found / plain).sqrt();
+            wrong.0 = Some(format!(
+                "its refined codes are off by {times:.1} times as much as plain ones, expected at most {}",
+                MOST_ERROR.sqrt()
+            ));
         }
     }
     Ok(wrong)
 }
 
+/// How some rows of a tensor differ from what they should be.
+#[derive(Clone, Copy, Default)]
+struct Difference {
+    /// The first row whose bytes do.
+    row: Option<usize>,
+    /// Where tensors are judged by their error, the squared errors of what is there and of what is expected, and
+    /// the squares of the weights.
+    errors: [f64; 3],
+}
+
 impl How<'_> {
+    /// The squared errors of blocks of the same rows, and the squares of these.
+    fn errors(
+        &self,
+        (ty, via): Kind,
+        rows: Range<usize>,
+        blocks: [&[u8]; 2],
+    ) -> Result<[f64; 3], Error> {
+        let mut x = source::decode(self.source, self.tensor, rows.clone())?;
+        if via == Via::F16 {
+            aeolus_quant::round_through_f16(&mut x)
+                .map_err(|e| source::problem(self.tensor, e.to_string()))?;
+        }
+        let mut errors = [0.0, 0.0, x.iter().map(|x| f64::from(*x).powi(2)).sum()];
+        for (error, blocks) in errors.iter_mut().zip(blocks) {
+            let y = source::decode_bytes(self.tensor, ty, blocks, rows.len())?;
+            let squares = x.iter().zip(&y).map(|(x, y)| f64::from(x - y).powi(2));
+            *error = squares.sum();
+        }
+        Ok(errors)
+    }
+
     /// Some rows as they should have been written, little-endian.
     fn encode(&self, (ty, via): Kind, rows: Range<usize>) -> Result<Vec<u8>, Error> {
         let tensor = self.tensor;
@@ -287,7 +387,7 @@ impl How<'_> {
             .and_then(|bytes| usize::try_from(bytes).ok())
             .ok_or_else(|| {
                 problem(format!(
-                    "rows of {cols} weights are no whole blocks of {ty}"
+                    "a row of {cols} weights is not a multiple of the block of {ty}"
                 ))
             })?;
         let heeded = self.guide.filter(|_| aeolus_quant::is_guided(ty));

@@ -136,6 +136,21 @@ impl Windows {
         self
     }
 
+    /// Some of them, as if the text were no longer.
+    pub(crate) fn part(&self, windows: Range<usize>) -> Self {
+        let start = windows.start * self.layout.advance;
+        let tokens = self.clone().first(windows.end).tokens()[start..].to_vec();
+        let layout = Layout {
+            count: windows.len(),
+            ..self.layout
+        };
+        Self {
+            tokens,
+            layout,
+            available: windows.len(),
+        }
+    }
+
     pub(crate) fn layout(&self) -> Layout {
         self.layout
     }
@@ -290,6 +305,20 @@ mod tests {
         changed[63] += 1;
         let changed = Windows::new(changed, &cut(8, None)).unwrap();
         assert_ne!(changed.digest(), all.digest());
+    }
+
+    #[test]
+    fn a_part_has_the_same_windows_and_no_more_tokens() {
+        for stride in [None, Some(3)] {
+            let all = Windows::new(text(64), &cut(8, stride)).unwrap();
+            let part = all.part(2..5);
+            assert_eq!((part.len(), part.scored()), (3, all.scored()));
+            for w in 0..3 {
+                assert_eq!(part.input(w), all.input(w + 2));
+                assert_eq!(part.targets(w), all.targets(w + 2));
+            }
+            assert_eq!(part.tokens().len(), part.tokens.len());
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ use crate::distribution::{BaseRow, NonFinite};
 use crate::windows::Windows;
 use crate::{Error, Numeric};
 use aeolus_source::Map;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 pub(crate) use writer::Writer;
@@ -113,6 +115,23 @@ struct Header {
 }
 
 impl LogProbs {
+    /// Opens what is at `path` if it begins as such a file does; a folder does not.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_if_one(path: &Path, bos: Option<u32>) -> Result<Option<Self>, Error> {
+        if path.is_dir() {
+            return Ok(None);
+        }
+        let mut prefix = [0; 8];
+        let read = File::open(path).and_then(|mut file| file.read(&mut prefix));
+        let read = read.map_err(Error::io("read", path))?;
+        match Format::detect(&prefix[..read]) {
+            Some(_) => Self::open(path, bos).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Opens a file of either layout. `bos` is what the models under test want before a text:
     /// a peer's file does not say it.
     ///
