@@ -3,13 +3,44 @@
 mod context;
 mod front_matter;
 
+use crate::readme::without_marks;
 use crate::{Collection, Error, Quality, SourceCard, escape, yaml};
+use aeolus_recipe::PlanFile;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, context};
 
-/// The built-in template, to start one's own from. `docs/card.md` lists what it may use.
-pub const DEFAULT_TEMPLATE: &str = include_str!("../templates/card.md");
+/// Which of the built-in templates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Style {
+    /// What was measured, which file to choose and where everything came from; parts are marked, so that
+    /// they can be [updated](crate::Readme).
+    #[default]
+    Y2026,
+    /// The form that publishers used in late 2023.
+    Y2023,
+}
+
+impl Style {
+    /// The template, to start one's own from. `docs/card.md` lists what it may use.
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::Y2026 => include_str!("../templates/card.md"),
+            Self::Y2023 => include_str!("../templates/card-2023.md"),
+        }
+    }
+}
+
+/// Where files came from.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// The revision of the original model on the Hub.
+    pub revision: Option<String>,
+    /// The plan of the files, and what its file is called.
+    pub plan: Option<(String, PlanFile)>,
+    /// SHA-256 of the importance matrix's file in hex, if it is known.
+    pub imatrix_sha256: Option<String>,
+}
 
 /// How the environment's errors call the template.
 const NAME: &str = "card.md";
@@ -29,7 +60,11 @@ pub struct Card<'a> {
     pub quantized_by: String,
     /// Where the files will be on the Hub, `someone/notus-7b-v1-GGUF`.
     pub repo: Option<String>,
-    /// A template instead of the built-in one.
+    /// Where the files came from.
+    pub provenance: Provenance,
+    /// Which built-in template.
+    pub style: Style,
+    /// A template instead of the built-in ones.
     pub template: Option<String>,
 }
 
@@ -43,6 +78,8 @@ impl<'a> Card<'a> {
             base_model: None,
             quantized_by: "Aeolus".into(),
             repo: None,
+            provenance: Provenance::default(),
+            style: Style::default(),
             template: None,
         }
     }
@@ -67,18 +104,22 @@ impl<'a> Card<'a> {
         environment.add_filter("python", |text: &str| safe(escape::python(text)));
         environment.add_filter("url", |text: &str| safe(escape::url(text)));
         environment.add_filter("yaml", |text: &str| safe(yaml::quote(text)));
+        environment.add_filter("unbroken", |text: &str| safe(unbroken(text)));
         environment.add_filter("fence", |text: &str, language: Option<&str>| {
             safe(escape::fence(
                 text.trim_matches('\n'),
                 language.unwrap_or(""),
             ))
         });
-        let source = self.template.as_deref().unwrap_or(DEFAULT_TEMPLATE);
+        let source = self.template.as_deref();
+        let source = source.unwrap_or(self.style.template());
         environment.add_template(NAME, source).map_err(failed)?;
         let template = environment.get_template(NAME).map_err(failed)?;
         let card = Value::from(Serde(context::Context::new(self)));
         let front_matter = yaml::write(&front_matter::entries(self));
-        let original = self.source.map(|s| escape::foreign_document(&s.body));
+        let original = self
+            .source
+            .map(|s| without_marks(&escape::foreign_document(&s.body)));
         let text = template
             .render(context! {
                 front_matter => safe(front_matter),
@@ -136,6 +177,12 @@ pub fn is_repo_id(id: &str) -> bool {
     };
     id.split_once('/')
         .is_some_and(|(owner, name)| part(owner) && part(name))
+}
+
+/// A figure that cells of a narrow table break before its error only.
+fn unbroken(figure: &str) -> String {
+    let text = escape::markdown(figure);
+    text.replace(' ', "\u{a0}").replace("\u{a0}±", " ±")
 }
 
 fn safe(text: String) -> Value {

@@ -65,6 +65,9 @@ pub enum Error {
         /// The limit.
         max: u64,
     },
+    /// A README.md whose marks of generated parts do not match.
+    #[error("README.md: {0}")]
+    Readme(String),
     /// Front matter that is not a YAML mapping.
     #[error("front matter: {0}")]
     FrontMatter(String),

@@ -4,7 +4,8 @@ use crate::chart::{
     Axis, Bar, Cell, Chart, Format, MapScale, Point, TensorMap, Tradeoff, TypesBar, bars,
     tensor_map, tradeoff, types,
 };
-use crate::{File, FileQuality, Recommended, Report};
+use crate::documents::Figures as Quality;
+use crate::{File, Recommended, Report};
 use std::collections::HashMap;
 
 /// A chart and what to call its file.
@@ -23,6 +24,7 @@ pub struct Figure {
 pub(crate) struct Figures {
     pub kld: Option<Figure>,
     pub perplexity: Option<Figure>,
+    pub predicted: Option<Figure>,
     pub types: Figure,
     /// One for each file that has one: its index and its map.
     pub maps: Vec<(usize, Figure)>,
@@ -36,6 +38,7 @@ impl Figures {
         Self {
             kld: size_against(report, &names, recommended, Loss::Kld),
             perplexity: size_against(report, &names, recommended, Loss::Perplexity),
+            predicted: predicted(report),
             types: types_figure(report, &names),
             maps: maps(report, &names),
             importance: importance(report),
@@ -47,6 +50,7 @@ impl Figures {
         let maps = self.maps.into_iter().map(|(_, figure)| figure);
         let first = self.kld.into_iter().chain(self.perplexity);
         first
+            .chain(self.predicted)
             .chain([self.types])
             .chain(maps)
             .chain(self.importance)
@@ -77,7 +81,7 @@ enum Loss {
 }
 
 impl Loss {
-    fn of(self, quality: &FileQuality) -> Option<f64> {
+    fn of(self, quality: &Quality) -> Option<f64> {
         let figure = match self {
             Self::Kld => quality.kld_mean,
             Self::Perplexity => quality.ppl,
@@ -127,9 +131,12 @@ fn size_against(
             axis: Axis::Linear,
             points,
             base: quality
+                .measured
                 .base
                 .as_ref()
-                .and_then(|base| loss.of(base))
+                .and_then(|base| base.ppl)
+                .map(|ppl| ppl.value)
+                .filter(|ppl| ppl.is_finite())
                 .map(|ppl| {
                     (
                         ppl,
@@ -143,6 +150,34 @@ fn size_against(
             Loss::Kld => "size-kld".into(),
             Loss::Perplexity => "size-perplexity".into(),
         },
+        chart: tradeoff(&chart, Format::Wide),
+        narrow: Some(tradeoff(&chart, Format::Narrow)),
+    })
+}
+
+/// The frontier of chosen types, and named file types beside it: chosen ones stand out.
+fn predicted(report: &Report<'_>) -> Option<Figure> {
+    let forecast = report.predicted?;
+    let points = forecast.files.iter().filter_map(|file| {
+        Some(Point {
+            name: file.label().to_owned(),
+            bytes: file.bytes,
+            loss: file.predicted_kld.filter(|kld| *kld > 0.0)?,
+            recommended: file.chosen.is_some(),
+        })
+    });
+    let chart = Tradeoff {
+        title: format!(
+            "{}: file size against the mean KL divergence that is predicted",
+            forecast.name
+        ),
+        loss: "Predicted mean KL divergence (nats, lower is better)".into(),
+        axis: Axis::Log,
+        points: points.collect(),
+        base: None,
+    };
+    Some(Figure {
+        name: "size-predicted".into(),
         chart: tradeoff(&chart, Format::Wide),
         narrow: Some(tradeoff(&chart, Format::Narrow)),
     })

@@ -1,7 +1,7 @@
 //! The GGUF files of a folder, and their digests.
 
 use crate::{Collection, Error, HeaderFacts, Part};
-use aeolus_gguf::{GgufFile, ShardName};
+use aeolus_gguf::GgufFile;
 use aeolus_source::hex;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -17,29 +17,40 @@ pub struct Opened {
 }
 
 /// Opens all GGUF files of folders, and files named one by one. Only headers are read; a split
-/// file counts as one.
+/// file counts as one. Of a folder with models, files that hold none (an importance matrix, a projector) are
+/// left out.
 ///
 /// # Errors
 /// [`Error::NoFiles`] for a folder without any, [`Error::Gguf`] for a file that is not GGUF,
 /// [`Error::TwoModels`] if they are not quantizations of one model.
 pub fn open(paths: &[PathBuf]) -> Result<Opened, Error> {
-    let mut names: Vec<PathBuf> = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            names.extend(list(path)?);
-        } else {
-            names.push(path.clone());
-        }
-    }
     // A split file is opened whole, whichever of its parts is named.
     let mut files: Vec<(GgufFile, Vec<PathBuf>)> = Vec::new();
-    for name in names {
-        if files.iter().any(|(_, parts)| parts.contains(&name)) {
+    let open = |name: PathBuf, into: &mut Vec<(GgufFile, Vec<PathBuf>)>| {
+        if !into.iter().any(|(_, parts)| parts.contains(&name)) {
+            let file = GgufFile::open(&name)?;
+            let parts = file.maps().iter().map(|m| m.path().to_path_buf()).collect();
+            into.push((file, parts));
+        }
+        Ok::<(), Error>(())
+    };
+    for path in paths {
+        if !path.is_dir() {
+            open(path.clone(), &mut files)?;
             continue;
         }
-        let file = GgufFile::open(&name)?;
-        let parts = file.maps().iter().map(|m| m.path().to_path_buf()).collect();
-        files.push((file, parts));
+        let mut listed = Vec::new();
+        let found = aeolus_gguf::files_in(path).map_err(Error::io("read", path))?;
+        if found.is_empty() {
+            return Err(Error::NoFiles { path: path.clone() });
+        }
+        for name in found {
+            open(name, &mut listed)?;
+        }
+        if listed.iter().any(|(file, _)| is_model(file)) {
+            listed.retain(|(file, _)| is_model(file));
+        }
+        files.extend(listed);
     }
     if files.is_empty() {
         return Err(Error::NoFiles {
@@ -66,6 +77,10 @@ pub fn open(paths: &[PathBuf]) -> Result<Opened, Error> {
     Ok(Opened { collection, paths })
 }
 
+fn is_model(file: &GgufFile) -> bool {
+    aeolus_gguf::not_a_model(file.metadata(), !file.tensors().is_empty()).is_none()
+}
+
 fn header(file: &GgufFile) -> HeaderFacts<'_> {
     HeaderFacts {
         version: file.header().version,
@@ -83,25 +98,6 @@ fn parts(file: &GgufFile) -> Vec<Part> {
         sha256: None,
     };
     file.maps().iter().map(part).collect()
-}
-
-/// The GGUF files of a folder, sorted by name; of a split file the first part only.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
-        let path = entry.map_err(Error::io("read", folder))?.path();
-        let gguf = path.extension().is_some_and(|ext| ext == "gguf");
-        if gguf && path.is_file() && ShardName::parse(&path).is_none_or(|shard| shard.number == 1) {
-            names.push(path);
-        }
-    }
-    if names.is_empty() {
-        return Err(Error::NoFiles {
-            path: folder.into(),
-        });
-    }
-    names.sort();
-    Ok(names)
 }
 
 fn file_name(path: &Path) -> String {

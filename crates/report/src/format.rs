@@ -1,5 +1,7 @@
 //! Numbers as text.
 
+use crate::documents::Estimate;
+
 /// Bytes as GB of 10^9, two decimals.
 pub(crate) fn gigabytes(bytes: u64) -> String {
     format!("{:.2} GB", bytes as f64 / 1e9)
@@ -57,6 +59,19 @@ pub(crate) fn perplexity(x: f64) -> String {
         format!("{x:.4}")
     } else {
         significant(x, 6)
+    }
+}
+
+/// A figure and its standard error, if it has one, with two digits of that. A share's is in percent, as the
+/// figure is.
+pub(crate) fn with_error(estimate: Estimate, text: impl Fn(f64) -> String) -> String {
+    let figure = text(estimate.value);
+    let Some(error) = estimate.error.filter(|error| error.is_finite()) else {
+        return figure;
+    };
+    match figure.strip_suffix('%') {
+        Some(percent) => format!("{percent} ± {}%", significant(error * 100.0, 2)),
+        None => format!("{figure} ± {}", significant(error, 2)),
     }
 }
 

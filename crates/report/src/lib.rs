@@ -7,6 +7,8 @@
 //!
 //! - [`folder`]: the files of a folder, and their digests.
 //! - [`Card`]: the model card, Markdown from a template that can be replaced.
+//! - [`Readme`]: a card that was written before, in which what somebody wrote by hand is kept.
+//! - [`documents`]: what commands print as JSON, one type each.
 //! - [`Report`]: one self-contained HTML page with charts and tables, and the charts alone.
 //! - [`chart`]: the charts, as SVG; [`png`] turns them into pictures.
 //!
@@ -52,6 +54,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chart;
+pub mod documents;
 pub mod escape;
 pub mod folder;
 pub mod png;
@@ -66,19 +69,18 @@ mod memory;
 mod methods;
 mod page;
 mod prompt;
+mod readme;
 mod recommend;
-mod results;
 mod source_card;
 
-pub use card::{Card, DEFAULT_TEMPLATE, is_repo_id};
+pub use card::{Card, Provenance, Style, is_repo_id};
+pub use documents::{Quality, Speed, TensorErrors, read_importance};
 pub use error::Error;
 pub use facts::{Collection, File, HeaderFacts, Model, Part, Tensor, TypeShare};
 pub use figures::Figure as NamedChart;
 pub use memory::{RAM_OVERHEAD_BYTES, kv_cache_bytes};
 pub use page::Report;
 pub use prompt::Prompt;
+pub use readme::Readme;
 pub use recommend::{Recommended, beaten_by, recommend};
-pub use results::{
-    FileErrors, FileQuality, FileSpeed, Quality, Speed, TensorError, TensorErrors, read_importance,
-};
-pub use source_card::{SourceCard, hub_id, model_type};
+pub use source_card::{SourceCard, hub_id, hub_revision, model_type};

@@ -3,6 +3,7 @@
 mod context;
 
 use crate::chart::Theme;
+use crate::documents::Forecast;
 use crate::figures::{Figure, Figures};
 use crate::{Collection, Error, Quality, Speed, TensorErrors, png, recommend};
 use aeolus_imatrix::Document;
@@ -29,6 +30,8 @@ pub struct Report<'a> {
     pub speed: Option<&'a Speed>,
     /// The importance matrix that guided them.
     pub importance: Option<&'a Document>,
+    /// What files of other sizes are predicted to cost.
+    pub predicted: Option<&'a Forecast>,
 }
 
 impl<'a> Report<'a> {
@@ -40,6 +43,7 @@ impl<'a> Report<'a> {
             errors: None,
             speed: None,
             importance: None,
+            predicted: None,
         }
     }
 

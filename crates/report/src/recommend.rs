@@ -103,6 +103,88 @@ fn knee(points: &[Option<(f64, f64)>], frontier: &[bool]) -> Vec<bool> {
     chosen
 }
 
+/// The memories that files are chosen for, in GB of 2^30 bytes.
+const MEMORIES: [u64; 6] = [4, 6, 8, 12, 16, 24];
+/// What a runtime takes beside the file and the KV cache, in bytes.
+const RUNTIME_BYTES: u64 = 1 << 30;
+
+/// The file to take with some memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The least and the most of [`MEMORIES`] that it is for; no most for the last.
+    pub memory: (u64, Option<u64>),
+    /// Its index; `None` if none fits.
+    pub file: Option<usize>,
+}
+
+impl Choice {
+    pub fn memory_text(&self) -> String {
+        match self.memory {
+            (least, Some(most)) if least == most => format!("{least} GB"),
+            (least, Some(most)) => format!("{least} to {most} GB"),
+            (least, None) => format!("{least} GB or more"),
+        }
+    }
+}
+
+/// For each memory the best of the quantized files that fit: the nearest to the original, or without
+/// measurements the largest. Memories with the same answer are one choice. Empty where nothing is
+/// quantized, or nothing of it is a model that runs.
+pub(crate) fn choose(collection: &Collection, quality: Option<&Quality>) -> Vec<Choice> {
+    let kv = collection.model.kv_bytes_per_token;
+    let kv = kv.and_then(|bytes| bytes.checked_mul(collection.memory_context()));
+    let kld = |file: &crate::File| {
+        quality
+            .and_then(|q| q.of(file)?.kld_mean)
+            .map(|kld| kld.value)
+    };
+    let files = || {
+        collection.files.iter().enumerate().filter(|(_, file)| {
+            let is_quantized = file.file_type.is_some_and(FileType::is_quantized);
+            is_quantized && file.foreign_type().is_none()
+        })
+    };
+    if collection.model.holds.is_some() || files().next().is_none() {
+        return Vec::new();
+    }
+    let is_measured = files().any(|(_, file)| kld(file).is_some_and(f64::is_finite));
+    let best = |memory: u64| {
+        let budget = (memory << 30).saturating_sub(RUNTIME_BYTES + kv.unwrap_or(0));
+        let fitting = files().filter(|(_, file)| file.bytes <= budget);
+        let rank = |file: &crate::File| match is_measured {
+            true => (
+                kld(file)
+                    .filter(|kld| kld.is_finite())
+                    .unwrap_or(f64::INFINITY),
+                file.bytes,
+            ),
+            // The largest first.
+            false => (0.0, u64::MAX - file.bytes),
+        };
+        fitting
+            .min_by(|a, b| {
+                let (a, b) = (rank(a.1), rank(b.1));
+                a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+            })
+            .map(|(i, _)| i)
+    };
+    let mut choices: Vec<Choice> = Vec::new();
+    for memory in MEMORIES {
+        let file = best(memory);
+        match choices.last_mut().filter(|last| last.file == file) {
+            Some(last) => last.memory.1 = Some(memory),
+            None => choices.push(Choice {
+                memory: (memory, Some(memory)),
+                file,
+            }),
+        }
+    }
+    if let Some(last) = choices.last_mut() {
+        last.memory.1 = None;
+    }
+    choices
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +204,72 @@ mod tests {
         assert_eq!(beaten_by(&points), by, "the first of two that are alike");
         let points = [(1.0, 0.5), (2.0, 0.1), (3.0, 0.2), (4.0, 0.6)].map(Some);
         assert_eq!(beaten_by(&points), [None, None, Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn each_memory_has_the_best_file_that_fits() {
+        use crate::{Collection, File, HeaderFacts};
+        use aeolus_gguf::{Endian, Metadata};
+        let file = |ty: FileType, bytes: u64| {
+            let mut metadata = Metadata::new();
+            metadata.insert("general.file_type", ty.ftype_id());
+            let header = HeaderFacts {
+                version: 3,
+                endian: Endian::Little,
+                metadata: &metadata,
+                tensors: &[],
+                bytes,
+            };
+            File::from_header(&format!("m.{}.gguf", ty.name()), &header)
+        };
+        let gib = 1u64 << 30;
+        let mut metadata = Metadata::new();
+        for (key, value) in [
+            ("general.architecture", "llama".into()),
+            ("llama.context_length", aeolus_gguf::Value::U32(4096)),
+        ] {
+            metadata.insert(key, value);
+        }
+        let files = vec![
+            file(FileType::Q4_0, 5 * gib),
+            file(FileType::Q4_K_M, 5 * gib),
+            file(FileType::Q8_0, 8 * gib),
+            file(FileType::BF16, 15 * gib),
+        ];
+        let mut collection = Collection::new(&metadata, files);
+        // A quarter GiB at 4096 tokens.
+        collection.model.kv_bytes_per_token = Some(1 << 16);
+        let shown = |quality: Option<&Quality>| -> Vec<(String, Option<String>)> {
+            let choices = choose(&collection, quality).into_iter();
+            choices
+                .map(|choice| {
+                    let method = choice
+                        .file
+                        .map(|file| collection.files[file].method.clone());
+                    (choice.memory_text(), method)
+                })
+                .collect()
+        };
+        let quality = |klds: [f64; 3]| -> Quality {
+            let names = ["Q4_0", "Q4_K_M", "Q8_0"].into_iter().zip(klds);
+            let files = names.map(|(name, kld)| {
+                format!(r#"{{"file_type": "{name}", "quality": {{"kld_mean": {kld}}}}}"#)
+            });
+            let files: Vec<String> = files.collect();
+            serde_json::from_str(&format!(r#"{{"files": [{}]}}"#, files.join(","))).unwrap()
+        };
+        let some = |memory: &str, method: &str| (memory.to_owned(), Some(method.to_owned()));
+        let measured = shown(Some(&quality([0.03, 0.02, 0.001])));
+        let expected = [
+            ("4 to 6 GB".to_owned(), None),
+            some("8 GB", "Q4_K_M"),
+            some("12 GB or more", "Q8_0"),
+        ];
+        assert_eq!(measured, expected);
+        // Smaller and better.
+        let measured = shown(Some(&quality([0.0005, 0.02, 0.001])));
+        assert_eq!(measured[1..], [some("8 GB or more", "Q4_0")]);
+        assert_eq!(shown(None)[2], some("12 GB or more", "Q8_0"));
     }
 
     #[test]

@@ -87,6 +87,20 @@ pub fn hub_id(path: &Path) -> Option<String> {
     crate::card::is_repo_id(&id).then_some(id)
 }
 
+/// The revision of such a folder: the commit's hash.
+pub fn hub_revision(path: &Path) -> Option<String> {
+    hub_id(path)?;
+    let path = path.canonicalize().ok()?;
+    let mut folders = path.ancestors();
+    let commit = folders.find(|folder| {
+        let parent = folder.parent().and_then(Path::file_name);
+        parent.is_some_and(|name| name == "snapshots")
+    })?;
+    let commit = commit.file_name()?.to_str()?;
+    let is_hex = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    is_hex.then(|| commit.to_owned())
+}
+
 /// The architecture in the words of config.json, in a folder or beside a file; `None` if there
 /// is no such file, or the file does not say.
 pub fn model_type(path: &Path) -> Option<String> {

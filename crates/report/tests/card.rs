@@ -3,7 +3,10 @@
 mod support;
 
 use aeolus_gguf::{Endian, Metadata, Shape, TensorInfo, TensorType, Value};
-use aeolus_report::{Card, Collection, File, HeaderFacts, Prompt, SourceCard, yaml};
+use aeolus_recipe::PlanFile;
+use aeolus_report::{
+    Card, Collection, File, HeaderFacts, Prompt, Provenance, Readme, SourceCard, Style, yaml,
+};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use support::{HOSTILE, assert_golden, collection, quality};
 
@@ -120,8 +123,9 @@ fn the_whole_card() {
     card.source = Some(&source);
     card.base_model = Some("argilla/notus-mini".into());
     card.repo = Some("someone/notus-mini-GGUF".into());
+    card.style = Style::Y2023;
     let text = card.render().unwrap();
-    assert_golden("card.md", &text);
+    assert_golden("card-2023.md", &text);
 
     let read = read(&text);
     assert_tables_are_whole(&read);
@@ -158,9 +162,20 @@ fn the_whole_card() {
 fn a_card_from_files_alone_has_no_holes() {
     let mut collection = collection("notus-mini", "notus-mini");
     collection.model.prompt = None;
-    let text = Card::new(&collection).render().unwrap();
-    assert_golden("card-bare.md", &text);
-    let read = read(&text);
+    for (style, golden) in [
+        (Style::Y2023, "card-2023-bare.md"),
+        (Style::Y2026, "card-bare.md"),
+    ] {
+        let mut card = Card::new(&collection);
+        card.style = style;
+        let text = card.render().unwrap();
+        assert_golden(golden, &text);
+        assert_no_holes(&text);
+    }
+}
+
+fn assert_no_holes(text: &str) {
+    let read = read(text);
     assert_tables_are_whole(&read);
     assert_eq!(read.tables[1].len(), 13);
     for hole in [
@@ -183,6 +198,61 @@ fn a_card_from_files_alone_has_no_holes() {
         front(&read, "pipeline_tag").unwrap().as_text(),
         Some("text-generation")
     );
+}
+
+#[test]
+fn the_card_of_today_says_what_was_measured_and_where_everything_came_from() {
+    let collection = collection("notus-mini", "notus-mini");
+    let quality = quality("fixtures/text/heldout.txt", "notus-mini");
+    let source =
+        SourceCard::parse(&SOURCE.replace("card.\n", "card.\n<!-- aeolus:end original -->\n"));
+    let source = source.unwrap();
+    let mut card = Card::new(&collection);
+    card.quality = Some(&quality);
+    card.source = Some(&source);
+    card.base_model = Some("argilla/notus-mini".into());
+    card.repo = Some("someone/notus-mini-GGUF".into());
+    let plan = "plan = 1\n[source]\nweights = \"9f86d081\"\n[imatrix]\nfile = \"notus-mini.imatrix.gguf\"\n\
+        importance = \"60303ae2\"\n[[files]]\ntype = \"Q4_0\"\nrecipe = \"2023-11\"\n";
+    card.provenance = Provenance {
+        revision: Some("0123456789abcdef".into()),
+        plan: Some((
+            "notus-mini.plan.toml".into(),
+            PlanFile::parse(plan).unwrap(),
+        )),
+        imatrix_sha256: Some("fd61a03a".into()),
+    };
+    let text = card.render().unwrap();
+    assert_golden("card.md", &text);
+
+    let read = read(&text);
+    assert_tables_are_whole(&read);
+    let files = &read.tables[1];
+    assert_eq!(files.len(), 13);
+    let column = |name: &str| files[0].iter().position(|c| c == name).unwrap();
+    let of = |method: &str, name: &str| {
+        let row = files
+            .iter()
+            .find(|row| row[column("Type")] == method)
+            .unwrap();
+        row[column(name)].clone()
+    };
+    assert!(of("Q2_K", "Mean KLD").starts_with("0.04145"));
+    assert_eq!(of("Q5_0", "Note"), "no larger and better: Q5_K_S");
+    assert_eq!(of("Q4_K_M", "Note"), "recommended");
+    for words in [
+        "0123456789abcdef",
+        "9f86d081",
+        "60303ae2",
+        "fd61a03a",
+        "2023-11",
+        "notus-mini.plan.toml",
+    ] {
+        assert!(text.contains(words), "{words}");
+    }
+    // What a stranger wrote does not end a part.
+    let readme = Readme::generated(&text).unwrap();
+    assert!(readme.update(&readme).unwrap().1.is_empty());
 }
 
 type Key = (&'static str, Value<'static>);
@@ -210,6 +280,7 @@ fn card_of(keys: &[Key], ty: TensorType) -> (String, Vec<String>) {
     let file = File::from_header("odd.gguf", &header);
     let collection = Collection::new(&metadata, vec![file]);
     let mut card = Card::new(&collection);
+    card.style = Style::Y2023;
     card.base_model = Some("o/n".into());
     (card.render().unwrap(), card.notes())
 }
@@ -335,31 +406,45 @@ fn nothing_in_a_model_breaks_its_card() {
         ],
         body: "<script>alert(2)</script>\n\n```\nnever closed".into(),
     };
-    let mut card = Card::new(&collection);
-    card.quality = Some(&quality);
-    card.source = Some(&source);
-    card.quantized_by = HOSTILE.into();
-    let text = card.render().unwrap();
-    let read = read(&text);
-
-    assert_tables_are_whole(&read);
-    assert_eq!(read.tables[1].len(), 13);
-    // One line, as the text it is.
-    assert!(read.headings[0].starts_with("</title><script>alert(1)</script>|`x` # no ---"));
-    let headings: Vec<&str> = read.headings.iter().map(String::as_str).collect();
-    for section in [
+    let sections_2023 = [
         "Description",
         "Compatibility",
         "Provided files",
         "How to download",
         "How to run",
+    ];
+    let blocks_2023 = ["text", "sh", "sh", "sh", "python", "python", "sh", ""];
+    let sections_2026 = ["Which file to choose", "Files", "How to use"];
+    for (style, sections, blocks) in [
+        (Style::Y2023, &sections_2023[..], &blocks_2023[..]),
+        (Style::Y2026, &sections_2026, &["text", "sh", ""]),
     ] {
-        assert!(headings.contains(&section), "{section} in {headings:?}");
+        let mut card = Card::new(&collection);
+        card.style = style;
+        card.quality = Some(&quality);
+        card.source = Some(&source);
+        card.quantized_by = HOSTILE.into();
+        let text = card.render().unwrap();
+        assert_is_unbroken(&text, sections, blocks);
+    }
+}
+
+/// What [`HOSTILE`] must not have changed about a card.
+fn assert_is_unbroken(text: &str, sections: &[&str], blocks: &[&str]) {
+    let read = read(text);
+    assert_tables_are_whole(&read);
+    assert_eq!(read.tables[1].len(), 13);
+    // One line, as the text it is.
+    assert!(read.headings[0].starts_with("</title><script>alert(1)</script>|`x` # no ---"));
+    let headings: Vec<&str> = read.headings.iter().map(String::as_str).collect();
+    for section in sections {
+        assert!(headings.contains(section), "{section} in {headings:?}");
     }
     let harmless = [
         "<details>",
         "<summary>",
         "</summary>",
+        "<summary>Tensor types of each file</summary>",
         "</details>",
         "<sup>",
         "</sup>",
@@ -367,7 +452,8 @@ fn nothing_in_a_model_breaks_its_card() {
         "</code>",
     ];
     for html in &read.html {
-        assert!(harmless.contains(&html.as_str()), "{html}");
+        let is_mark = html.starts_with("<!-- aeolus:") && html.ends_with("-->");
+        assert!(is_mark || harmless.contains(&html.as_str()), "{html}");
     }
     for link in &read.links {
         assert!(link.starts_with("https://huggingface.co/"), "{link}");
@@ -378,10 +464,7 @@ fn nothing_in_a_model_breaks_its_card() {
         Some(HOSTILE)
     );
     let languages: Vec<&str> = read.blocks.iter().map(|(l, _)| l.as_str()).collect();
-    assert_eq!(
-        languages,
-        ["text", "sh", "sh", "sh", "python", "python", "sh", ""]
-    );
+    assert_eq!(languages, blocks);
 }
 
 #[test]
@@ -409,7 +492,9 @@ fn templates_can_be_replaced_and_escape_by_themselves() {
 #[test]
 fn one_recommended_type_is_the_example() {
     let collection = collection("notus-mini", "notus-mini");
-    let text = Card::new(&collection).render().unwrap();
+    let mut card = Card::new(&collection);
+    card.style = Style::Y2023;
+    let text = card.render().unwrap();
     assert!(
         text.contains("llama-cli -m notus-mini.Q4_K_M.gguf"),
         "{text}"

@@ -134,7 +134,8 @@ fn importance_is_a_map_and_beaten_files_are_marked() {
     }
     // Q8_0, the largest, as bad as can be.
     let last = quality.files.last_mut().unwrap();
-    last.kld_mean.as_mut().unwrap().value = 9.0;
+    let figures = last.quality.as_mut().unwrap();
+    figures.kld_mean.as_mut().unwrap().value = 9.0;
     let report = Report {
         quality: Some(&quality),
         ..Report::new(&collection)

@@ -1,8 +1,10 @@
 //! What a card's template may use. `docs/card.md` describes every field.
 
 use super::{Card, is_repo_id};
+use crate::documents::{Estimate, Figures};
 use crate::escape::one_line;
-use crate::{File, FileQuality, RAM_OVERHEAD_BYTES, format, methods, recommend};
+use crate::recommend::choose;
+use crate::{File, RAM_OVERHEAD_BYTES, format, methods, recommend};
 use aeolus_gguf::Endian;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -16,6 +18,9 @@ pub(super) struct Context<'a> {
     example: Example<'a>,
     prompt: Option<Prompt<'a>>,
     quality: Option<QualityFacts>,
+    /// Which file to take with so much memory, least memory first.
+    choices: Vec<Choice<'a>>,
+    provenance: Provenance<'a>,
     /// Block types of all files, smallest first.
     methods: Vec<Method>,
     gguf: Gguf,
@@ -48,7 +53,7 @@ struct Model<'a> {
     vocabulary: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct FileRow<'a> {
     name: &'a str,
     url: Option<String>,
@@ -64,11 +69,18 @@ struct FileRow<'a> {
     perplexity: Option<String>,
     kld: Option<String>,
     same_top: Option<String>,
+    /// The figures with one standard error.
+    perplexity_error: Option<String>,
+    kld_error: Option<String>,
+    same_top_error: Option<String>,
+    kld_999: Option<String>,
+    /// The method of the best file that is no larger and better.
+    beaten_by: Option<&'a str>,
     parts: Vec<Part<'a>>,
     types: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Part<'a> {
     name: &'a str,
     size: String,
@@ -86,6 +98,36 @@ struct Example<'a> {
     stop: Vec<&'static str>,
 }
 
+/// The best file for some memory.
+#[derive(Debug, Serialize)]
+struct Choice<'a> {
+    /// `8 GB`, `8 to 12 GB`.
+    memory: String,
+    /// None fits.
+    file: Option<FileRow<'a>>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Provenance<'a> {
+    /// There is something to say.
+    known: bool,
+    revision: Option<&'a str>,
+    weights: Option<&'a str>,
+    imatrix: Option<ImatrixFacts<'a>>,
+    /// The vintages of the files' recipes.
+    recipes: Vec<&'a str>,
+    via: Option<&'a str>,
+    /// The plan's file name.
+    plan: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ImatrixFacts<'a> {
+    file: &'a str,
+    importance: &'a str,
+    sha256: Option<&'a str>,
+}
+
 #[derive(Debug, Serialize)]
 struct Prompt<'a> {
     name: Option<&'a str>,
@@ -100,12 +142,15 @@ struct Prompt<'a> {
 #[derive(Debug, Serialize)]
 struct QualityFacts {
     text: String,
+    text_sha256: Option<String>,
+    mode: Option<String>,
     chunks: Option<u64>,
     context: Option<u64>,
     base_perplexity: Option<String>,
     /// Which columns have figures.
     perplexity: bool,
     kld: bool,
+    kld_999: bool,
     same_top: bool,
 }
 
@@ -139,7 +184,7 @@ impl<'a> Context<'a> {
             .model
             .kv_bytes_per_token
             .and_then(|bytes| bytes.checked_mul(collection.memory_context()));
-        let files: Vec<FileRow<'_>> = collection
+        let mut files: Vec<FileRow<'_>> = collection
             .files
             .iter()
             .zip(&recommended.files)
@@ -148,13 +193,25 @@ impl<'a> Context<'a> {
                 perplexity: figure(card, file, |q| q.ppl).map(format::perplexity),
                 kld: figure(card, file, |q| q.kld_mean).map(|x| format::significant(x, 4)),
                 same_top: figure(card, file, |q| q.same_top).map(format::percent),
+                perplexity_error: with_error(card, file, |q| q.ppl, format::perplexity),
+                kld_error: with_error(card, file, |q| q.kld_mean, |x| format::significant(x, 4)),
+                same_top_error: with_error(card, file, |q| q.same_top, format::percent),
+                kld_999: card
+                    .quality
+                    .and_then(|q| q.of(file)?.kld_999)
+                    .map(|x| format::significant(x, 3)),
                 ram: kv
                     .and_then(|kv| kv.checked_add(file.bytes))
                     .map(|bytes| format::size(bytes, large)),
                 ..row(file, *recommended, large)
             })
             .collect();
+        for (row, by) in files.iter_mut().zip(&recommended.beaten_by) {
+            row.beaten_by = by.map(|by| collection.files[by].method.as_str());
+        }
         Self {
+            choices: choices(card, &files),
+            provenance: provenance(card),
             example: example(card, &recommended.files),
             quality: quality(card, &files),
             model: model(card),
@@ -221,6 +278,11 @@ fn row(file: &File, recommended: bool, large: bool) -> FileRow<'_> {
         perplexity: None,
         kld: None,
         same_top: None,
+        perplexity_error: None,
+        kld_error: None,
+        same_top_error: None,
+        kld_999: None,
+        beaten_by: None,
         parts: file
             .parts
             .iter()
@@ -235,28 +297,78 @@ fn row(file: &File, recommended: bool, large: bool) -> FileRow<'_> {
 }
 
 /// A measured figure of a file, if it is a number.
-fn figure(
-    card: &Card<'_>,
-    file: &File,
-    get: impl Fn(&FileQuality) -> Option<crate::results::Figure>,
-) -> Option<f64> {
+fn figure(card: &Card<'_>, file: &File, get: impl Fn(&Figures) -> Option<Estimate>) -> Option<f64> {
     let value = get(card.quality?.of(file)?)?.value;
     value.is_finite().then_some(value)
 }
 
+/// A figure and its standard error, both as text.
+fn with_error(
+    card: &Card<'_>,
+    file: &File,
+    get: impl Fn(&Figures) -> Option<Estimate>,
+    text: impl Fn(f64) -> String,
+) -> Option<String> {
+    let estimate = get(card.quality?.of(file)?)?;
+    estimate
+        .value
+        .is_finite()
+        .then(|| format::with_error(estimate, text))
+}
+
+fn choices<'a>(card: &Card<'_>, files: &[FileRow<'a>]) -> Vec<Choice<'a>> {
+    let choices = choose(card.collection, card.quality).into_iter();
+    choices
+        .map(|choice| Choice {
+            memory: choice.memory_text(),
+            file: choice.file.map(|file| files[file].clone()),
+        })
+        .collect()
+}
+
+fn provenance<'a>(card: &'a Card<'_>) -> Provenance<'a> {
+    let given = &card.provenance;
+    let mut found = Provenance {
+        revision: given.revision.as_deref(),
+        ..Provenance::default()
+    };
+    if let Some((name, plan)) = &given.plan {
+        let recipes: BTreeSet<&str> = plan
+            .files
+            .iter()
+            .filter_map(|file| file.recipe.as_deref())
+            .collect();
+        found.plan = Some(name);
+        found.weights = plan.source.as_ref().map(|source| source.weights.as_str());
+        found.recipes = recipes.into_iter().collect();
+        found.via = plan.via.as_deref();
+        found.imatrix = plan.imatrix.as_ref().map(|imatrix| ImatrixFacts {
+            file: &imatrix.file,
+            importance: &imatrix.importance,
+            sha256: given.imatrix_sha256.as_deref(),
+        });
+    }
+    found.known = found.plan.is_some() || found.revision.is_some();
+    found
+}
+
 fn quality(card: &Card<'_>, files: &[FileRow<'_>]) -> Option<QualityFacts> {
     let quality = card.quality?;
+    let measured = &quality.measured;
     let facts = QualityFacts {
-        text: one_line(quality.text.rsplit(['/', '\\']).next().unwrap_or_default()),
-        chunks: quality.chunks,
-        context: quality.context,
-        base_perplexity: quality
+        text: one_line(quality.text_name()),
+        text_sha256: measured.text_sha256.clone(),
+        mode: measured.mode.clone(),
+        chunks: measured.chunks,
+        context: measured.n_ctx,
+        base_perplexity: measured
             .base
             .as_ref()
             .and_then(|base| base.ppl)
             .map(|ppl| format::perplexity(ppl.value)),
         perplexity: files.iter().any(|f| f.perplexity.is_some()),
         kld: files.iter().any(|f| f.kld.is_some()),
+        kld_999: files.iter().any(|f| f.kld_999.is_some()),
         same_top: files.iter().any(|f| f.same_top.is_some()),
     };
     (facts.perplexity || facts.kld || facts.same_top).then_some(facts)

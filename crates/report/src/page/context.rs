@@ -2,9 +2,9 @@
 
 use super::Report;
 use crate::chart::Theme;
+use crate::documents::Estimate;
 use crate::escape::one_line;
 use crate::figures::{Figure, Figures, names};
-use crate::results::Figure as Measured;
 use crate::{File, RAM_OVERHEAD_BYTES, Recommended, format};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,6 +27,7 @@ pub(super) struct Context {
     columns: Columns,
     kld: Option<Pair>,
     perplexity: Option<Pair>,
+    predicted: Option<Pair>,
     types: Pair,
     type_columns: Vec<TypeColumn>,
     type_rows: Vec<(String, Vec<String>)>,
@@ -132,6 +133,7 @@ impl Context {
             columns,
             kld: figures.kld.as_ref().map(Pair::new),
             perplexity: figures.perplexity.as_ref().map(Pair::new),
+            predicted: figures.predicted.as_ref().map(Pair::new),
             types: Pair::new(&figures.types),
             type_columns,
             type_rows,
@@ -207,15 +209,16 @@ fn facts(report: &Report<'_>) -> Vec<(&'static str, String)> {
 fn measured(report: &Report<'_>) -> Option<String> {
     let quality = report.quality?;
     let mut text = String::from("Measured");
-    let name = one_line(quality.text.rsplit(['/', '\\']).next().unwrap_or_default());
+    let name = one_line(quality.text_name());
+    let measured = &quality.measured;
     if !name.is_empty() {
         text += &format!(" on {name}");
     }
-    if let (Some(chunks), Some(context)) = (quality.chunks, quality.context) {
+    if let (Some(chunks), Some(context)) = (measured.chunks, measured.n_ctx) {
         text += &format!(", {chunks} chunks of {context} tokens");
     }
     text += ", against the unquantized model";
-    if let Some(ppl) = quality.base.as_ref().and_then(|base| base.ppl) {
+    if let Some(ppl) = measured.base.as_ref().and_then(|base| base.ppl) {
         text += &format!(", whose perplexity is {}", format::perplexity(ppl.value));
     }
     Some(text + ".")
@@ -258,7 +261,7 @@ fn rows(report: &Report<'_>, recommended: &Recommended, names: &[String]) -> Vec
             .and_then(|s| s.of(file))
             .cloned()
             .unwrap_or_default();
-        let plain = |figure: Option<Measured>, text: &dyn Fn(f64) -> String| {
+        let plain = |figure: Option<Estimate>, text: &dyn Fn(f64) -> String| {
             figure.map(|f| f.value).filter(|v| v.is_finite()).map(text)
         };
         let four = |x: f64| format::significant(x, 4);
@@ -278,19 +281,13 @@ fn rows(report: &Report<'_>, recommended: &Recommended, names: &[String]) -> Vec
             ram: kv
                 .and_then(|kv| kv.checked_add(file.bytes))
                 .map(|b| format::size(b, large)),
-            perplexity: plain(quality.ppl, &format::perplexity).map(|text| {
-                match quality
-                    .ppl
-                    .and_then(|ppl| ppl.error)
-                    .filter(|e| e.is_finite())
-                {
-                    Some(error) => format!("{text} ± {}", format::significant(error, 2)),
-                    None => text,
-                }
-            }),
+            perplexity: quality
+                .ppl
+                .filter(|ppl| ppl.value.is_finite())
+                .map(|ppl| format::with_error(ppl, format::perplexity)),
             kld: plain(quality.kld_mean, &four),
-            kld_99: plain(quality.kld_99, &four),
-            kld_max: plain(quality.kld_max, &four),
+            kld_99: quality.kld_99.map(four),
+            kld_max: quality.kld_max.map(four),
             same_top: plain(quality.same_top, &format::percent),
             rms_dp: plain(quality.rms_dp, &format::percent),
             prompt_speed: rate(speed.prompt_tokens_per_second),
