@@ -212,7 +212,8 @@ fn without_key(path: &Path, end: &str) -> PathBuf {
 fn families_of_the_fixtures_are_computed_as_the_framework_does() {
     let out = tempfile::tempdir().unwrap();
     for name in ["glm4moe", "granitemoe"] {
-        let model = fixture("families").join(name);
+        let model = fixture("families/models/tiny").join(name);
+        let golden = fixture("families/golden/arch").join(name);
         let path = out.path().join(format!("{name}.gguf"));
         let convert = [
             "convert",
@@ -223,7 +224,7 @@ fn families_of_the_fixtures_are_computed_as_the_framework_does() {
             "-q",
         ];
         ok(convert.into_iter().chain(["-o", arg(&path)]));
-        let bytes = std::fs::read(model.with_extension("safetensors")).unwrap();
+        let bytes = std::fs::read(golden.with_extension("safetensors")).unwrap();
         let computed = Computed {
             runtime: Runtime::new(2, Numeric::Exact).unwrap(),
             model: Model::open(&path).unwrap(),
@@ -239,7 +240,7 @@ fn families_of_the_fixtures_are_computed_as_the_framework_does() {
 #[test]
 fn the_block_that_predicts_a_second_token_is_kept_on_demand() {
     let out = tempfile::tempdir().unwrap();
-    let plain = fixture("families/glm4moe");
+    let plain = fixture("families/models/tiny/glm4moe");
     let model = out.path().join("glm");
     copy_folder(&plain, &model);
     change_tensors(&model, |tensors| {
@@ -334,7 +335,7 @@ fn the_block_that_predicts_a_second_token_is_kept_on_demand() {
 #[test]
 fn experts_may_be_stored_one_by_one_or_together() {
     let out = tempfile::tempdir().unwrap();
-    let plain = fixture("families/glm4moe");
+    let plain = fixture("families/models/tiny/glm4moe");
     let model = out.path().join("glm");
     copy_folder(&plain, &model);
     let convert = |model: &Path, name: &str| {

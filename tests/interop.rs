@@ -6,6 +6,8 @@ use crate::synthetic;
 use aeolus_gguf::GgufFile;
 use aeolus_infer::{CacheType, Model, Numeric, Runtime};
 use aeolus_recipe::FileType;
+use aeolus_report::SourceCard;
+use aeolus_report::yaml::Yaml;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -426,4 +428,61 @@ fn a_published_model_runs_and_its_requantized_file_opens_elsewhere() {
     ]);
     let answer = client(&venv, "client_xllamacpp.py", &path, &[]);
     assert!(!answer["text"].as_str().unwrap().trim().is_empty());
+}
+
+#[test]
+fn the_hubs_client_reads_the_front_matter_of_a_card_as_it_was_meant() {
+    let Some(venv) = venv() else {
+        return;
+    };
+    let out = tempfile::tempdir().unwrap();
+    let (model, text) = (fixture("notus-mini"), fixture("text/heldout.txt"));
+    let table = [
+        "table",
+        arg(&model),
+        "-o",
+        arg(out.path()),
+        "--type",
+        "Q4_0",
+        "-q",
+    ];
+    let measured = ["-f", arg(&text), "--chunks", "1"];
+    let named = [
+        "--base-model",
+        "someone/notus-mini",
+        "--repo",
+        "you/notus-mini-GGUF",
+    ];
+    ok([&table[..], &measured, &named].concat());
+    let path = out.path().join("README.md");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let written = SourceCard::parse(&written).unwrap();
+    let read = client(&venv, "client_model_card.py", &path, &[]);
+    assert!(!written.front_matter.is_empty());
+    for (key, value) in &written.front_matter {
+        assert_eq!(read["data"][key], as_json(value), "{key}");
+    }
+    let data = read["data"].as_object().unwrap();
+    assert_eq!(data.len(), written.front_matter.len(), "{data:?}");
+    assert_eq!(read["data"]["base_model"], "someone/notus-mini");
+    let prompt = read["data"]["prompt_template"].as_str().unwrap();
+    assert!(
+        prompt.ends_with("{prompt}</s>\n<|assistant|>\n"),
+        "{prompt:?}"
+    );
+    assert_eq!(read["text"].as_str().unwrap().trim(), written.body.trim());
+}
+
+fn as_json(value: &Yaml) -> serde_json::Value {
+    match value {
+        Yaml::Bool(value) => (*value).into(),
+        Yaml::Text(text) => text.as_str().into(),
+        Yaml::List(items) => items.iter().map(as_json).collect(),
+        Yaml::Map(entries) => {
+            let entries = entries
+                .iter()
+                .map(|(key, value)| (key.clone(), as_json(value)));
+            serde_json::Value::Object(entries.collect())
+        }
+    }
 }

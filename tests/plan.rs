@@ -275,9 +275,28 @@ fn plans_of_single_files_are_beside_them_and_none_replaces_another() {
         arg(&again),
         "-q",
     ]);
-    let types = ["notus-mini.plan.toml", "notus-mini-2.plan.toml"]
-        .map(|name| plan(&again.join(name)).files[0].file_type.clone());
-    assert_eq!(types, ["Q4_0", "Q5_0"]);
+    let both = plan(&again.join("notus-mini.plan.toml")).files;
+    let types: Vec<&str> = both.iter().map(|file| file.file_type.as_str()).collect();
+    assert_eq!(types, ["Q4_0", "Q5_0"], "one plan of the folder");
+    assert!(!again.join("notus-mini-2.plan.toml").exists());
+    // Rounded otherwise: another plan, beside that of the others.
+    let other = [
+        "table",
+        arg(&model),
+        "--type",
+        "Q5_1",
+        "--via",
+        "source",
+        "-o",
+        arg(&again),
+        "-q",
+    ];
+    ok(other);
+    assert_eq!(plan(&again.join("notus-mini.plan.toml")).files, both);
+    assert_eq!(
+        plan(&again.join("notus-mini-2.plan.toml")).files[0].file_type,
+        "Q5_1"
+    );
     assert!(!out.path().join("notus-mini.F16.plan.toml").exists());
 }
 
@@ -475,6 +494,58 @@ fn a_table_collects_its_own_importance_matrix() {
         "-q",
     ]);
     assert!(files(&made, &again) == files(&made, &dir));
+}
+
+#[test]
+fn a_second_measured_run_keeps_the_matrix_that_the_first_collected() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, text) = (fixture("notus-mini"), fixture("text/heldout.txt"));
+    let (calibration, out) = (dir.path().join("calibration.txt"), dir.path().join("out"));
+    let whole = std::fs::read_to_string(&text).unwrap();
+    std::fs::write(&calibration, &whole[..20_000]).unwrap();
+    let args = |types: &'static str| {
+        let table = ["table", arg(&model), "-o", arg(&out), "--type", types, "-q"];
+        let texts = ["--calibrate", arg(&calibration), "-f", arg(&text)];
+        let args = [&table[..], &texts, &["--chunks", "2"]].concat();
+        args.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let contents = || {
+        let names = crate::support::names(&out).into_iter();
+        let found = names.map(|name| {
+            let path = out.join(&name);
+            let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+            (name, written, std::fs::read(path).unwrap())
+        });
+        found.collect::<Vec<_>>()
+    };
+    ok(args("Q2_K_S,Q4_0"));
+    let matrix = std::fs::read(out.join("notus-mini.imatrix.gguf")).unwrap();
+    let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+    assert!(card.contains(&sha256(&matrix)), "{card}");
+    let first = contents();
+    ok(args("Q2_K_S,Q4_0"));
+    assert!(contents() == first, "nothing is written again");
+
+    // Another file is guided by the same matrix.
+    ok(args("IQ2_XS"));
+    let unchanged = ["notus-mini.imatrix.gguf", "notus-mini.Q4_0.gguf"];
+    let second = contents();
+    for file in first.iter().filter(|file| unchanged.contains(&&*file.0)) {
+        assert!(second.contains(file), "{}", file.0);
+    }
+    let made = plan(&out.join("notus-mini.plan.toml"));
+    assert_eq!(made.files.len(), 3);
+    let collected = made.imatrix.unwrap().calibration.unwrap();
+    assert_eq!(
+        collected,
+        sha256(whole[..20_000].trim_end_matches('\n').as_bytes())
+    );
+
+    // Over another text it would be another matrix.
+    std::fs::write(&calibration, &whole[20_000..40_000]).unwrap();
+    let message = fails(args("IQ2_XS"));
+    assert!(message.contains("no plan here says"), "{message}");
+    assert!(contents() == second);
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn lists_of_strangers_are_refused_in_words() {
     assert_eq!(table.matches(" ok\n").count(), 1);
     assert_eq!(table.matches(", and missing\n").count(), 10_002);
     assert!(!table.contains('\u{1b}'), "a name drives the terminal");
-    assert!(told.contains("1 lines are no digests"), "{told}");
+    assert!(told.contains("1 lines are not digests"), "{told}");
 }
 
 #[cfg(unix)]

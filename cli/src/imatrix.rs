@@ -5,8 +5,8 @@ use crate::output::say;
 use aeolus_gguf::Quoted;
 use aeolus_imatrix::{Format, Imatrix};
 use aeolus_pipeline::{Coverage, Guide, Output};
+use aeolus_report::documents::{BlindTensor, ImatrixUse};
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
 
 /// Reads the matrix that is asked for, and keeps the entries that are wanted.
 pub fn open(args: &ImatrixArgs) -> Result<Option<Guide>> {
@@ -42,7 +42,7 @@ pub fn report(guide: &Guide, outputs: &[Output]) -> Coverage {
     note("statistics that encoders do not use", unused);
     note("entries for no tensor of the model", &coverage.strays);
     note(
-        "encoded without importance, since there is no fitting entry",
+        "encoded without importance, since the matrix has no fitting entry",
         &coverage.unguided,
     );
     let blind: Vec<String> = coverage
@@ -59,39 +59,36 @@ pub fn report(guide: &Guide, outputs: &[Output]) -> Coverage {
     );
     if !coverage.is_heeded {
         say(format_args!(
-            "note: {}: no encoder of these files heeds importance: they are as without it",
+            "note: {}: the encoders of these files do not use importance: the files are the same without it",
             guide.file()
         ));
     }
     coverage
 }
 
-/// The matrix and its coverage, as JSON documents have them.
-pub fn to_json(guide: &Guide, coverage: &Coverage) -> Value {
+/// The matrix and its coverage, as documents have them.
+pub fn document(guide: &Guide, coverage: &Coverage) -> ImatrixUse {
     let imatrix = guide.imatrix();
-    let hex = imatrix.sha256.iter().map(|byte| format!("{byte:02x}"));
-    let blind = coverage.blind.iter().map(|blind| {
-        json!({
-            "tensor": blind.tensor,
-            "without_data": blind.without,
-            "matrices": blind.matrices,
-        })
+    let blind = coverage.blind.iter().map(|blind| BlindTensor {
+        tensor: blind.tensor.clone(),
+        without_data: blind.without as u64,
+        matrices: blind.matrices as u64,
     });
-    json!({
-        "path": guide.file(),
-        "sha256": hex.collect::<String>(),
-        "format": match imatrix.format {
-            Format::Gguf => "gguf",
-            Format::Dat => "dat",
+    ImatrixUse {
+        path: guide.file().into(),
+        sha256: aeolus_source::hex(&imatrix.sha256),
+        format: match imatrix.format {
+            Format::Gguf => "gguf".into(),
+            Format::Dat => "dat".into(),
         },
-        "entries": imatrix.entries().len(),
-        "chunks": imatrix.chunks,
-        "datasets": imatrix.datasets,
-        "unused_tensors": imatrix.unused,
-        "entries_without_tensor": coverage.strays,
-        "tensors_without_entry": coverage.unguided,
-        "tensors_without_data": blind.collect::<Vec<_>>(),
-    })
+        entries: imatrix.entries().len() as u64,
+        chunks: imatrix.chunks,
+        datasets: imatrix.datasets.clone(),
+        unused_tensors: imatrix.unused.clone(),
+        entries_without_tensor: coverage.strays.clone(),
+        tensors_without_entry: coverage.unguided.clone(),
+        tensors_without_data: blind.collect(),
+    }
 }
 
 /// The first of some names from a file; of more than three, the others are counted.

@@ -6,9 +6,9 @@ use aeolus_infer::{
     CacheType, GenerateOptions, Model, Numeric, Runtime, Sampler, SamplerOptions, Session,
     SessionOptions, Timings, Tokenizer,
 };
+use aeolus_report::documents;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ pub struct ModelArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
     model: Option<PathBuf>,
 
-    /// Context: most tokens of prompt and answer together (0: the model's, up to 4096)
+    /// Context: largest number of tokens of prompt and answer together (0: the model's, up to 4096)
     #[arg(
         short,
         long,
@@ -39,7 +39,7 @@ pub struct ModelArgs {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     threads: Option<u16>,
 
-    /// Prompt tokens computed at a time
+    /// Prompt tokens computed together
     #[arg(
         short,
         long,
@@ -51,16 +51,15 @@ pub struct ModelArgs {
     )]
     batch_size: usize,
 
-    /// How numbers are rounded: `fast` multiplies with activations in 8 bits, `precise` in 16, `exact` in
-    /// f32
+    /// Precision of activations: `fast` (8 bits), `precise` (16 bits) or `exact` (f32)
     #[arg(long, value_enum, default_value = "fast")]
     mode: ModeArg,
 
-    /// How keys and values are kept
+    /// Type of keys and values in the cache
     #[arg(long, value_enum, default_value = "f16")]
     cache_type: CacheArg,
 
-    /// Attend to this many last positions only, 0 for all (default: as the file says)
+    /// Attend only to this many last positions; 0 for all (default: as the file says)
     #[arg(long, value_name = "N")]
     sliding_window: Option<usize>,
 }
@@ -89,14 +88,19 @@ impl From<ModeArg> for Numeric {
 /// Values of `--cache-type`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum CacheArg {
+    /// 16 bits.
     F16,
+    /// 32 bits.
     F32,
+    /// 8 bits with a scale for every 32.
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 /// How tokens are chosen, and how many.
 #[derive(Args, Debug)]
 pub struct SamplingArgs {
-    /// Most tokens of an answer; -1 until the model ends it or the context is full
+    /// Largest number of tokens of an answer; -1 for no limit but the context
     #[arg(
         short,
         long = "n-predict",
@@ -107,7 +111,7 @@ pub struct SamplingArgs {
     )]
     n: i64,
 
-    /// Temperature; 0 or less always takes the best token
+    /// Temperature; 0 or less always takes the most probable token
     #[arg(
         long,
         value_name = "T",
@@ -116,7 +120,7 @@ pub struct SamplingArgs {
     )]
     temp: f32,
 
-    /// Choose among this many best tokens; 0 for all
+    /// Choose among this many most probable tokens; 0 for all
     #[arg(
         long,
         alias = "top_k",
@@ -126,7 +130,7 @@ pub struct SamplingArgs {
     )]
     top_k: i64,
 
-    /// Choose among the best tokens that together have this probability
+    /// Choose among the most probable tokens that together have this probability
     #[arg(
         long,
         alias = "top_p",
@@ -136,7 +140,7 @@ pub struct SamplingArgs {
     )]
     top_p: f32,
 
-    /// Leave out tokens less than this fraction as probable as the best
+    /// Leave out tokens whose probability is less than this fraction of the highest one
     #[arg(
         long,
         alias = "min_p",
@@ -156,7 +160,7 @@ pub struct SamplingArgs {
     )]
     repeat_penalty: f32,
 
-    /// How many tokens are recent; -1 for all
+    /// Number of recent tokens; -1 for all
     #[arg(
         long,
         alias = "repeat_last_n",
@@ -166,7 +170,7 @@ pub struct SamplingArgs {
     )]
     repeat_last_n: i64,
 
-    /// Start of the random numbers (default, or -1: another one each time)
+    /// Seed of the random numbers (default, or -1: a new one for each run)
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = parse_seed)]
     seed: Option<Seed>,
 
@@ -180,7 +184,7 @@ pub struct SamplingArgs {
     )]
     stop: Vec<String>,
 
-    /// Go on after every token that ends a text or a turn
+    /// Continue after tokens that end a text or a turn
     #[arg(long, alias = "ignore_eos")]
     ignore_eos: bool,
 }
@@ -241,6 +245,7 @@ impl ModelArgs {
                 cache: match self.cache_type {
                     CacheArg::F16 => CacheType::F16,
                     CacheArg::F32 => CacheType::F32,
+                    CacheArg::Q8_0 => CacheType::Q8_0,
                 },
                 batch: self.batch_size,
             },
@@ -371,17 +376,17 @@ pub fn print_timings(load: Duration, timings: &Timings) {
     ));
 }
 
-/// The same as JSON.
-pub fn timings_json(load: Duration, timings: &Timings) -> serde_json::Value {
-    json!({
-        "load_seconds": load.as_secs_f64(),
-        "prompt_tokens": timings.prompt_tokens,
-        "prompt_seconds": timings.prompt_time.as_secs_f64(),
-        "prompt_tokens_per_second": timings.prompt_rate(),
-        "generated_tokens": timings.generated_tokens,
-        "generation_seconds": timings.generation_time.as_secs_f64(),
-        "generation_tokens_per_second": timings.generation_rate(),
-    })
+/// The same, as documents have it.
+pub fn timings(load: Duration, timings: &Timings) -> documents::Timings {
+    documents::Timings {
+        load_seconds: Some(load.as_secs_f64()),
+        prompt_tokens: Some(timings.prompt_tokens as u64),
+        prompt_seconds: Some(timings.prompt_time.as_secs_f64()),
+        prompt_tokens_per_second: timings.prompt_rate(),
+        generated_tokens: Some(timings.generated_tokens as u64),
+        generation_seconds: Some(timings.generation_time.as_secs_f64()),
+        generation_tokens_per_second: timings.generation_rate(),
+    }
 }
 
 /// Text from a model, safe to show: on a terminal, control characters other than line ends and

@@ -1,5 +1,6 @@
 //! Flags that several commands share. They hold values only; files open when a command runs.
 
+use aeolus_checkpoint::{OpenOptions, TokenizerMode};
 use aeolus_gguf::{Endian, TensorType};
 use aeolus_pipeline::Via;
 use aeolus_recipe::{FileType, Vintage};
@@ -14,30 +15,46 @@ pub struct SourceArgs {
     #[arg(value_name = "MODEL")]
     pub source: PathBuf,
 
-    /// Write no tokenizer into the file (it can then be loaded, but not given text)
+    /// Write no tokenizer into the file, which can then be loaded but not given text
     #[arg(long)]
     pub no_tokenizer: bool,
 
-    /// How a byte-level BPE tokenizer cuts a text, by GGUF's name, such as llama-bpe or qwen2 (default:
-    /// as tokenizer.json describes it)
+    /// Pre-tokenizer of a byte-level BPE tokenizer, by its name in GGUF, such as llama-bpe or qwen2
+    /// (default: the one that tokenizer.json describes)
     #[arg(long, value_name = "NAME", conflicts_with = "no_tokenizer")]
     pub pre: Option<String>,
 
-    /// Keep the block that predicts a second token, where the model has one (default: it is left out)
+    /// Keep the block that predicts a second token, if the model has one (default: leave it out)
     #[arg(long)]
     pub mtp: bool,
+}
+
+impl SourceArgs {
+    /// How the source is opened, under another name if one is given.
+    pub fn open_options(&self, name: Option<String>) -> OpenOptions {
+        OpenOptions {
+            tokenizer: match self.no_tokenizer {
+                true => TokenizerMode::Skip,
+                false => TokenizerMode::Required,
+            },
+            name,
+            pre: self.pre.clone(),
+            predict_layers: self.mtp,
+            ..OpenOptions::default()
+        }
+    }
 }
 
 /// How weights reach their type.
 #[derive(Args, Clone, Debug)]
 pub struct EncodeArgs {
-    /// What the weights of quantized tensors are rounded to first: `f16`, as the published files
-    /// were made (default for bf16 sources with recipe 2023-11), or `source`, nothing (default for
-    /// all others)
+    /// Round the weights of quantized tensors first: `f16` rounds to f16, as for the published files
+    /// (default for bf16 sources with recipe 2023-11); `source` does not round (default for all
+    /// others)
     #[arg(long, value_enum)]
     pub via: Option<ViaArg>,
 
-    /// Quantize tensors that are quantized already (loses quality twice)
+    /// Quantize tensors that are already quantized, which loses quality twice
     #[arg(long)]
     pub allow_requantize: bool,
 }
@@ -63,30 +80,29 @@ impl From<ViaArg> for Via {
 /// Which tensor gets which type.
 #[derive(Args, Debug, PartialEq)]
 pub struct RecipeArgs {
-    /// Whose files to make: `2023-11`, llama.cpp of the published notus table (default for models
-    /// that it could convert), or `current`, today's (default for all others)
+    /// Vintage of the mixes of types: `2023-11` is llama.cpp of the published notus table (default for
+    /// models that it could convert), `current` is today's (default for all others)
     #[arg(long, value_name = "VINTAGE", value_parser = parse_vintage)]
     pub recipe: Option<Vintage>,
 
-    /// Type of the tensors whose name matches a regular expression, for example
-    /// `'ffn_down=Q6_K'`; may be given more than once, the first match decides. Here Q3_K,
-    /// Q4_K and Q5_K are block types
+    /// Block type of the tensors whose names match a regular expression, for example
+    /// `'ffn_down=Q6_K'`; may be given more than once, and the first match decides
     #[arg(long, value_name = "REGEX=TYPE")]
     pub tensor_type: Vec<String>,
 
-    /// Type of the output tensor (a block type)
+    /// Block type of the output tensor
     #[arg(long, value_name = "TYPE", value_parser = parse_tensor_type)]
     pub output_type: Option<TensorType>,
 
-    /// Type of the token embedding (a block type)
+    /// Block type of the token embedding
     #[arg(long, value_name = "TYPE", value_parser = parse_tensor_type)]
     pub embedding_type: Option<TensorType>,
 
-    /// Give every matrix the file type's main block type: no mix
+    /// Give every matrix the file type's main block type instead of a mix
     #[arg(long)]
     pub pure: bool,
 
-    /// Fail where a row is no multiple of its type's block, instead of taking another type
+    /// Fail where a row is not a multiple of its type's block, instead of falling back to another type
     #[arg(long)]
     pub no_fallback: bool,
 }
@@ -105,18 +121,34 @@ impl Default for RecipeArgs {
     }
 }
 
+impl RecipeArgs {
+    /// The recipe's options.
+    pub fn options(&self) -> Result<aeolus_recipe::Options, aeolus_recipe::Error> {
+        let rules = self.tensor_type.iter();
+        let rules = rules.map(|rule| aeolus_recipe::parse_tensor_rule(rule));
+        Ok(aeolus_recipe::Options {
+            vintage: self.recipe,
+            tensor_types: rules.collect::<Result<_, _>>()?,
+            output_type: self.output_type,
+            embedding_type: self.embedding_type,
+            pure: self.pure,
+            no_fallback: self.no_fallback,
+            ..aeolus_recipe::Options::default()
+        })
+    }
+}
+
 /// What was done before.
 #[derive(Args, Clone, Debug)]
 pub struct PlanArgs {
-    /// Make the files of this plan again, which was written beside them: to the same bytes, from the same
-    /// model
+    /// Make the files of this plan again, from the same model and with the same bytes
     #[arg(
         long,
         value_name = "FILE",
         conflicts_with_all = [
             "types", "recipe", "tensor_type", "output_type", "embedding_type", "pure", "no_fallback", "via",
             "allow_requantize", "name", "gguf_version", "endian", "no_tokenizer", "pre",
-            "include_weights", "exclude_weights"
+            "include_weights", "exclude_weights", "sizes"
         ]
     )]
     pub plan: Option<PathBuf>,
@@ -125,16 +157,15 @@ pub struct PlanArgs {
 /// The importance matrix.
 #[derive(Args, Clone, Debug)]
 pub struct ImatrixArgs {
-    /// Importance matrix that guides the encoders: which columns of a matrix matter how much; GGUF
-    /// or .dat, as llama-imatrix writes them
+    /// Importance matrix that guides the encoders, in llama-imatrix's GGUF or .dat format
     #[arg(long, value_name = "FILE")]
     pub imatrix: Option<PathBuf>,
 
-    /// Use only the entries whose names contain this; may be given more than once
+    /// Use only entries whose names contain this text; may be given more than once
     #[arg(long, value_name = "PART", requires = "imatrix")]
     pub include_weights: Vec<String>,
 
-    /// Leave out the entries whose names contain this; may be given more than once
+    /// Leave out entries whose names contain this text; may be given more than once
     #[arg(
         long,
         value_name = "PART",
@@ -147,18 +178,18 @@ pub struct ImatrixArgs {
 /// Where outputs go and in which form.
 #[derive(Args, Clone, Debug)]
 pub struct TargetArgs {
-    /// Folder for the outputs (made if missing), or for one output a name ending in .gguf
+    /// Folder for the outputs, created if missing; for a single output also a file name ending in .gguf
     #[arg(short, long, value_name = "PATH", default_value = ".")]
     pub out: PathBuf,
 
-    /// Model name, in file names and as general.name (default: the source's)
+    /// Model name, used in file names and written as general.name (default: the source's)
     #[arg(long, value_parser = parse_name)]
     pub name: Option<String>,
 
     #[command(flatten)]
     pub format: FormatArgs,
 
-    /// Replace outputs that exist
+    /// Replace existing outputs
     #[arg(long)]
     pub force: bool,
 

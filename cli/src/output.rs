@@ -32,9 +32,23 @@ pub fn say_once(line: String) {
     }
 }
 
+/// Says what a checkpoint's reader should know, each once, though a command may open its source again to
+/// measure it.
+pub fn say_notes(notes: &[String]) {
+    for note in notes {
+        say_once(format!("warning: {note}"));
+    }
+}
+
 /// Writes one JSON document and a line end.
-pub fn print_json(value: &serde_json::Value) -> Result<()> {
-    print(&format!("{value:#}\n"))
+pub fn print_json(document: &impl serde::Serialize) -> Result<()> {
+    print(&json(document)?)
+}
+
+/// A JSON document and a line end.
+pub fn json(document: &impl serde::Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(document).context("cannot be written as JSON")?;
+    Ok(text + "\n")
 }
 
 /// Writes a file that has its name when it is whole.

@@ -1,9 +1,13 @@
 //! Plans and sets: which files a command makes, where it is said, and what is said of them afterwards.
 
 use crate::options::{EncodeArgs, ImatrixArgs, RecipeArgs, SourceArgs, TargetArgs, ViaArg};
+use crate::output::say;
 use aeolus_gguf::Endian;
 use aeolus_pipeline::{Guide, Output, Written};
-use aeolus_recipe::{FileType, MAX_PLAN_BYTES, PlanEntry, PlanFile, PlanImatrix, PlanSource};
+use aeolus_recipe::{
+    Fallback, FileType, MAX_PLAN_BYTES, PlanEntry, PlanFile, PlanImatrix, PlanRefine, PlanSource,
+    PlannedTensor,
+};
 use aeolus_source::{hex, read_small};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -16,7 +20,7 @@ const SUFFIX: &str = ".plan.toml";
 const HEAD: &str = "# How these files were made. The same files again: aeolus table MODEL --plan THIS_FILE -o FOLDER\n\n";
 
 /// Reads a plan, or a user's set.
-fn read(path: &Path) -> Result<PlanFile> {
+pub fn read(path: &Path) -> Result<PlanFile> {
     let name = || path.display().to_string();
     let text = String::from_utf8(read_small(path, MAX_PLAN_BYTES)?);
     let text = text
@@ -51,6 +55,7 @@ pub fn set(name: &str, recipe: &RecipeArgs) -> Result<PlanFile> {
     let of_a_run = [
         ("source", set.source.is_some()),
         ("imatrix", set.imatrix.is_some()),
+        ("refine", set.refine.is_some()),
         ("name", set.name.is_some()),
         ("gguf_version", set.gguf_version.is_some()),
         ("endian", set.endian.is_some()),
@@ -188,6 +193,9 @@ pub struct Run<'a> {
     pub set: Option<&'a str>,
     pub entries: &'a [PlanEntry],
     pub guide: Option<&'a Guide>,
+    /// The digest of the text that the guide was collected over, where that is known.
+    pub calibration: Option<&'a str>,
+    pub refine: Option<PlanRefine>,
     /// The name of the source's folder, if it is one.
     pub folder: Option<&'a str>,
     /// [`weights_sample`](aeolus_checkpoint::Checkpoint::weights_sample).
@@ -225,6 +233,7 @@ impl Run<'_> {
             imatrix: self.guide.map(|guide| PlanImatrix {
                 file: guide.file().to_owned(),
                 importance: hex(guide.sha256()),
+                calibration: self.calibration.map(str::to_owned),
                 include_weights: self
                     .imatrix
                     .map_or_else(Vec::new, |i| i.include_weights.clone()),
@@ -232,6 +241,7 @@ impl Run<'_> {
                     .imatrix
                     .map_or_else(Vec::new, |i| i.exclude_weights.clone()),
             }),
+            refine: self.refine.clone(),
             ..PlanFile::new(files.collect())
         }
     }
@@ -242,6 +252,36 @@ pub fn path_of_all(first: &Path, model: &str) -> PathBuf {
     first.with_file_name(format!("{model}{SUFFIX}"))
 }
 
+/// The plans of a folder, with their paths; those that cannot be read are left out. None if there is no
+/// folder.
+pub fn beside_all(folder: &Path) -> Result<Vec<(PathBuf, PlanFile)>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let named = || format!("{}: cannot read the folder", folder.display());
+    let mut plans = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(named)? {
+        let path = entry.with_context(named)?.path();
+        let is_plan = path.to_str().is_some_and(|name| name.ends_with(SUFFIX));
+        if let Some(plan) = is_plan.then(|| read(&path).ok()).flatten() {
+            plans.push((path, plan));
+        }
+    }
+    plans.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(plans)
+}
+
+/// A plan with what the plan at `path` has of files that are still there, if that is of the same run.
+pub fn added_to(path: &Path, plan: &PlanFile) -> PlanFile {
+    let Some(mut old) = path.exists().then(|| read(path).ok()).flatten() else {
+        return plan.clone();
+    };
+    let is_there = |file: &String| path.with_file_name(file).exists();
+    old.files
+        .retain(|entry| entry.file.as_ref().is_some_and(is_there));
+    old.with(plan).unwrap_or_else(|| plan.clone())
+}
+
 /// Where the plan of one output goes: `a.Q4_K_M.gguf` has `a.Q4_K_M.plan.toml`.
 pub fn path_of(output: &Path) -> PathBuf {
     let stem = output.file_stem().unwrap_or_default();
@@ -250,9 +290,10 @@ pub fn path_of(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
-/// Writes a plan beside what it made. The plan of another run keeps its name, unless it is to be `replaced`;
-/// this one gets a number then. Gives the path.
+/// Writes a plan beside what it made. The plan of a run of another kind, that of another model or importance
+/// matrix, keeps its name unless it is to be `replaced`; this one gets a number then. Gives the path.
 pub fn write(plan: &PlanFile, path: PathBuf, replaced: bool) -> Result<PathBuf> {
+    let replaced = replaced || read(&path).is_ok_and(|old| old.with(plan).is_some());
     let text = format!("{HEAD}{}", plan.to_toml()?);
     let is_other = |path: &Path| {
         let found = std::fs::read(path);
@@ -266,7 +307,41 @@ pub fn write(plan: &PlanFile, path: PathBuf, replaced: bool) -> Result<PathBuf> 
         free = path.with_file_name(format!("{stem}-{number}{SUFFIX}"));
         number += 1;
     }
+    if std::fs::read(&free).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(free);
+    }
     crate::output::write_file(&free, text.as_bytes())
         .with_context(|| format!("{}: cannot write", free.display()))?;
     Ok(free)
+}
+
+/// Says which tensors get another type than their recipe wants, before any work: one line for
+/// each pair of types in a file.
+pub fn say_fallbacks(outputs: &[Output]) {
+    for output in outputs {
+        let mut groups: Vec<(&PlannedTensor, &Fallback, usize)> = Vec::new();
+        for (tensor, fallback) in output.types().fallbacks() {
+            let same = |(t, f, _): &&mut (&PlannedTensor, &Fallback, usize)| {
+                (t.ty, f.wanted) == (tensor.ty, fallback.wanted)
+            };
+            match groups.iter_mut().find(same) {
+                Some((_, _, count)) => *count += 1,
+                None => groups.push((tensor, fallback, 1)),
+            }
+        }
+        for (tensor, fallback, count) in groups {
+            let more = match count - 1 {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            say(format_args!(
+                "note: {}: {}{more}: {} instead of {} ({})",
+                output.file_type().name(),
+                tensor.name,
+                tensor.ty,
+                fallback.wanted,
+                fallback.reason
+            ));
+        }
+    }
 }

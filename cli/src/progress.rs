@@ -83,7 +83,7 @@ fn note(bar: &ProgressBar, event: &Event<'_>) {
         } => (
             folder,
             format!(
-                "{} of {files} unfinished outputs are kept; the same command goes on from there, \
+                "{} of {files} unfinished outputs are kept; the same command continues from there, \
                  without it *.partial and *.partial.journal can be removed",
                 human_bytes(*bytes)
             ),
@@ -174,6 +174,10 @@ impl Progress for WindowBar {
                 self.bar.reset_eta();
                 (lines.total, lines.known, lines.done) = (total, known, known);
                 lines.started = Instant::now();
+            }
+            Event::Expected { rest } => {
+                lines.total = lines.done + rest;
+                self.bar.set_length(lines.total);
             }
             Event::Next { name, .. } => {
                 self.bar.set_prefix(name.to_owned());

@@ -1,18 +1,18 @@
 //! `aeolus card`: the model card of a set of files.
 
-use super::forge;
 use crate::guard;
 use crate::hub::{self, Headers, Needs, RemoteHeader};
 use crate::options::{RecipeArgs, SourceArgs, parse_file_type};
 use crate::output::{self, say};
+use crate::plan;
 use aeolus_checkpoint::{Forecastable, OpenOptions};
 use aeolus_gguf::Metadata;
 use aeolus_infer::{ChatTemplate, Message};
 use aeolus_pipeline::{Format, Output};
-use aeolus_recipe::FileType;
+use aeolus_recipe::{FileType, PlanFile};
 use aeolus_report::{
-    Card, Collection, DEFAULT_TEMPLATE, File, HeaderFacts, Part, Prompt, Quality, SourceCard,
-    folder,
+    Card, Collection, File, HeaderFacts, Part, Prompt, Provenance, Quality, Readme, SourceCard,
+    Style, folder,
 };
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   aeolus card out/ > README.md
-  aeolus card out/ --source notus-7b-v1 --base-model argilla/notus-7b-v1 > README.md
+  aeolus card out/ --source notus-7b-v1 --base-model argilla/notus-7b-v1 -o out/README.md
   aeolus compare notus-7b-v1 out/ -f text.txt --json > out/quality.json && aeolus card out/
   aeolus card --forecast notus-7b-v1
   aeolus card --print-template > mine.md && aeolus card out/ --template mine.md")]
@@ -39,29 +39,154 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     quality: Option<PathBuf>,
 
-    /// The original model on the Hub (default: told by --source if that lies in the Hub's cache)
-    #[arg(long, value_name = "OWNER/NAME")]
-    base_model: Option<String>,
+    #[command(flatten)]
+    card: CardArgs,
 
-    /// Where the files will be on the Hub, for links and commands
-    #[arg(long, value_name = "OWNER/NAME")]
-    repo: Option<String>,
+    /// Print the built-in template of a style (2026 or 2023; default: 2026) and stop
+    #[arg(
+        long,
+        value_name = "YEAR",
+        num_args = 0..=1,
+        default_missing_value = "2026",
+        value_parser = parse_style,
+        exclusive = true
+    )]
+    print_template: Option<Style>,
 
-    /// Who made the files
-    #[arg(long, value_name = "NAME", default_value = "Aeolus")]
-    quantized_by: String,
-
-    /// Use this template (minijinja) instead of the built-in one
-    #[arg(long, value_name = "FILE")]
-    template: Option<PathBuf>,
-
-    /// Print the built-in template and stop
-    #[arg(long, exclusive = true)]
-    print_template: bool,
+    /// Write the card here instead of to stdout; of a card that is there, the generated parts are replaced
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
 
     /// Leave out the sha256 of each file (files are read for it)
     #[arg(long, conflicts_with = "forecast")]
     no_sha256: bool,
+}
+
+/// What a card says that files do not, as `card` and `table` take it.
+#[derive(clap::Args, Debug)]
+pub struct CardArgs {
+    /// For the model card: the original model on the Hub (default: told by the source if that lies in the
+    /// Hub's cache)
+    #[arg(long, value_name = "OWNER/NAME")]
+    base_model: Option<String>,
+
+    /// For the model card: where the files will be on the Hub, for links and commands
+    #[arg(long, value_name = "OWNER/NAME")]
+    repo: Option<String>,
+
+    /// For the model card: who made the files (default: Aeolus)
+    #[arg(long, value_name = "NAME")]
+    quantized_by: Option<String>,
+
+    /// Form of the model card: as publishers write them now, with what was measured, or as they did in 2023
+    /// (default: 2026)
+    #[arg(long, value_name = "YEAR", value_parser = parse_style)]
+    style: Option<Style>,
+
+    /// Use this template (minijinja) for the model card instead of a built-in one
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+}
+
+fn parse_style(text: &str) -> Result<Style, String> {
+    match text {
+        "2026" => Ok(Style::Y2026),
+        "2023" => Ok(Style::Y2023),
+        _ => Err("expected 2026 or 2023".into()),
+    }
+}
+
+/// Everything that a card takes from elsewhere than the files: read, and found to be right.
+pub struct Prepared {
+    source_card: Option<SourceCard>,
+    base_model: Option<String>,
+    repo: Option<String>,
+    quantized_by: Option<String>,
+    style: Style,
+    template: Option<String>,
+    /// The original model's revision on the Hub, if it lies in the Hub's cache.
+    pub revision: Option<String>,
+    /// The architecture in the words of the original model's config.json.
+    pub model_type: Option<String>,
+}
+
+impl CardArgs {
+    /// Whether any of them was given.
+    pub fn are_given(&self) -> bool {
+        self.base_model.is_some()
+            || self.repo.is_some()
+            || self.quantized_by.is_some()
+            || self.style.is_some()
+            || self.template.is_some()
+    }
+
+    /// Reads the template and the original model's card.
+    pub fn prepare(&self, source: Option<&Path>) -> Result<Prepared> {
+        for id in self.base_model.iter().chain(&self.repo) {
+            if !aeolus_report::is_repo_id(id) {
+                bail!("{id:?} is not the name of a Hub repository: expected OWNER/NAME");
+            }
+        }
+        let template = self.template.as_ref().map(|path| {
+            std::fs::read_to_string(path)
+                .with_context(|| format!("{}: cannot read the template", path.display()))
+        });
+        let source_card = match source {
+            // A forecast's config.json may be named itself, or a GGUF file.
+            Some(path) if path.is_file() && path.extension().is_none_or(|ext| ext != "md") => {
+                path.parent().map(SourceCard::read).transpose()?.flatten()
+            }
+            Some(path) => SourceCard::read(path)?,
+            None => None,
+        };
+        let base_model = self.base_model.clone();
+        Ok(Prepared {
+            source_card,
+            base_model: base_model.or_else(|| source.and_then(aeolus_report::hub_id)),
+            repo: self.repo.clone(),
+            quantized_by: self.quantized_by.clone(),
+            style: self.style.unwrap_or_default(),
+            template: template.transpose()?,
+            revision: source.and_then(aeolus_report::hub_revision),
+            model_type: source.and_then(aeolus_report::model_type),
+        })
+    }
+}
+
+impl Prepared {
+    /// What to call the original model for others: its name on the Hub, or the last part of its path.
+    pub fn source_name(&self, path: &str) -> String {
+        let last = || {
+            Path::new(path)
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        };
+        let named = self.base_model.clone();
+        named.or_else(last).unwrap_or_else(|| path.to_owned())
+    }
+
+    /// The card of these files. `repo` is where they are, if they are on the Hub.
+    pub fn render(
+        &self,
+        collection: &Collection,
+        quality: Option<&Quality>,
+        provenance: Provenance,
+        repo: Option<String>,
+    ) -> Result<Readme> {
+        let mut card = Card::new(collection);
+        card.quality = quality;
+        card.source = self.source_card.as_ref();
+        card.base_model = self.base_model.clone();
+        card.repo = self.repo.clone().or(repo);
+        card.quantized_by = self.quantized_by.clone().unwrap_or(card.quantized_by);
+        card.provenance = provenance;
+        card.style = self.style;
+        card.template = self.template.clone();
+        for note in card.notes() {
+            say(format_args!("note: {note}"));
+        }
+        Ok(Readme::generated(&card.render()?)?)
+    }
 }
 
 /// Which files, as `card` and `report` take them.
@@ -148,10 +273,10 @@ impl ModelArgs {
         };
         let options = OpenOptions {
             folder_name: config.folder_name,
-            ..forge::open_options(&source, None)
+            ..source.open_options(None)
         };
         let facts = Forecastable::from_config(&config.path, &options)?;
-        let recipe = forge::recipe_options(&self.recipe)?;
+        let recipe = self.recipe.options()?;
         let types = match self.types.as_slice() {
             [] => &FileType::TABLE[..],
             types => types,
@@ -174,6 +299,21 @@ impl ModelArgs {
         collection.model.prompt = prompt(&facts.metadata);
         collection.forecast = true;
         Ok(collection)
+    }
+
+    /// The plan of the folder that is named, if it has one alone.
+    fn plan_beside(&self) -> Result<Option<(String, PlanFile)>> {
+        let [folder] = self.paths.as_slice() else {
+            return Ok(None);
+        };
+        let mut plans = plan::beside_all(folder)?;
+        Ok(match plans.pop() {
+            Some((path, plan)) if plans.is_empty() => {
+                let name = path.file_name().unwrap_or_default();
+                Some((name.to_string_lossy().into_owned(), plan))
+            }
+            _ => None,
+        })
     }
 
     /// A results file: the one given, or the one of this name beside the files.
@@ -240,7 +380,8 @@ fn collect(remote: &[RemoteHeader]) -> Result<Collection> {
     Ok(collection)
 }
 
-fn open_local(paths: &[PathBuf]) -> Result<folder::Opened> {
+/// Files on this disk.
+pub fn open_local(paths: &[PathBuf]) -> Result<folder::Opened> {
     let mut opened = folder::open(paths)?;
     let first = opened.paths.iter().flatten().next();
     if let Some(path) = first {
@@ -273,60 +414,40 @@ fn prompt(metadata: &Metadata<'_>) -> Option<Prompt> {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    if args.print_template {
-        output::print(DEFAULT_TEMPLATE)?;
+    if let Some(style) = args.print_template {
+        output::print(style.template())?;
         return Ok(ExitCode::SUCCESS);
-    }
-    for id in args.base_model.iter().chain(&args.repo) {
-        if !aeolus_report::is_repo_id(id) {
-            bail!("{id:?} is not the name of a Hub repository: expected OWNER/NAME");
-        }
     }
     let quality = args
         .model
         .results(args.quality.as_deref(), "quality.json")
         .map(|path| Quality::read(&path))
         .transpose()?;
-    let template = args
-        .template
-        .as_ref()
-        .map(|path| {
-            std::fs::read_to_string(path)
-                .with_context(|| format!("{}: cannot read the template", path.display()))
-        })
-        .transpose()?;
     let Named {
         mut files,
         source,
         repo,
     } = args.model.open()?;
+    let prepared = args.card.prepare(source.as_deref())?;
     match &mut files {
         Files::Opened(opened) if !args.no_sha256 => opened.add_digests()?,
         Files::Remote(collection) if args.no_sha256 => collection.forget_digests(),
         _ => {}
     }
-    let source = source.as_deref();
-    let source_card = match source {
-        // A forecast's config.json may be named itself.
-        Some(path) if path.is_file() && path.extension().is_none_or(|ext| ext != "md") => {
-            path.parent().map(SourceCard::read).transpose()?.flatten()
-        }
-        Some(path) => SourceCard::read(path)?,
-        None => None,
+    let provenance = Provenance {
+        revision: prepared.revision.clone(),
+        plan: args.model.plan_beside()?,
+        imatrix_sha256: None,
     };
-    let mut card = Card::new(files.collection());
-    card.quality = quality.as_ref();
-    card.source = source_card.as_ref();
-    card.base_model = args
-        .base_model
-        .clone()
-        .or_else(|| source.and_then(aeolus_report::hub_id));
-    card.repo = args.repo.clone().or(repo);
-    card.quantized_by = args.quantized_by.clone();
-    card.template = template;
-    for note in card.notes() {
-        say(format_args!("note: {note}"));
+    let card = prepared.render(files.collection(), quality.as_ref(), provenance, repo)?;
+    let Some(out) = &args.out else {
+        output::print(&card.text())?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    if let Some(text) = crate::readme::updated(out, &card)? {
+        output::write_file(out, text.as_bytes())
+            .with_context(|| format!("{}: cannot write", out.display()))?;
+        say(format_args!("wrote {}", out.display()));
     }
-    output::print(&card.render()?)?;
     Ok(ExitCode::SUCCESS)
 }

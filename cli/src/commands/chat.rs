@@ -1,8 +1,8 @@
 //! `aeolus chat`: a conversation by the file's own template, or another one.
 
-use super::run::PromptArgs;
 use crate::model::{self, Loaded, ModelArgs, SamplingArgs};
 use crate::output::say;
+use crate::prompt::PromptArgs;
 use crate::{guard, interrupt};
 use aeolus_infer::chat::{self, MAX_SOURCE_BYTES};
 use aeolus_infer::{ChatTemplate, GenerateOptions, Message, StopReason, SystemRole};
@@ -11,10 +11,10 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-/// Chat with a model by the template in its file
+/// Chat with a model, using the chat template in its file
 ///
-/// Type a line and press Enter; a line that ends in \ goes on in the next. Ctrl-C stops an
-/// answer, Ctrl-D (or /quit) leaves. /reset forgets the conversation.
+/// Type a line and press Enter; a line that ends in \ continues on the next. Ctrl-C stops an
+/// answer, Ctrl-D or /quit leaves, /reset starts a new conversation.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +26,7 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// What the model is told before the conversation
+    /// System message
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
@@ -51,12 +51,12 @@ pub struct Args {
 /// Which template a conversation is written by.
 #[derive(clap::Args, Debug)]
 pub struct TemplateArgs {
-    /// Write the conversation by another chat template than the file's default one
+    /// Use another chat template than the file's default one
     ///
     /// NAME is one of the file's other templates, or a built-in one: chatml, llama2-sys, llama3,
     /// mistral-v1, mistral-v3, mistral-v7, zephyr, gemma, phi3, phi4, deepseek3, vicuna, alpaca
-    /// and others (an unknown name shows them all). FILE holds a Jinja template. The template's
-    /// text itself is understood, too.
+    /// and others (an unknown name shows them all). FILE holds a Jinja template. The text
+    /// of a template works too.
     #[arg(long, alias = "chat-template-file", value_name = "NAME|FILE")]
     chat_template: Option<String>,
 }

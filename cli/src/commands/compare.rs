@@ -1,23 +1,25 @@
 //! `aeolus compare`: how far files are from their base.
 
 use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Request};
+use crate::figures;
 use crate::hub::{self, Needs};
 use crate::interrupt;
 use crate::output::{self, Align, say};
 use aeolus_eval::Format;
+use aeolus_report::Quality;
+use aeolus_report::documents::FileQuality;
 use anyhow::Result;
 use clap::ValueEnum;
-use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// Measure how far quantized files are from their base
 ///
-/// Every file reads the same windows of the same text as the base, and full distributions are
+/// Every file reads the same windows of the same text as the base. Full distributions are
 /// compared: KL divergence, most probable token, probability of the token that came. BASE is a
-/// GGUF file, a checkpoint folder, or a file of log-probabilities (ours, or one of
-/// llama-perplexity's --kl-divergence-base), which brings its text along.
+/// GGUF file, a checkpoint folder, or a file of log-probabilities, which includes its text: one of
+/// ours, or one that llama-perplexity wrote with --kl-divergence-base.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +28,7 @@ Examples:
   aeolus compare base.logprobs c.gguf
   aeolus compare model.F16.gguf out/ -f text.txt --chunks all --state run.state")]
 pub struct Args {
-    /// What the files are compared with
+    /// Model or file of log-probabilities to compare the files with
     #[arg(value_name = "BASE")]
     base: PathBuf,
 
@@ -41,11 +43,12 @@ pub struct Args {
     #[command(flatten)]
     cut: CutArgs,
 
-    /// Keep the base's log-probabilities in this file; if it is there already, it is used
+    /// Keep the base's log-probabilities in this file, or use the file if it exists
     #[arg(long, value_name = "FILE", requires = "text")]
     save_base: Option<PathBuf>,
 
-    /// Layout of that file: ours, 3 bytes a token, loses nothing; llama.cpp's, 2 bytes a token
+    /// Layout of that file: `aeolus` takes 3 bytes per token and loses nothing that figures show;
+    /// `llama.cpp` takes 2
     #[arg(long, value_enum, default_value = "aeolus", requires = "save_base")]
     base_format: FormatArg,
 
@@ -87,58 +90,63 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let comparison = evaluate::compare(&request)?;
 
+    let read = args.text.as_deref().zip(text.as_deref());
+    let measured = figures::measured(&comparison, args.engine.mode, &args.cut, read);
     let results = || files.iter().zip(&comparison.files);
     let bytes = files
         .iter()
         .map(|path| std::fs::metadata(path).map(|m| m.len()).ok());
     let bytes: Vec<Option<u64>> = bytes.collect();
-    let beaten_by = evaluate::beaten_by(&bytes, &comparison);
+    let beaten_by = figures::beaten_by(&bytes, &comparison);
     let beaten_by = |i: usize| beaten_by[i].map(|by| files[by].display().to_string());
     let seconds = started.elapsed().as_secs_f64();
     if args.form.json || args.form.csv {
-        let rows: Vec<Value> = results()
+        let rows: Vec<FileQuality> = results()
             .enumerate()
             .map(|(i, (path, result))| {
-                let mut row = json!({
-                    "path": path.display().to_string(),
-                    "file_type": evaluate::file_type(path).map(|ty| ty.name()),
-                    "bytes": bytes[i],
-                    "beaten_by": beaten_by(i),
-                });
-                match result {
-                    Ok(divergence) => row["quality"] = json!(divergence),
-                    Err(error) => row["error"] = json!(error.to_string()),
+                let (quality, error) = match result {
+                    Ok(divergence) => (Some(figures::of(divergence)), None),
+                    Err(error) => (None, Some(error.to_string())),
+                };
+                FileQuality {
+                    path: path.display().to_string(),
+                    sha256: None,
+                    file_type: aeolus_eval::file_type(path).map(|ty| ty.name().into()),
+                    bytes: bytes[i],
+                    beaten_by: beaten_by(i),
+                    quality,
+                    error,
                 }
-                row
             })
             .collect();
         if args.form.json {
-            let mut value = json!({ "schema": "aeolus.compare/1", "seconds": seconds });
-            let text = args.text.as_deref();
-            evaluate::describe(&mut value, &comparison, args.engine.mode, text);
-            value["files"] = json!(rows);
-            output::print_json(&value)?;
+            output::print_json(&Quality {
+                schema: Quality::SCHEMA.into(),
+                measured,
+                seconds: Some(seconds),
+                files: rows,
+            })?;
         } else {
             let fields = ["path", "file_type", "bytes", "beaten_by", "error"];
-            evaluate::print_rows_csv(&fields, &rows)?;
+            figures::print_rows_csv(&fields, &rows)?;
         }
     } else {
         let mut columns = vec![("File", Align::Left)];
-        columns.extend(evaluate::COLUMNS);
+        columns.extend(figures::COLUMNS);
         let any_beaten = (0..files.len()).any(|i| beaten_by(i).is_some());
         if any_beaten {
             columns.push(("Beaten by", Align::Left));
         }
         let rows = results().enumerate().filter_map(|(i, (path, result))| {
             let mut row = vec![path.display().to_string()];
-            row.extend(evaluate::cells(result.as_ref().ok()?));
+            row.extend(figures::cells(result.as_ref().ok()?));
             if any_beaten {
                 row.push(beaten_by(i).unwrap_or_default());
             }
             Some(row)
         });
         output::print(&output::table(&columns, rows))?;
-        if let Some(line) = evaluate::base_line(&comparison).filter(|_| !args.engine.quiet) {
+        if let Some(line) = figures::base_line(&measured).filter(|_| !args.engine.quiet) {
             say(format_args!("{line}; {seconds:.1} s"));
         }
     }

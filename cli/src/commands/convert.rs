@@ -17,7 +17,7 @@ pub struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// f16, bf16 or f32; several with commas
+    /// f16, bf16 or f32; several are separated by commas
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', required = true, value_parser = parse_float_type)]
     types: Vec<FileType>,
 
@@ -45,13 +45,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         source: &args.source,
         entries: &plan::entries(&args.types, None),
         set: None,
+        sizes: None,
         encode: None,
         imatrix: None,
         calibrate: None,
+        refine: super::refine::Asked::default(),
         plans: forge::Plans::None,
         repeated: None,
         target: &args.target,
         quality: None,
+        card: None,
         json: args.json,
     })
 }

@@ -1,21 +1,23 @@
 //! `aeolus errors`: what quantization did to each tensor.
 
 use super::evaluate::{self, FormArgs};
+use crate::figures;
 use crate::hub::{self, Needs};
 use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
-use aeolus_checkpoint::{OpenOptions, TokenizerMode};
+use aeolus_checkpoint::{Checkpoint, OpenOptions, TokenizerMode};
 use aeolus_eval::TensorError;
 use aeolus_gguf::GgufFile;
+use aeolus_job::Cancel;
+use aeolus_report::documents::{FileErrors, TensorErrors};
 use anyhow::Result;
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Measure the error of every tensor against its source, without running the model
 ///
-/// RMSE, largest and relative error (RMSE over the root mean square of the weights) and cosine;
-/// the worst tensors first.
+/// Prints RMSE, largest error, relative error (RMSE over the root mean square of the weights) and
+/// cosine, the worst tensors first.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -27,11 +29,11 @@ pub struct Args {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// What they were made from: a checkpoint folder or a GGUF file
+    /// Checkpoint folder or GGUF file that the files were made from
     #[arg(long, value_name = "SOURCE")]
     against: PathBuf,
 
-    /// How many tensors of each file the table shows; 0 for all
+    /// Number of tensors of each file in the table; 0 for all
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
 
@@ -54,36 +56,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let paths = evaluate::gguf_files(&args.files, quiet)?;
     let options = OpenOptions {
         tokenizer: TokenizerMode::Skip,
-        predict_layers: evaluate::predict_layers(&paths),
+        predict_layers: aeolus_eval::keep_predict_layers(&paths),
         ..OpenOptions::default()
     };
     let source = aeolus_checkpoint::open(&against.path, &options)?;
-    let files: Vec<GgufFile> = paths
-        .iter()
-        .map(|path| GgufFile::open(path))
-        .collect::<Result<_, _>>()?;
-    let pairs: Vec<(&Path, &GgufFile)> = paths.iter().map(PathBuf::as_path).zip(&files).collect();
-    let bar = progress::byte_bar(args.quiet);
-    bar.set_length(source.tensors.iter().map(|t| t.size_bytes()).sum());
-    let done = |bytes: u64| bar.inc(bytes);
-    let errors = evaluate::pool(args.threads)?
-        .install(|| aeolus_eval::tensor_errors(&source, &pairs, &done, cancel));
-    bar.finish_and_clear();
-    let errors = errors?;
+    let errors = measure(&source, &paths, args.threads, args.quiet, cancel)?;
     if args.form.json {
-        output::print_json(&json!({
-            "schema": "aeolus.errors/1",
-            "source": args.against.display().to_string(),
-            "files": paths
-                .iter()
-                .zip(&errors)
-                .map(|(path, errors)| json!({
-                    "path": path.display().to_string(),
-                    "file_type": evaluate::file_type(path).map(|ty| ty.name()),
-                    "tensors": errors,
-                }))
-                .collect::<Vec<_>>(),
-        }))?;
+        let file = |(path, errors): (&PathBuf, &Vec<TensorError>)| FileErrors {
+            path: path.display().to_string(),
+            sha256: None,
+            file_type: aeolus_eval::file_type(path).map(|ty| ty.name().into()),
+            tensors: figures::tensor_errors(errors),
+        };
+        output::print_json(&TensorErrors {
+            schema: TensorErrors::SCHEMA.into(),
+            source: args.against.display().to_string(),
+            files: paths.iter().zip(&errors).map(file).collect(),
+        })?;
     } else if args.form.csv {
         let rows = paths.iter().zip(&errors).flat_map(|(path, errors)| {
             errors.iter().map(|e| {
@@ -102,11 +91,31 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let head = [
             "path", "name", "type", "weights", "rmse", "max", "relative", "cosine",
         ];
-        evaluate::print_csv(&head, rows)?;
+        figures::print_csv(&head, rows)?;
     } else {
         print_tables(args, &paths, &errors)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Measures files against their source.
+pub fn measure(
+    source: &Checkpoint,
+    paths: &[PathBuf],
+    threads: Option<u16>,
+    quiet: bool,
+    cancel: &Cancel,
+) -> Result<Vec<Vec<TensorError>>> {
+    let files = paths.iter().map(|path| GgufFile::open(path));
+    let files: Vec<GgufFile> = files.collect::<Result<_, _>>()?;
+    let pairs: Vec<(&Path, &GgufFile)> = paths.iter().map(PathBuf::as_path).zip(&files).collect();
+    let bar = progress::byte_bar(quiet);
+    bar.set_length(source.tensors.iter().map(|t| t.size_bytes()).sum());
+    let done = |bytes: u64| bar.inc(bytes);
+    let errors = evaluate::pool(threads)?
+        .install(|| aeolus_eval::tensor_errors(source, &pairs, &done, cancel));
+    bar.finish_and_clear();
+    Ok(errors?)
 }
 
 fn print_tables(args: &Args, paths: &[PathBuf], errors: &[Vec<TensorError>]) -> Result<()> {

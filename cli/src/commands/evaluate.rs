@@ -3,26 +3,25 @@
 
 use crate::hub;
 use crate::model::{ModeArg, note_long_context, parse_count, warn_of_keys};
-use crate::output::{self, Align, say};
+use crate::output::{self, say};
 use crate::progress;
 use aeolus_checkpoint::OpenOptions;
 use aeolus_eval::{
-    Base, Comparison, Cut, Divergence, Error, Estimate, Format, LogProbs, Model, Options,
-    Reference, Scorer, Windows,
+    Base, Comparison, Cut, Error, Format, KNOWN, LogProbs, Model, Options, Reference, Scorer,
+    Stopped, Windows,
 };
-use aeolus_gguf::{GgufFile, Metadata, ShardName};
+use aeolus_gguf::Metadata;
 use aeolus_infer::Tokenizer;
 use aeolus_job::Cancel;
-use aeolus_recipe::FileType;
+use aeolus_report::documents::Measured;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// How a text is cut into windows. The command's text argument has the id `text`.
 #[derive(Args, Debug)]
 pub struct CutArgs {
-    /// Tokens of a window (default: 512)
+    /// Tokens per window (default: 512)
     #[arg(
         short,
         long,
@@ -33,13 +32,16 @@ pub struct CutArgs {
     )]
     ctx_size: Option<usize>,
 
-    /// How many windows from the start of the text, or `all` (default: what a model reads in a few
-    /// minutes, 64 for small ones, 4 for 7B)
+    /// Number of windows from the start of the text, or `all`
+    ///
+    /// By default `perplexity` reads as many as a model reads in a few minutes: 64 for small models, 4 for
+    /// 7B. Comparisons read 4 to 64, until the standard error of every mean KLD is below 3% of it or the
+    /// order of the files is settled.
     #[arg(long, value_name = "N", value_parser = parse_chunks, allow_negative_numbers = true)]
     pub chunks: Option<Chunks>,
 
-    /// A window every N tokens, of which the last N are scored (default: windows side by side,
-    /// second half scored)
+    /// Start a window every N tokens and score its last N (default: windows lie side by side and
+    /// their second halves are scored)
     #[arg(
         long,
         value_name = "N",
@@ -50,7 +52,7 @@ pub struct CutArgs {
     )]
     stride: Option<usize>,
 
-    /// Keep results of finished windows in this file, and go on from it after an interruption
+    /// Keep results of finished windows in this file, and continue from it after an interruption
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 }
@@ -68,9 +70,9 @@ pub enum Chunks {
 /// What computes.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct EngineArgs {
-    /// How numbers are rounded: `exact` measures the weights alone, `precise` the same in less time, with
-    /// an error that no figure shows; `fast` adds the error of 8-bit activations, as engines
-    /// that run the file have it
+    /// Precision of activations: `exact` (f32) measures the weights alone, `precise` (16 bits) does the
+    /// same in less time with an error that no figure shows, `fast` (8 bits) adds the rounding error
+    /// that programs have which run the file
     #[arg(long, value_enum, default_value = "precise")]
     pub mode: ModeArg,
 
@@ -125,20 +127,39 @@ pub fn pool(threads: Option<u16>) -> Result<rayon::ThreadPool> {
 }
 
 impl CutArgs {
-    /// The cut for models of this many weights.
-    pub fn options(&self, weights: u64) -> Options {
-        let n_ctx = self.ctx_size.unwrap_or(DEFAULT_CTX);
-        let default = aeolus_eval::default_windows(weights, n_ctx);
+    /// The cut of a comparison, which stops by itself unless a number of windows is asked for.
+    pub fn options(&self) -> Options {
         Options {
-            n_ctx,
+            n_ctx: self.n_ctx(),
             stride: self.stride,
-            limit: match self.chunks {
-                None => Some(default),
-                Some(Chunks::All) => None,
-                Some(Chunks::Count(count)) => Some(count),
-            },
+            limit: self.limit(aeolus_eval::MOST_WINDOWS),
+            until_known: self.chunks.is_none(),
             keep_base: None,
             state: self.state.clone(),
+        }
+    }
+
+    /// The cut for one model of so many weights, in a text that is given `bos`.
+    pub fn cut(&self, weights: u64, bos: Option<u32>) -> Cut {
+        let n_ctx = self.n_ctx();
+        Cut {
+            n_ctx,
+            stride: self.stride,
+            bos,
+            limit: self.limit(aeolus_eval::default_windows(weights, n_ctx)),
+        }
+    }
+
+    fn n_ctx(&self) -> usize {
+        self.ctx_size.unwrap_or(DEFAULT_CTX)
+    }
+
+    /// The most windows, `default` if nothing is asked for.
+    fn limit(&self, default: usize) -> Option<usize> {
+        match self.chunks {
+            None => Some(default),
+            Some(Chunks::All) => None,
+            Some(Chunks::Count(count)) => Some(count),
         }
     }
 
@@ -150,6 +171,37 @@ impl CutArgs {
         Ok(())
     }
 
+    /// The same cut, over so many windows.
+    pub fn with_windows(&self, windows: usize) -> Self {
+        Self {
+            chunks: Some(Chunks::Count(windows)),
+            state: self.state.clone(),
+            ..*self
+        }
+    }
+
+    /// Whether figures of another run are of the windows that this cut would take: those that were
+    /// asked for, or as many as that run took.
+    pub fn is_of(&self, measured: &Measured) -> bool {
+        let n_ctx = self.ctx_size.unwrap_or(DEFAULT_CTX) as u64;
+        let windows = match self.chunks {
+            None => measured.chunks,
+            Some(Chunks::All) => measured.chunks_available,
+            Some(Chunks::Count(count)) => {
+                measured.chunks_available.map(|all| all.min(count as u64))
+            }
+        };
+        measured.n_ctx == Some(n_ctx)
+            && measured.stride == self.stride.map(|stride| stride as u64)
+            && measured.chunks.is_some()
+            && measured.chunks == windows
+    }
+
+    /// A window every so many tokens, where that was asked for.
+    pub fn stride(&self) -> Option<usize> {
+        self.stride
+    }
+
     /// The state file.
     pub fn state(&self) -> Option<&Path> {
         self.state.as_deref()
@@ -158,7 +210,7 @@ impl CutArgs {
     /// Refuses, before any work, a text that the tokenizer of these keys cannot cut.
     pub fn check(&self, text: &str, metadata: &Metadata<'_>) -> Result<()> {
         let tokenizer = Tokenizer::from_metadata(metadata)?;
-        let n_ctx = self.ctx_size.unwrap_or(DEFAULT_CTX);
+        let n_ctx = self.n_ctx();
         if let Some(arch) = metadata.str("general.architecture")?
             && let Some(trained) = metadata.u32(&format!("{arch}.context_length"))?
         {
@@ -214,12 +266,12 @@ pub fn explain<T>(result: Result<T, Error>, state: Option<&Path>) -> Result<T> {
         (Err(error @ Error::Cancelled), Some(path)) => {
             let path = path.display();
             Err(error).context(format!(
-                "interrupted; what is finished is kept in {path}, and a run with the same \
-                 --state goes on from there"
+                "interrupted; finished work is kept in {path}, and a run with the same \
+                 --state continues from there"
             ))
         }
         (Err(error @ Error::Cancelled), None) => {
-            Err(error).context("interrupted; --state FILE would have kept what is done")
+            Err(error).context("interrupted; --state FILE would have kept finished work")
         }
         (result, _) => Ok(result?),
     }
@@ -240,7 +292,7 @@ impl Runnable {
             return Ok(Self::File(path.into()));
         }
         let source = aeolus_checkpoint::open(path, &OpenOptions::default())?;
-        super::forge::say_notes(&source.notes);
+        output::say_notes(&source.notes);
         let bar = progress::Bar::new(engine.quiet);
         let threads = engine.threads.map_or(0, usize::from);
         let made = Reference::write(&source, folder, threads, &bar, cancel);
@@ -269,19 +321,6 @@ fn open_model<'r>(path: &Path, runtime: &'r aeolus_infer::Runtime) -> Result<Mod
     Ok(model)
 }
 
-/// Whether files were made with the block that predicts a second token: their source is to be opened with
-/// it, too.
-pub fn predict_layers(files: &[PathBuf]) -> bool {
-    let has_key = |file: GgufFile| {
-        let mut keys = file.metadata().iter();
-        keys.any(|(key, _)| key.ends_with(".nextn_predict_layers"))
-    };
-    // One that cannot be opened is told of by what reads it.
-    files
-        .iter()
-        .any(|path| GgufFile::open(path).is_ok_and(has_key))
-}
-
 /// GGUF files: those named, and those in folders that are named, once each; of split files the
 /// first part. Those on the Hub are fetched.
 pub fn gguf_files(paths: &[PathBuf], quiet: bool) -> Result<Vec<PathBuf>> {
@@ -300,18 +339,9 @@ pub fn gguf_files(paths: &[PathBuf], quiet: bool) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        let read = || format!("{}: cannot read the folder", path.display());
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(path).with_context(read)? {
-            let entry = entry.with_context(read)?.path();
-            let is_gguf = entry
-                .extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
-            let is_part = ShardName::parse(&entry).is_some_and(|name| name.number > 1);
-            if is_gguf && !is_part && entry.is_file() {
-                found.push(entry);
-            }
-        }
+        let found = aeolus_gguf::files_in(path);
+        let mut found =
+            found.with_context(|| format!("{}: cannot read the folder", path.display()))?;
         if found.is_empty() {
             bail!("{}: holds no GGUF file", path.display());
         }
@@ -345,7 +375,7 @@ pub fn compare(request: &Request<'_>) -> Result<Comparison> {
         .map(|path| open_model(path, &runtime))
         .collect::<Result<_, _>>()?;
     let runnable;
-    let base = match log_probs(request.base, models.first())? {
+    let base = match LogProbs::open_if_one(request.base, models.first().and_then(Model::bos))? {
         Some(file) => {
             if request.keep_base.is_some() {
                 bail!(
@@ -365,8 +395,7 @@ pub fn compare(request: &Request<'_>) -> Result<Comparison> {
             Base::Model(Box::new(runnable.load(&runtime)?))
         }
     };
-    let weights = models.first().map_or(0, Model::weights);
-    let mut options = request.cut.options(weights);
+    let mut options = request.cut.options();
     options.keep_base = request.keep_base.clone();
     let n_ctx = match &base {
         Base::Model(_) => options.n_ctx,
@@ -375,226 +404,59 @@ pub fn compare(request: &Request<'_>) -> Result<Comparison> {
     for model in &models {
         note_long_context(n_ctx, model.context());
     }
+    let of_base = match &base {
+        Base::Model(_) => None,
+        Base::File(file) => Some(file.windows().tokens().to_vec()),
+    };
     let bar = progress::WindowBar::new(quiet);
     let cancel = request.cancel;
     let result = aeolus_eval::compare(base, &models, request.text, &options, &bar, cancel);
     bar.clear();
     let comparison = request.cut.explain(result)?;
-    if !quiet {
-        let (windows, available) = (comparison.windows, comparison.available);
-        request
-            .cut
-            .note_windows(windows, available, comparison.n_ctx);
+    let of_text = || {
+        let tokens = models
+            .first()
+            .zip(request.text)
+            .map(|(model, text)| model.tokens(text));
+        let mut tokens = tokens.unwrap_or_default();
+        tokens.truncate(comparison.windows * comparison.n_ctx);
+        tokens
+    };
+    crate::overlap::warn_of_overlap(&models, &of_base.unwrap_or_else(of_text));
+    if let Some(why) = stopped(&comparison).filter(|_| !quiet) {
+        say(format_args!(
+            "note: {} of {} windows of {} tokens were read: {why}; --chunks reads as many as it says, or all",
+            comparison.windows, comparison.available, comparison.n_ctx
+        ));
     }
     Ok(comparison)
 }
 
-/// The file of log-probabilities at `path`, if it is one.
-fn log_probs(path: &Path, model: Option<&Model<'_>>) -> Result<Option<LogProbs>> {
-    if path.is_dir() {
-        return Ok(None);
+/// Why a comparison left windows out without being asked to, in words.
+fn stopped(comparison: &Comparison) -> Option<String> {
+    let files = comparison.files.len();
+    if comparison.windows == comparison.available {
+        return None;
     }
-    let mut prefix = [0; 8];
-    let read = std::fs::File::open(path)
-        .and_then(|mut file| std::io::Read::read(&mut file, &mut prefix))
-        .with_context(|| format!("{}: cannot read", path.display()))?;
-    Ok(match Format::detect(&prefix[..read]) {
-        Some(_) => Some(LogProbs::open(path, model.and_then(Model::bos))?),
-        None => None,
+    Some(match comparison.stopped {
+        Stopped::Asked | Stopped::End => return None,
+        Stopped::Known => format!(
+            "{} known to {:.0}%",
+            if files == 1 {
+                "the mean KLD is"
+            } else {
+                "every mean KLD is"
+            },
+            100.0 * KNOWN
+        ),
+        Stopped::Ordered => "the order of the files is settled".into(),
+        Stopped::Limit => "more are not read without being asked for".into(),
     })
-}
-
-/// `general.file_type` as a name, if the file has a known one.
-pub fn file_type(path: &Path) -> Option<FileType> {
-    let file = aeolus_gguf::GgufFile::open(path).ok()?;
-    let id = file.metadata().u32("general.file_type").ok()??;
-    FileType::of_file(id, path)
-}
-
-/// A figure and its error, with as many decimals as asked for.
-pub fn plus_minus(estimate: Estimate, decimals: usize) -> String {
-    format!(
-        "{:.decimals$} ± {:.decimals$}",
-        estimate.value, estimate.error
-    )
-}
-
-/// A divergence in nats: six decimals, or powers of ten where those would be zeros.
-pub fn nats(value: f64) -> String {
-    if value != 0.0 && value.abs() < 1e-5 {
-        format!("{value:.2e}")
-    } else {
-        format!("{value:.6}")
-    }
-}
-
-fn percent(estimate: Estimate) -> String {
-    format!(
-        "{:.2} ± {:.2}%",
-        100.0 * estimate.value,
-        100.0 * estimate.error
-    )
-}
-
-/// The columns of quality, after the caller's.
-pub const COLUMNS: [(&str, Align); 8] = [
-    ("PPL", Align::Right),
-    ("PPL ratio", Align::Right),
-    ("KLD mean", Align::Right),
-    ("median", Align::Right),
-    ("99%", Align::Right),
-    ("max", Align::Right),
-    ("Same top", Align::Right),
-    ("RMS dp", Align::Right),
-];
-
-/// One file's cells for them.
-pub fn cells(d: &Divergence) -> [String; 8] {
-    [
-        plus_minus(d.ppl, 4),
-        plus_minus(d.ppl_ratio, 5),
-        format!("{} ± {}", nats(d.kld.value), nats(d.kld.error)),
-        nats(d.kld_median),
-        nats(d.kld_99),
-        nats(d.kld_max),
-        percent(d.same_top),
-        percent(d.rms_dp),
-    ]
-}
-
-/// Which of the others beats each file: the nearest to the base of those that are no larger and nearer, or
-/// smaller and as near. Files that were not measured are out of the question.
-pub fn beaten_by(bytes: &[Option<u64>], comparison: &Comparison) -> Vec<Option<usize>> {
-    let points = bytes.iter().zip(&comparison.files);
-    let points: Vec<Option<(f64, f64)>> = points
-        .map(|(bytes, result)| Some(((*bytes)? as f64, result.as_ref().ok()?.kld.value)))
-        .collect();
-    aeolus_report::beaten_by(&points)
-}
-
-/// The base's perplexity, from any file's result.
-pub fn base_ppl(comparison: &Comparison) -> Option<Estimate> {
-    let mut results = comparison.files.iter().flatten();
-    results.next().map(|d| d.ppl_base)
-}
-
-/// Adds to a JSON document what a comparison's figures are of.
-pub fn describe(value: &mut Value, comparison: &Comparison, mode: ModeArg, text: Option<&Path>) {
-    value["text"] = json!(text.map(|path| path.display().to_string()));
-    value["n_ctx"] = json!(comparison.n_ctx);
-    value["chunks"] = json!(comparison.windows);
-    value["chunks_available"] = json!(comparison.available);
-    value["mode"] = json!(aeolus_eval::numeric_name(mode.into()));
-    value["base"] = json!({ "path": comparison.base, "ppl": base_ppl(comparison) });
-}
-
-/// Comma-separated values: a head, then rows.
-pub fn print_csv(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
-    let quoted = |field: &str| {
-        if field.contains([',', '"', '\n', '\r']) {
-            format!("\"{}\"", field.replace('"', "\"\""))
-        } else {
-            field.to_owned()
-        }
-    };
-    let mut text = format!("{}\n", head.join(","));
-    for row in rows {
-        let fields: Vec<String> = row.iter().map(|field| quoted(field)).collect();
-        text += &fields.join(",");
-        text.push('\n');
-    }
-    output::print(&text)
-}
-
-/// The CSV of JSON rows: fields of each row, then the figures of its `quality`, empty where it has
-/// none.
-pub fn print_rows_csv(fields: &[&str], rows: &[Value]) -> Result<()> {
-    let measured = rows.iter().find_map(|row| row["quality"].as_object());
-    let figures = match measured {
-        Some(quality) => flatten(&Value::Object(quality.clone())).0,
-        None => Vec::new(),
-    };
-    let cell = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        Value::Array(items) => {
-            let texts = items.iter().map(|i| i.as_str().unwrap_or_default());
-            texts.collect::<Vec<_>>().join("; ")
-        }
-        other => other.to_string(),
-    };
-    let lines = rows.iter().map(|row| {
-        let mut line: Vec<String> = fields.iter().map(|field| cell(&row[*field])).collect();
-        match row["quality"].is_object() {
-            true => line.extend(flatten(&row["quality"]).1),
-            false => line.extend(figures.iter().map(|_| String::new())),
-        }
-        line
-    });
-    let mut head = fields.to_vec();
-    head.extend(figures.iter().map(String::as_str));
-    print_csv(&head, lines)
-}
-
-/// One line about a comparison's base and text.
-pub fn base_line(comparison: &Comparison) -> Option<String> {
-    let ppl = base_ppl(comparison)?;
-    Some(format!(
-        "base {}: PPL {}; divergences in nats; {} windows of {} tokens",
-        comparison.base,
-        plus_minus(ppl, 4),
-        comparison.windows,
-        comparison.n_ctx,
-    ))
-}
-
-/// Head and values of one flat JSON object's numbers: estimates give two columns, the second
-/// with `_error` behind its name.
-pub fn flatten(value: &Value) -> (Vec<String>, Vec<String>) {
-    let mut flat = (Vec::new(), Vec::new());
-    let mut add = |name: String, value: &Value| {
-        flat.0.push(name);
-        flat.1.push(match value {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        });
-    };
-    for (name, value) in value.as_object().into_iter().flatten() {
-        match (value.get("value"), value.get("error")) {
-            (Some(figure), Some(error)) => {
-                add(name.clone(), figure);
-                add(format!("{name}_error"), error);
-            }
-            _ => add(name.clone(), value),
-        }
-    }
-    flat
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn figures_read_well() {
-        let estimate = Estimate {
-            value: 54.92420,
-            error: 1.20913,
-        };
-        assert_eq!(plus_minus(estimate, 4), "54.9242 ± 1.2091");
-        assert_eq!(nats(0.003428), "0.003428");
-        assert_eq!(nats(3.3e-10), "3.30e-10");
-        assert_eq!(nats(0.0), "0.000000");
-    }
-
-    #[test]
-    fn estimates_become_two_columns() {
-        let value = json!({ "a": { "value": 1.5, "error": 0.5 }, "b": 3, "c": null });
-        let (head, row) = flatten(&value);
-        assert_eq!(head, ["a", "a_error", "b", "c"]);
-        assert_eq!(row, ["1.5", "0.5", "3", ""]);
-    }
 
     #[test]
     fn counts_of_windows() {

@@ -3,17 +3,17 @@
 use crate::hub::{self, ClientArgs};
 use crate::output::{self, say};
 use aeolus_hub::{Selection, Target};
+use aeolus_report::documents::{Fetch, FetchedFile};
 use anyhow::Result;
-use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// Fetch a model from the Hugging Face Hub
 ///
-/// Without patterns: what a conversion reads (configuration, tokenizer, model card, safetensors).
-/// Files go into the cache that the Python client uses, or into a folder. What has arrived is
-/// kept when the run ends early, and the next run fetches the rest. Prints where the files are.
+/// Without patterns, fetches what a conversion reads: configuration, tokenizer, model card and
+/// safetensors. Files go into the cache that the Python client uses, or into a folder. If the run ends
+/// early, finished bytes are kept and the next run fetches the rest. Prints where the files are.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -27,7 +27,7 @@ Examples:
 Environment: HF_TOKEN, HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE,
 HF_HUB_DOWNLOAD_TIMEOUT, HF_HUB_DISABLE_SYMLINKS, with the Python client's meanings.")]
 pub struct Args {
-    /// owner/name, with @REVISION and /PATH or :TYPE if need be, or an address of the Hub
+    /// owner/name, optionally with @REVISION and /PATH or :TYPE, or an address of the Hub
     #[arg(value_name = "REPOSITORY")]
     repo: String,
 
@@ -35,15 +35,16 @@ pub struct Args {
     #[arg(long)]
     revision: Option<String>,
 
-    /// Files to fetch instead, for example '*.gguf'; may be given more than once; '*' means all
+    /// Pattern of files to fetch instead, for example '*.gguf'; '*' means all; may be given more than once
     #[arg(long, value_name = "PATTERN")]
     include: Vec<String>,
 
-    /// Files to leave out; may be given more than once. Without --include, of all files
+    /// Pattern of files to leave out; without --include, all others are fetched; may be given more than
+    /// once
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
 
-    /// Put plain files into this folder instead of the cache
+    /// Write plain files into this folder instead of the cache
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 
@@ -77,24 +78,21 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let started = Instant::now();
     let fetched = hub::fetch(&hub, &repo, &selection, &target, quiet)?;
     if args.json {
-        output::print_json(&json!({
-            "schema": "aeolus.fetch/1",
-            "repo": repo.id(),
-            "revision": fetched.repo.revision(),
-            "commit": fetched.commit,
-            "path": fetched.place.display().to_string(),
-            "seconds": started.elapsed().as_secs_f64(),
-            "files": fetched
-                .files
-                .iter()
-                .map(|file| json!({
-                    "name": file.path,
-                    "path": file.place.display().to_string(),
-                    "bytes": file.bytes,
-                    "fetched": !file.present,
-                }))
-                .collect::<Vec<_>>(),
-        }))?;
+        let files = fetched.files.iter().map(|file| FetchedFile {
+            name: file.path.clone(),
+            path: file.place.display().to_string(),
+            bytes: file.bytes,
+            fetched: !file.present,
+        });
+        output::print_json(&Fetch {
+            schema: Fetch::SCHEMA.into(),
+            repo: repo.id(),
+            revision: fetched.repo.revision().into(),
+            commit: fetched.commit.clone(),
+            path: fetched.place.display().to_string(),
+            seconds: started.elapsed().as_secs_f64(),
+            files: files.collect(),
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     if !quiet {

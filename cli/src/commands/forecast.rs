@@ -1,27 +1,24 @@
 //! `aeolus forecast`: exact sizes from shapes alone.
 
-use super::forge;
+use super::choice::{self, ChoiceArgs};
 use crate::hub::{self, Needs};
 use crate::options::{
     FormatArgs, ImatrixArgs, RecipeArgs, SourceArgs, parse_file_type, parse_name,
 };
 use crate::output::{self, Align};
-use crate::{imatrix, plan};
+use crate::{imatrix, interrupt, plan, sizes};
 use aeolus_checkpoint::{Forecastable, OpenOptions};
-use aeolus_pipeline::{Format, Output};
+use aeolus_pipeline::{Format, Guide, Output};
 use aeolus_recipe::{FileType, PlanFile};
-use anyhow::Result;
-use serde_json::json;
+use aeolus_report::documents::Forecast;
+use anyhow::{Result, bail};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What the field adds to a file's size for "max RAM required", in bytes: the runtime's buffers
-/// and a small context.
-const RAM_OVERHEAD_BYTES: u64 = 2_500_000_000;
-
-/// Tell the exact size of every file before any weight is read
+/// Print the exact size of every file before any weight is read
 ///
-/// Needs config.json and the tokenizer only; where weights are there, their headers are read too.
-/// GB are 10^9 bytes; max RAM is size + 2.5 GB, as model cards print it.
+/// Needs only config.json and the tokenizer. If the weights are there, their headers are read too.
+/// A GB is 10^9 bytes. Max RAM is the size plus 2.5 GB, as model cards print it.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -29,18 +26,31 @@ Examples:
   aeolus forecast notus-7b-v1/config.json --type Q4_K_M --tensor-type 'ffn_down=Q6_K'
   aeolus forecast notus-7b-v1 --type IQ4_XS --imatrix notus.imatrix.gguf
   aeolus forecast notus-7b-v1 --set 2026 --imatrix notus.imatrix.gguf
+  aeolus forecast notus-7b-v1 --target-bpw 2,3,4,5,6 --calibrate text.txt
   aeolus forecast notus-7b-v1 --json")]
 pub struct Args {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Which file types, in any letter case (default: the twelve of `aeolus table`)
-    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_file_type)]
+    /// File types, separated by commas, in upper or lower case (default: the twelve of `aeolus table`)
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', conflicts_with = "sizes", value_parser = parse_file_type)]
     types: Vec<FileType>,
 
-    /// Which set of files: `2023` (default), `2026`, or a file with one
-    #[arg(long, value_name = "SET|FILE", conflicts_with = "types")]
+    /// Set of files: `2023` (default), `2026`, or the path of a set
+    #[arg(long, value_name = "SET|FILE", conflicts_with_all = ["types", "sizes"])]
     set: Option<String>,
+
+    #[command(flatten)]
+    choice: ChoiceArgs,
+
+    /// Tokens of the KV cache that --fits leaves memory for (default: 4096)
+    #[arg(short = 'c', long, value_name = "TOKENS", requires = "fits")]
+    context: Option<u64>,
+
+    /// The text that tells what each type costs each tensor, where types are chosen for a size; the
+    /// model's weights are read then
+    #[arg(long, value_name = "TEXT", requires = "sizes")]
+    calibrate: Option<PathBuf>,
 
     #[command(flatten)]
     recipe: RecipeArgs,
@@ -51,7 +61,7 @@ pub struct Args {
     #[command(flatten)]
     format: FormatArgs,
 
-    /// Model name, as general.name (default: the source's)
+    /// Model name, written as general.name (default: the source's)
     #[arg(long, value_parser = parse_name)]
     name: Option<String>,
 
@@ -62,13 +72,16 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let guide = imatrix::open(&args.imatrix)?;
+    if args.choice.sizes.is_given() {
+        return frontier(args, guide.as_ref());
+    }
     let source = hub::place(&args.source.source, Needs::Configuration, args.json)?;
     let options = OpenOptions {
         folder_name: source.folder_name,
-        ..forge::open_options(&args.source, args.name.clone())
+        ..args.source.open_options(args.name.clone())
     };
     let facts = Forecastable::from_config(&source.path, &options)?;
-    super::forge::say_notes(&facts.notes);
+    output::say_notes(&facts.notes);
     let format = Format {
         version: args.format.gguf_version,
         endian: args.format.endian.into(),
@@ -78,105 +91,67 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         None if args.types.is_empty() => plan::set(PlanFile::DEFAULT_SET, &args.recipe)?.files,
         None => plan::entries(&args.types, Some(&args.recipe)),
     };
-    let outputs = entries.iter().map(|entry| {
-        let recipe = entry.options()?;
-        Ok(Output::plan(
-            &facts,
-            entry.file_type()?,
-            &recipe,
-            format,
-            guide.as_ref(),
-        )?)
-    });
-    let outputs: Vec<Output> = outputs.collect::<Result<_>>()?;
-    forge::report_fallbacks(&outputs);
-    let mut value = json!({
-        "schema": "aeolus.forecast/1",
-        "name": facts.name,
-    });
-    if let Some(guide) = &guide {
-        value["imatrix"] = imatrix::to_json(guide, &imatrix::report(guide, &outputs));
-    }
+    let outputs = Output::plan_all(&facts, &entries, format, guide.as_ref())?;
+    plan::say_fallbacks(&outputs);
+    let guide = guide.as_ref();
+    let imatrix = guide.map(|guide| imatrix::document(guide, &imatrix::report(guide, &outputs)));
     if args.json {
-        value["files"] = outputs.iter().map(row_json).collect();
-        output::print_json(&value)?;
+        output::print_json(&Forecast {
+            schema: Forecast::SCHEMA.into(),
+            name: facts.name.clone(),
+            imatrix,
+            files: outputs.iter().map(sizes::file).collect(),
+        })?;
     } else {
         let plans: Vec<&Output> = outputs.iter().collect();
         let names = entries
             .iter()
             .map(|entry| entry.label().to_owned())
             .collect();
-        output::print(&sizes_table(&plans, ("Type", Align::Left), names, &[]))?;
+        output::print(&sizes::table(&plans, ("Type", Align::Left), names, &[]))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// One file as JSON, without a path.
-pub fn row_json(output: &Output) -> serde_json::Value {
-    let bytes = output.layout().file_bytes();
-    let mut types = serde_json::Map::new();
-    for tensor in &output.types().tensors {
-        let count = types.entry(tensor.ty.name()).or_insert(json!(0));
-        *count = json!(count.as_u64().unwrap_or(0) + 1);
+/// The files of the sizes that are asked for.
+fn frontier(args: &Args, guide: Option<&Guide>) -> Result<ExitCode> {
+    let Some(text) = &args.calibrate else {
+        bail!("{}", choice::NEEDS_TEXT);
+    };
+    let source = hub::place(&args.source.source, Needs::Checkpoint, args.json)?;
+    let options = OpenOptions {
+        folder_name: source.folder_name,
+        ..args.source.open_options(args.name.clone())
+    };
+    let checkpoint = aeolus_checkpoint::open(&source.path, &options)?;
+    output::say_notes(&checkpoint.notes);
+    let request = choice::Request {
+        args: &args.choice,
+        context: args.context.unwrap_or(choice::DEFAULT_CONTEXT),
+        text,
+        recipe: &args.recipe,
+        format: Format {
+            version: args.format.gguf_version,
+            endian: args.format.endian.into(),
+        },
+        threads: None,
+        quiet: args.json,
+    };
+    let cancel = interrupt::cancel_on_ctrl_c()?;
+    let chosen = request.choose((&source.path, &checkpoint), None, guide, cancel)?;
+    let facts = Forecastable::from(&checkpoint);
+    let named = plan::set(PlanFile::DEFAULT_SET, &args.recipe)?.files;
+    let named = Output::plan_all(&facts, &named, request.format, guide)?;
+    let files = choice::forecasts(&chosen, &named);
+    if args.json {
+        output::print_json(&Forecast {
+            schema: Forecast::SCHEMA.into(),
+            name: checkpoint.name.clone(),
+            imatrix: None,
+            files,
+        })?;
+    } else {
+        output::print(&choice::frontier(&files))?;
     }
-    json!({
-        "file_type": output.file_type().name(),
-        "bytes": bytes,
-        "max_ram_bytes": bytes + RAM_OVERHEAD_BYTES,
-        "bits_per_weight": output.types().bits_per_weight(),
-        "tensor_types": types,
-        "fallbacks": output
-            .types()
-            .fallbacks()
-            .map(|(tensor, fallback)| {
-                json!({
-                    "tensor": tensor.name,
-                    "type": tensor.ty.name(),
-                    "wanted": fallback.wanted.name(),
-                    "reason": fallback.reason,
-                })
-            })
-            .collect::<Vec<_>>(),
-    })
-}
-
-/// The table of sizes; the first column is the caller's, and so are those before the last: each
-/// a head and a cell for every output.
-pub fn sizes_table(
-    outputs: &[&Output],
-    first: (&str, Align),
-    names: Vec<String>,
-    more: &[(&str, Vec<String>)],
-) -> String {
-    let mut columns = vec![
-        first,
-        ("Bits", Align::Right),
-        ("Bits/weight", Align::Right),
-        ("Size", Align::Right),
-        ("Max RAM", Align::Right),
-    ];
-    columns.extend(more.iter().map(|(head, _)| (*head, Align::Right)));
-    columns.push(("Use", Align::Left));
-    let large = outputs
-        .iter()
-        .any(|o| o.layout().file_bytes() >= 100_000_000);
-    let rows = names.into_iter().zip(outputs).enumerate();
-    let rows = rows.map(|(i, (name, output))| {
-        let bytes = output.layout().file_bytes();
-        let mut row = vec![
-            name,
-            output.file_type().bits().to_string(),
-            format!("{:.3}", output.types().bits_per_weight()),
-            if large {
-                format!("{} GB", output::gigabytes(bytes))
-            } else {
-                output::human_bytes(bytes)
-            },
-            format!("{} GB", output::gigabytes(bytes + RAM_OVERHEAD_BYTES)),
-        ];
-        row.extend(more.iter().map(|(_, cells)| cells[i].clone()));
-        row.push(output.file_type().description().to_string());
-        row
-    });
-    output::table(&columns, rows)
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,26 +1,29 @@
 //! What `table`, `quantize` and `convert` share: open, plan, run, report.
 
+use super::card::CardArgs;
+use super::choice;
 use super::evaluate::{self, CutArgs, EngineArgs};
+use super::finish::{self, Folder};
+use super::refine;
+use crate::figures;
 use crate::hub::{self, Needs};
 use crate::model::ModeArg;
-use crate::options::{EncodeArgs, ImatrixArgs, RecipeArgs, SourceArgs, TargetArgs};
+use crate::options::{EncodeArgs, ImatrixArgs, SourceArgs, TargetArgs};
 use crate::output::{self, Align, say};
+use crate::sizes;
 use crate::{imatrix, interrupt, plan, progress};
-use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions, TokenizerMode};
+use aeolus_checkpoint::{Checkpoint, Forecastable, OpenOptions};
 use aeolus_eval::collect::Saved;
-use aeolus_eval::{Comparison, Divergence};
-use aeolus_gguf::{Endian, Metadata};
+use aeolus_gguf::{Endian, Metadata, is_named_gguf};
 use aeolus_infer::{Model, Tokenizer};
 use aeolus_job::Cancel;
 use aeolus_pipeline::{Coverage, Format, Guide, Options, Output, SUMS, Sum, Sums, Written};
-use aeolus_recipe::{Fallback, FileType, PlanEntry, PlanFile, PlanImatrix, PlannedTensor};
-
+use aeolus_recipe::{FileType, PlanEntry, PlanFile, PlanImatrix};
+use aeolus_report::documents::{self, Figures, FileQuality, Files, MadeFile};
 use anyhow::{Context, Result, bail};
-use serde_json::json;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What a command asks for.
@@ -30,11 +33,15 @@ pub struct Request<'a> {
     pub entries: &'a [PlanEntry],
     /// The set that they are.
     pub set: Option<&'a str>,
+    /// The sizes that types are chosen for, in place of those of the entries.
+    pub sizes: Option<choice::Request<'a>>,
     /// `None` where nothing is quantized.
     pub encode: Option<&'a EncodeArgs>,
     pub imatrix: Option<&'a ImatrixArgs>,
     /// The text that an importance matrix is collected over first.
     pub calibrate: Option<&'a Path>,
+    /// Better codes.
+    pub refine: refine::Asked<'a>,
     pub target: &'a TargetArgs,
     /// Whether, and where, it is written down what was done.
     pub plans: Plans,
@@ -42,6 +49,8 @@ pub struct Request<'a> {
     pub repeated: Option<&'a PlanFile>,
     /// What is measured of the files once they are written.
     pub quality: Option<Quality<'a>>,
+    /// What the card of their folder says, if one is made once they are measured.
+    pub card: Option<&'a CardArgs>,
     pub json: bool,
 }
 
@@ -70,6 +79,7 @@ impl<'a> Request<'a> {
             source: &repeated.source,
             entries: &repeated.plan.files,
             set: repeated.plan.set.as_deref(),
+            sizes: None,
             encode: Some(&repeated.encode),
             imatrix: Some(&repeated.imatrix),
             target: &repeated.target,
@@ -82,12 +92,14 @@ impl<'a> Request<'a> {
 /// Makes the files, and what else is asked for.
 pub fn run(request: &Request<'_>) -> Result<ExitCode> {
     let target = request.target;
+    let refine = refine::Request::of(request.refine, request.repeated)?;
     refuse_idle_flags(request)?;
     let quiet = target.quiet || request.json;
     let text = request.quality.map(|quality| text(request, quality));
     let text = text.transpose()?;
     let mut guide = request.imatrix.map(imatrix::open).transpose()?.flatten();
-    if let Some(planned) = request.repeated.and_then(|plan| plan.imatrix.as_ref()) {
+    let planned_imatrix = request.repeated.and_then(|plan| plan.imatrix.as_ref());
+    if let Some(planned) = planned_imatrix {
         guide = guide.map(|guide| as_planned(&guide, planned)).transpose()?;
     }
     let source = hub::place(&request.source.source, Needs::Checkpoint, quiet)?;
@@ -96,10 +108,10 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
     let folder_name = planned.and_then(|planned| planned.folder.clone());
     let options = OpenOptions {
         folder_name: folder_name.or(source.folder_name),
-        ..open_options(request.source, target.name.clone())
+        ..request.source.open_options(target.name.clone())
     };
     let checkpoint = aeolus_checkpoint::open(&source.path, &options)?;
-    say_notes(&checkpoint.notes);
+    output::say_notes(&checkpoint.notes);
     let weights = match request.plans {
         Plans::None => String::new(),
         Plans::OfEach | Plans::OfAll => checkpoint.weights_sample(),
@@ -114,22 +126,89 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
     if let (Some(quality), Some(text)) = (request.quality, &text) {
         quality.cut.check(text, &checkpoint.metadata)?;
     }
+    let folder = match (request.card, request.quality) {
+        // One file with a name of its own is no folder.
+        (Some(card), Some(_)) if !is_named_gguf(&target.out) => Some(Folder::open(
+            &target.out,
+            &checkpoint.name,
+            &weights,
+            card,
+            &source.path,
+        )?),
+        _ => None,
+    };
     let cancel = interrupt::cancel_on_ctrl_c()?;
-    let calibrated = match request.calibrate {
-        Some(text) => Some(calibrate(request, text, &source.path, &checkpoint, cancel)?),
+    let mut calibration = planned_imatrix.and_then(|planned| planned.calibration.clone());
+    let mut saved = None;
+    if let Some(text) = request.calibrate {
+        let content = aeolus_eval::text::read(text)?;
+        let digest = figures::text_sha256(&content);
+        let file = format!("{}.imatrix.gguf", checkpoint.name);
+        let known = folder
+            .as_ref()
+            .filter(|_| !target.force)
+            .and_then(|folder| folder.collected(&file, &weights, &digest));
+        guide = Some(match known {
+            Some(known) => known,
+            None => {
+                let from = (&*source.path, &checkpoint);
+                let (collected, kept) = calibrate(request, (text, &content), file, from, cancel)?;
+                saved = Some(kept);
+                collected
+            }
+        });
+        calibration = Some(digest);
+    }
+    let chosen = match request.sizes {
+        Some(sizes) => {
+            let folder = folder_of(&target.out);
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("{}: cannot make the folder", folder.display()))?;
+            let from = (&*source.path, &checkpoint);
+            let chosen = sizes.choose(from, Some(folder), guide.as_ref(), cancel)?;
+            if !quiet {
+                say(choice::frontier(&choice::forecasts(&chosen, &[])).trim_end());
+            }
+            Some(chosen)
+        }
         None => None,
     };
-    if let Some((calibrated, _)) = &calibrated {
-        guide = Some(calibrated.clone());
-    }
-    let outputs = plan(&Forecastable::from(&checkpoint), request, guide.as_ref())?;
-    report_fallbacks(&outputs);
+    let request = &match &chosen {
+        Some(chosen) => Request {
+            entries: &chosen.entries,
+            ..*request
+        },
+        None => Request { ..*request },
+    };
+    let facts = Forecastable::from(&checkpoint);
+    let format = Format {
+        version: target.format.gguf_version,
+        endian: target.format.endian.into(),
+    };
+    let outputs = Output::plan_all(&facts, request.entries, format, guide.as_ref())?;
+    plan::say_fallbacks(&outputs);
     let guide = guide.map(|guide| {
         let coverage = imatrix::report(&guide, &outputs);
         (guide, coverage)
     });
     check_runs(&outputs, &checkpoint.metadata, request)?;
     let paths = paths(&checkpoint.name, request)?;
+    let (outputs, refined) = match &refine {
+        None => (outputs, None),
+        Some(refine) => {
+            refuse_existing(&paths, target.force)?;
+            let source = (&*source.path, &checkpoint);
+            let via = request.encode.and_then(|e| e.via).map(Into::into);
+            let made = refine::run(
+                refine,
+                (target, via, quiet),
+                source,
+                (&paths, outputs),
+                cancel,
+            )?;
+            (made.outputs, Some((made.stores, made.plan)))
+        }
+    };
     let outputs: Vec<(PathBuf, Output)> = paths.into_iter().zip(outputs).collect();
     let bar = progress::Bar::new(quiet);
     let options = Options {
@@ -138,49 +217,114 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
         force: target.force,
         allow_requantize: request.encode.is_some_and(|e| e.allow_requantize),
         scratch: false,
+        errors: folder.is_some(),
     };
-    let result = aeolus_pipeline::run(&checkpoint, &outputs, &options, &bar, cancel);
-    bar.clear();
-    let written = result?;
-    if let Some((_, kept)) = calibrated {
-        kept.discard();
+    let folder_name = (source.path.is_dir() && target.name.is_none()).then_some(&*checkpoint.name);
+    let run = plan::Run {
+        source: request.source,
+        encode: request.encode,
+        imatrix: request.imatrix,
+        target,
+        set: request.set,
+        entries: request.entries,
+        guide: guide.as_ref().map(|(guide, _)| guide),
+        calibration: calibration.as_deref(),
+        refine: refined.as_ref().map(|(_, plan)| plan.clone()),
+        folder: folder_name,
+        weights: &weights,
+    };
+    let mut kept: Vec<Option<Written>> = match &folder {
+        Some(folder) => folder.kept(&run.plan(&[], &[]), request.entries, &outputs, cancel)?,
+        None => outputs.iter().map(|_| None).collect(),
+    };
+    let count = kept.iter().flatten().count();
+    if count > 0 && !quiet {
+        let files = output::count(count, "file");
+        say(format_args!(
+            "note: {files} of this run and its plan are there already"
+        ));
     }
-    let folder = (source.path.is_dir() && target.name.is_none()).then_some(&*checkpoint.name);
-    let plans = write_plans(
-        request,
-        &outputs,
-        &written,
-        &plan::Run {
-            source: request.source,
-            encode: request.encode,
-            imatrix: request.imatrix,
-            target,
-            set: request.set,
-            entries: request.entries,
-            guide: guide.as_ref().map(|(guide, _)| guide),
-            folder,
-            weights: &weights,
-        },
-        &checkpoint.name,
-    )?;
+    let missing = outputs.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
+    let missing: Vec<(PathBuf, Output)> = missing.map(|(output, _)| output.clone()).collect();
+    let result = match missing.is_empty() {
+        true => Ok(Vec::new()),
+        false => aeolus_pipeline::run(&checkpoint, &missing, &options, &bar, cancel),
+    };
+    bar.clear();
+    let mut made = result?.into_iter();
+    let written = kept
+        .iter_mut()
+        .filter_map(|kept| kept.take().or_else(|| made.next()));
+    let written: Vec<Written> = written.collect();
+    if let Some(saved) = saved {
+        saved.discard();
+    }
+    let plans = write_plans(request, &outputs, &written, &run, &checkpoint.name)?;
     let measured = match (request.quality, &text) {
         (Some(quality), Some(text)) => {
-            let base = &source.path;
-            measure(request, base, quality, &outputs, text, cancel).map(Some)
+            let measuring = Measuring {
+                base: &source.path,
+                quality,
+                text,
+                written: &written,
+                folder: folder.as_ref(),
+                cancel,
+            };
+            measure(request, &measuring).map(Some)
         }
         _ => Ok(None),
     };
+    if let (Some(_), Ok(Some(quality))) = (&chosen, &measured) {
+        let entries = as_measured(request.entries, &outputs, quality);
+        let run = plan::Run {
+            entries: &entries,
+            ..run
+        };
+        let whole = run.plan(&outputs, &written);
+        for (number, path) in plans.iter().enumerate() {
+            let plan = match request.plans {
+                Plans::OfEach => PlanFile {
+                    files: vec![whole.files[number].clone()],
+                    ..whole.clone()
+                },
+                Plans::None | Plans::OfAll => whole.clone(),
+            };
+            plan::write(&plan, path.clone(), true)?;
+        }
+    }
     // The files are written, whatever came of measuring them.
     let made = Made {
         checkpoint: &checkpoint,
         outputs: &outputs,
         written: &written,
         guide: guide.as_ref(),
-        comparison: measured.as_ref().ok().and_then(Option::as_ref),
+        quality: measured.as_ref().ok().and_then(Option::as_ref),
         plans: &plans,
     };
     print(&made, started, request)?;
-    measured.context("the files are written but not measured; `aeolus compare` does only that")?;
+    drop(missing);
+    drop(outputs);
+    let stores = refined.into_iter().flat_map(|(stores, _)| stores).rev();
+    for store in stores.filter_map(Arc::into_inner) {
+        store.discard();
+    }
+    let quality = measured
+        .context("the files are written but not measured; `aeolus compare` does only that")?;
+    if let (Some(folder), Some(quality), Some(plan)) = (&folder, &quality, plans.first()) {
+        let run = finish::Run {
+            checkpoint: &checkpoint,
+            plan,
+            guide: guide.as_ref().map(|(guide, _)| guide),
+            written: &written,
+            quality,
+            threads: target.threads,
+            quiet,
+            cancel,
+        };
+        folder
+            .finish(&run)
+            .context("the files are written and measured, but their folder is not finished")?;
+    }
     Ok(match is_as_planned(request, &written) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -201,43 +345,43 @@ fn as_planned(guide: &Guide, planned: &PlanImatrix) -> Result<Guide> {
     Ok(guide.called(&planned.file))
 }
 
-/// Collects an importance matrix beside the outputs, and lists its digest.
+/// Refuses before long work what would stop the run after it.
+fn refuse_existing(paths: &[PathBuf], force: bool) -> Result<()> {
+    match paths.iter().find(|path| !force && path.exists()) {
+        Some(path) => bail!("{}: exists already; --force replaces it", path.display()),
+        None => Ok(()),
+    }
+}
+
+/// Collects an importance matrix beside the outputs as `file`, and lists its digest.
 fn calibrate(
     request: &Request<'_>,
-    text: &Path,
-    source: &Path,
-    checkpoint: &Checkpoint,
+    text: (&Path, &str),
+    file: String,
+    (source, checkpoint): (&Path, &Checkpoint),
     cancel: &Cancel,
 ) -> Result<(Guide, Saved)> {
     let target = request.target;
-    if target
-        .out
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
-    {
+    if is_named_gguf(&target.out) {
         bail!(
             "{}: --calibrate writes an importance matrix, too: give a folder",
             target.out.display()
         );
     }
-    let file = format!("{}.imatrix.gguf", checkpoint.name);
     let path = target.out.join(&file);
     // One whose run is kept was collected by this very command.
     let is_kept = aeolus_job::Names::of(&path).log.exists();
     if path.exists() && !target.force && !is_kept {
         bail!(
-            "{}: exists already; --imatrix uses it, --force collects it again",
+            "{}: exists already, and no plan here says that it is of this model and text; --imatrix uses it, \
+             --force collects it again",
             path.display()
         );
     }
-    // What would stop the run after it.
-    let mut paths = paths(&checkpoint.name, request)?.into_iter();
-    if let Some(path) = paths.find(|path| !target.force && path.exists()) {
-        bail!("{}: exists already; --force replaces it", path.display());
-    }
+    refuse_existing(&paths(&checkpoint.name, request)?, target.force)?;
     std::fs::create_dir_all(&target.out)
         .with_context(|| format!("{}: cannot make the folder", target.out.display()))?;
-    let (imatrix, saved) = super::imatrix::collect(&super::imatrix::Request {
+    let (mut imatrix, saved) = super::imatrix::collect(&super::imatrix::Request {
         model: source,
         text,
         output: Some(&path),
@@ -256,6 +400,7 @@ fn calibrate(
     })?;
     let sha256 =
         aeolus_eval::collect::write_file(&path, &imatrix, aeolus_imatrix::Format::Gguf, true)?;
+    imatrix.sha256 = sha256;
     let sum = Sum {
         name: file.clone(),
         sha256: aeolus_source::hex(&sha256),
@@ -278,6 +423,7 @@ fn write_plans(
         (Plans::None, _) | (_, None) => Ok(Vec::new()),
         (Plans::OfAll, Some((first, _))) => {
             let path = plan::path_of_all(first, model);
+            let whole = plan::added_to(&path, &whole);
             Ok(vec![plan::write(&whole, path, force)?])
         }
         (Plans::OfEach, _) => {
@@ -290,6 +436,39 @@ fn write_plans(
             });
             each.collect()
         }
+    }
+}
+
+/// The entries of chosen types with what their files were measured to have; says where that is not what was
+/// predicted.
+fn as_measured(
+    entries: &[PlanEntry],
+    outputs: &[(PathBuf, Output)],
+    quality: &documents::Quality,
+) -> Vec<PlanEntry> {
+    let files = entries.iter().zip(outputs).zip(&quality.files);
+    let measured = files.map(|((entry, (_, output)), file)| {
+        let figures = file.quality.as_ref();
+        let measured = figures.and_then(|figures| Some(figures.kld_mean?.value));
+        if let Some(measured) = measured {
+            choice::say_if_off(entry, measured, output.types().bits_per_weight());
+        }
+        PlanEntry {
+            measured,
+            ..entry.clone()
+        }
+    });
+    measured.collect()
+}
+
+/// The folder of outputs: the one that is named, or where the one file goes.
+fn folder_of(out: &Path) -> &Path {
+    match is_named_gguf(out) {
+        false => out,
+        true => match out.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        },
     }
 }
 
@@ -351,135 +530,94 @@ fn check_runs(outputs: &[Output], metadata: &Metadata<'_>, request: &Request<'_>
     }
 }
 
-/// Runs the written files and their source on the text.
-fn measure(
-    request: &Request<'_>,
-    base: &Path,
-    quality: Quality<'_>,
-    outputs: &[(PathBuf, Output)],
-    text: &str,
-    cancel: &Cancel,
-) -> Result<Comparison> {
-    let files: Vec<PathBuf> = outputs.iter().map(|(path, _)| path.clone()).collect();
-    let quiet = request.target.quiet || request.json;
-    let engine = EngineArgs {
-        mode: ModeArg::Precise,
-        threads: request.target.threads,
-        quiet,
+/// What files are measured with.
+struct Measuring<'a> {
+    base: &'a Path,
+    quality: Quality<'a>,
+    text: &'a str,
+    written: &'a [Written],
+    /// What is known of some of them.
+    folder: Option<&'a Folder>,
+    cancel: &'a Cancel,
+}
+
+/// Runs the written files, but those that are known, and their source on the text.
+fn measure(request: &Request<'_>, measuring: &Measuring<'_>) -> Result<documents::Quality> {
+    let Measuring {
+        quality, written, ..
+    } = *measuring;
+    let mode = ModeArg::Precise;
+    let mode_name = aeolus_eval::numeric_name(mode.into());
+    let known = measuring
+        .folder
+        .and_then(|folder| folder.known(measuring.text, quality.cut, mode_name, written));
+    let mut files: Vec<Option<FileQuality>> = match &known {
+        Some(known) => known.files.clone(),
+        None => written.iter().map(|_| None).collect(),
     };
-    let folder = match files[0].parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let comparison = evaluate::compare(&evaluate::Request {
-        base,
-        files: &files,
-        text: Some(text),
-        cut: quality.cut,
-        engine: &engine,
-        folder,
-        keep_base: None,
-        cancel,
-    })?;
-    // The others have their figures.
-    for error in comparison.files.iter().filter_map(|r| r.as_ref().err()) {
-        say(format_args!("warning: {error}"));
-    }
-    Ok(comparison)
-}
-
-/// Shows what a checkpoint's reader should know, before any work; once each, though a command may
-/// open its source again to measure it.
-pub fn say_notes(notes: &[String]) {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    for note in notes {
-        if said.insert(note.clone()) {
-            say(format_args!("warning: {note}"));
-        }
-    }
-}
-
-/// How commands open their source.
-pub fn open_options(source: &SourceArgs, name: Option<String>) -> OpenOptions {
-    OpenOptions {
-        tokenizer: if source.no_tokenizer {
-            TokenizerMode::Skip
-        } else {
-            TokenizerMode::Required
-        },
-        name,
-        pre: source.pre.clone(),
-        predict_layers: source.mtp,
-        ..OpenOptions::default()
-    }
-}
-
-fn plan(facts: &Forecastable, request: &Request<'_>, guide: Option<&Guide>) -> Result<Vec<Output>> {
-    let format = Format {
-        version: request.target.format.gguf_version,
-        endian: request.target.format.endian.into(),
-    };
-    let entries = request.entries.iter();
-    let plan = |entry: &PlanEntry| {
-        let recipe = entry.options()?;
-        Ok(Output::plan(
-            facts,
-            entry.file_type()?,
-            &recipe,
-            format,
-            guide,
-        )?)
-    };
-    entries.map(plan).collect()
-}
-
-/// The recipe's options from the arguments.
-pub fn recipe_options(args: &RecipeArgs) -> Result<aeolus_recipe::Options> {
-    Ok(aeolus_recipe::Options {
-        vintage: args.recipe,
-        tensor_types: args
-            .tensor_type
-            .iter()
-            .map(|rule| aeolus_recipe::parse_tensor_rule(rule))
-            .collect::<Result<_, _>>()?,
-        output_type: args.output_type,
-        embedding_type: args.embedding_type,
-        pure: args.pure,
-        no_fallback: args.no_fallback,
-        ..aeolus_recipe::Options::default()
-    })
-}
-
-/// Says which tensors get another type than their recipe wants, before any work: one line for
-/// each pair of types in a file.
-pub fn report_fallbacks(outputs: &[Output]) {
-    for output in outputs {
-        let mut groups: Vec<(&PlannedTensor, &Fallback, usize)> = Vec::new();
-        for (tensor, fallback) in output.types().fallbacks() {
-            let same = |(t, f, _): &&mut (&PlannedTensor, &Fallback, usize)| {
-                (t.ty, f.wanted) == (tensor.ty, fallback.wanted)
-            };
-            match groups.iter_mut().find(same) {
-                Some((_, _, count)) => *count += 1,
-                None => groups.push((tensor, fallback, 1)),
+    let missing: Vec<usize> = (0..files.len()).filter(|i| files[*i].is_none()).collect();
+    let same_windows = known
+        .as_ref()
+        .filter(|_| missing.len() < files.len())
+        .and_then(|known| known.measured.chunks)
+        .map(|chunks| quality.cut.with_windows(chunks as usize));
+    let cut = same_windows.as_ref().unwrap_or(quality.cut);
+    let measured = match (&known, missing.is_empty()) {
+        (Some(known), true) => known.measured.clone(),
+        _ => {
+            let paths: Vec<PathBuf> = missing.iter().map(|i| written[*i].path.clone()).collect();
+            let folder = paths[0]
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let comparison = evaluate::compare(&evaluate::Request {
+                base: measuring.base,
+                files: &paths,
+                text: Some(measuring.text),
+                cut,
+                engine: &EngineArgs {
+                    mode,
+                    threads: request.target.threads,
+                    quiet: request.target.quiet || request.json,
+                },
+                folder: folder.unwrap_or(Path::new(".")),
+                keep_base: None,
+                cancel: measuring.cancel,
+            })?;
+            // The others have their figures.
+            for error in comparison.files.iter().filter_map(|r| r.as_ref().err()) {
+                say(format_args!("warning: {error}"));
+            }
+            for (i, result) in missing.iter().zip(&comparison.files) {
+                files[*i] = Some(FileQuality {
+                    quality: result.as_ref().ok().map(figures::of),
+                    error: result.as_ref().err().map(ToString::to_string),
+                    ..FileQuality::default()
+                });
+            }
+            let text = Some((quality.text, measuring.text));
+            match known.as_ref().filter(|_| same_windows.is_some()) {
+                // Of these windows are the others' figures, which say why there are no more.
+                Some(known) => known.measured.clone(),
+                None => figures::measured(&comparison, mode, quality.cut, text),
             }
         }
-        for (tensor, fallback, count) in groups {
-            let more = match count - 1 {
-                0 => String::new(),
-                n => format!(" and {n} more"),
-            };
-            say(format_args!(
-                "note: {}: {}{more}: {} instead of {} ({})",
-                output.file_type().name(),
-                tensor.name,
-                tensor.ty,
-                fallback.wanted,
-                fallback.reason
-            ));
-        }
-    }
+    };
+    let files = files.into_iter().flatten().zip(written);
+    let files = files.map(|(file, written)| FileQuality {
+        path: written.path.display().to_string(),
+        sha256: written.sha256.clone(),
+        file_type: aeolus_eval::file_type(&written.path).map(|ty| ty.name().into()),
+        bytes: Some(written.bytes),
+        ..file
+    });
+    let mut files: Vec<FileQuality> = files.collect();
+    finish::mark_beaten(&mut files);
+    Ok(documents::Quality {
+        schema: documents::Quality::SCHEMA.into(),
+        measured,
+        seconds: None,
+        files,
+    })
 }
 
 /// Refuses flags that none of the files can use.
@@ -497,6 +635,7 @@ fn refuse_idle_flags(request: &Request<'_>) -> Result<()> {
         ),
         (request.entries.iter().any(|entry| entry.pure), "--pure"),
         (request.calibrate.is_some(), "--calibrate"),
+        (request.refine.effort.is_some(), "--refine"),
         (
             request.imatrix.is_some_and(|i| i.imatrix.is_some()),
             "--imatrix",
@@ -512,7 +651,7 @@ fn refuse_idle_flags(request: &Request<'_>) -> Result<()> {
 /// The path of each output of a model.
 fn paths(model: &str, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     let out = &request.target.out;
-    let is_file = names_file(out);
+    let is_file = is_named_gguf(out);
     if is_file && request.entries.len() > 1 {
         bail!(
             "{}: one file name for {} outputs; give a folder",
@@ -533,18 +672,13 @@ fn paths(model: &str, request: &Request<'_>) -> Result<Vec<PathBuf>> {
     request.entries.iter().map(path).collect()
 }
 
-fn names_file(out: &Path) -> bool {
-    let extension = out.extension();
-    extension.is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
-}
-
 /// What there is to tell of.
 struct Made<'a> {
     checkpoint: &'a Checkpoint,
     outputs: &'a [(PathBuf, Output)],
     written: &'a [Written],
     guide: Option<&'a (Guide, Coverage)>,
-    comparison: Option<&'a Comparison>,
+    quality: Option<&'a documents::Quality>,
     plans: &'a [PathBuf],
 }
 
@@ -554,58 +688,47 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
         outputs,
         written,
         guide,
-        comparison,
+        quality,
         plans: plan_files,
     } = *made;
     let seconds = started.elapsed().as_secs_f64();
     let source_bytes: u64 = checkpoint.tensors.iter().map(|t| t.size_bytes()).sum();
     let plans: Vec<&Output> = outputs.iter().map(|(_, o)| o).collect();
-    let bytes: Vec<Option<u64>> = written.iter().map(|w| Some(w.bytes)).collect();
-    let beaten_by = comparison.map_or_else(Vec::new, |c| evaluate::beaten_by(&bytes, c));
-    let path_of = |i: usize| outputs[i].0.display().to_string();
+    let found = |i: usize| quality.map(|quality| &quality.files[i]);
     if request.json {
-        let files: Vec<_> = outputs
-            .iter()
-            .enumerate()
-            .map(|(i, (path, output))| {
-                let mut file = super::forecast::row_json(output);
-                file["path"] = json!(path.display().to_string());
-                file["sha256"] = json!(written[i].sha256);
-                if let Some(Ok(divergence)) = comparison.map(|c| &c.files[i]) {
-                    file["quality"] = json!(divergence);
-                    file["beaten_by"] = json!(beaten_by[i].map(path_of));
-                }
-                file
-            })
-            .collect();
-        let mut value = json!({
-            "schema": "aeolus.files/1",
-            "name": checkpoint.name,
-            "source": request.source.source.display().to_string(),
-            "source_bytes": source_bytes,
-            "seconds": seconds,
-            "sums": sums_path(written).map(|sums| sums.display().to_string()),
-            "plans": plan_files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+        let file = |(i, (path, output)): (usize, &(PathBuf, Output))| MadeFile {
+            forecast: sizes::file(output),
+            path: path.display().to_string(),
+            sha256: written[i].sha256.clone(),
+            quality: found(i).and_then(|file| file.quality.clone()),
+            beaten_by: found(i).and_then(|file| file.beaten_by.clone()),
+        };
+        return output::print_json(&Files {
+            schema: Files::SCHEMA.into(),
+            name: checkpoint.name.clone(),
+            source: request.source.source.display().to_string(),
+            source_bytes,
+            seconds,
+            sums: sums_path(written).map(|sums| sums.display().to_string()),
+            plans: plan_files
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+            imatrix: guide.map(|(guide, coverage)| imatrix::document(guide, coverage)),
+            measured: quality.map(|quality| quality.measured.clone()),
+            files: outputs.iter().enumerate().map(file).collect(),
         });
-        if let Some((guide, coverage)) = guide {
-            value["imatrix"] = imatrix::to_json(guide, coverage);
-        }
-        if let (Some(comparison), Some(quality)) = (comparison, request.quality) {
-            evaluate::describe(&mut value, comparison, ModeArg::Precise, Some(quality.text));
-        }
-        value["files"] = json!(files);
-        return output::print_json(&value);
     }
     let names = outputs
         .iter()
         .map(|(path, _)| path.display().to_string())
         .collect();
-    output::print(&super::forecast::sizes_table(
+    output::print(&sizes::table(
         &plans,
         ("File", Align::Left),
         names,
-        &comparison.map_or_else(Vec::new, |c| {
-            quality_columns(c, &beaten_by, request.entries)
+        &quality.map_or_else(Vec::new, |quality| {
+            quality_columns(&quality.files, request.entries)
         }),
     ))?;
     if !request.target.quiet {
@@ -618,7 +741,7 @@ fn print(made: &Made<'_>, started: Instant, request: &Request<'_>) -> Result<()>
             output::human_bytes(source_bytes),
             output::human_bytes(bytes),
         ));
-        if let Some(line) = comparison.and_then(evaluate::base_line) {
+        if let Some(line) = quality.and_then(|quality| figures::base_line(&quality.measured)) {
             say(line);
         }
     }
@@ -640,28 +763,36 @@ fn sums_path(written: &[Written]) -> Option<PathBuf> {
 
 /// A few columns of quality beside the sizes.
 fn quality_columns(
-    comparison: &Comparison,
-    beaten_by: &[Option<usize>],
+    files: &[FileQuality],
     entries: &[PlanEntry],
 ) -> Vec<(&'static str, Vec<String>)> {
-    let column = |cell: fn(&Divergence) -> String| -> Vec<String> {
-        let cells = comparison.files.iter();
-        cells
-            .map(|result| result.as_ref().map_or_else(|_| "-".into(), cell))
+    let column = |cell: fn(&Figures) -> Option<String>| -> Vec<String> {
+        let cell = |file: &FileQuality| file.quality.as_ref().and_then(cell);
+        files
+            .iter()
+            .map(|file| cell(file).unwrap_or("-".into()))
             .collect()
     };
     let mut columns = vec![
-        ("PPL", column(|d| format!("{:.4}", d.ppl.value))),
-        ("KLD mean", column(|d| evaluate::nats(d.kld.value))),
-        ("KLD 99%", column(|d| evaluate::nats(d.kld_99))),
+        ("PPL", column(|f| Some(format!("{:.4}", f.ppl?.value)))),
+        (
+            "KLD mean",
+            column(|f| Some(figures::nats(f.kld_mean?.value))),
+        ),
+        ("KLD 99%", column(|f| f.kld_99.map(figures::nats))),
         (
             "Same top",
-            column(|d| format!("{:.2}%", 100.0 * d.same_top.value)),
+            column(|f| Some(format!("{:.2}%", 100.0 * f.same_top?.value))),
         ),
     ];
-    if beaten_by.iter().any(Option::is_some) {
-        let cell = |by: &Option<usize>| by.map_or(String::new(), |i| entries[i].label().to_owned());
-        columns.push(("Beaten by", beaten_by.iter().map(cell).collect()));
+    if files.iter().any(|file| file.beaten_by.is_some()) {
+        let label = |file: &FileQuality| {
+            let by = files
+                .iter()
+                .position(|other| Some(&other.path) == file.beaten_by.as_ref());
+            by.map_or(String::new(), |by| entries[by].label().to_owned())
+        };
+        columns.push(("Beaten by", files.iter().map(label).collect()));
     }
     columns
 }

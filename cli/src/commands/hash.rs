@@ -3,10 +3,12 @@
 use crate::hub;
 use crate::output::{self, Align};
 use aeolus_gguf::{Difference, Endian, GgufFile};
+use aeolus_report::documents::{
+    self, Containers, Differing, Hash, HashCompare, HashedFile, HashedTensor,
+};
 use aeolus_source::hex;
 use anyhow::Result;
 use rayon::prelude::*;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,20 +16,21 @@ use std::process::ExitCode;
 
 /// Print sha256 digests of a file and its tensors, or compare two files
 ///
-/// With one file: the sha256 of each tensor's raw bytes and of the whole file. With two: every
-/// key, type, shape and tensor that differs; exit code 1 if any does. Version, byte order,
-/// alignment and parts are told, and are no difference: numbers are compared, in A's byte order.
+/// With one file, prints the sha256 of each tensor's raw bytes and of the whole file. With two, prints
+/// every key, type, shape and tensor that differs, and the exit code is 1 if any does. Version, byte
+/// order, alignment and parts are printed but do not count as differences: numbers are compared, in
+/// the first file's byte order.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   aeolus hash out/notus-mini.Q4_K_M.gguf
   aeolus hash ours.gguf theirs.gguf && echo the same")]
 pub struct Args {
-    /// The file
+    /// GGUF file
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// A file to compare it with
+    /// GGUF file to compare it with
     #[arg(value_name = "OTHER")]
     other: Option<PathBuf>,
 
@@ -65,25 +68,23 @@ fn digests(file: &GgufFile, args: &Args) -> Result<ExitCode> {
         },
     );
     if args.json {
-        output::print_json(&json!({
-            "schema": "aeolus.hash/1",
-            "files": files
-                .iter()
-                .map(|(path, sha256)| json!({ "path": path, "sha256": sha256 }))
-                .collect::<Vec<_>>(),
-            "tensors": file
-                .tensors()
-                .iter()
-                .zip(&tensors)
-                .map(|(t, sha256)| json!({
-                    "name": t.name,
-                    "type": t.ty.to_string(),
-                    "shape": t.shape.dims(),
-                    "bytes": t.bytes(),
-                    "sha256": sha256,
-                }))
-                .collect::<Vec<_>>(),
-        }))?;
+        let tensors = file.tensors().iter().zip(tensors);
+        output::print_json(&Hash {
+            schema: Hash::SCHEMA.into(),
+            files: files
+                .into_iter()
+                .map(|(path, sha256)| HashedFile { path, sha256 })
+                .collect(),
+            tensors: tensors
+                .map(|(t, sha256)| HashedTensor {
+                    name: t.name.clone(),
+                    ty: t.ty.to_string(),
+                    shape: t.shape.dims().to_vec(),
+                    bytes: t.bytes(),
+                    sha256,
+                })
+                .collect(),
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     let rows = file
@@ -118,21 +119,25 @@ fn compare(a: &GgufFile, b: &GgufFile, other: &Path, args: &Args) -> Result<Exit
     let differences = aeolus_gguf::differences(a, b);
     if args.json {
         let containers = [a, b].map(Container::of);
-        output::print_json(&json!({
-            "schema": "aeolus.hash-compare/1",
-            "a": args.file.display().to_string(),
-            "b": other.display().to_string(),
-            "equal": differences.is_empty(),
-            "container": {
-                "equal": containers[0] == containers[1],
-                "a": containers[0].json(),
-                "b": containers[1].json(),
+        output::print_json(&HashCompare {
+            schema: HashCompare::SCHEMA.into(),
+            a: args.file.display().to_string(),
+            b: other.display().to_string(),
+            equal: differences.is_empty(),
+            container: Containers {
+                equal: containers[0] == containers[1],
+                a: containers[0].document(),
+                b: containers[1].document(),
             },
-            "differences": differences
+            differences: differences
                 .iter()
-                .map(|d| json!({ "kind": d.kind(), "name": d.name(), "text": d.to_string() }))
-                .collect::<Vec<_>>(),
-        }))?;
+                .map(|d| Differing {
+                    kind: d.kind().into(),
+                    name: d.name().into(),
+                    text: d.to_string(),
+                })
+                .collect(),
+        })?;
     } else {
         output::print(&report(a, b, &differences))?;
     }
@@ -197,13 +202,13 @@ impl Container {
         }
     }
 
-    fn json(&self) -> serde_json::Value {
-        json!({
-            "version": self.version,
-            "endian": self.endian.name(),
-            "alignment": self.alignment,
-            "parts": self.parts,
-        })
+    fn document(&self) -> documents::Container {
+        documents::Container {
+            version: self.version,
+            endian: self.endian.name().into(),
+            alignment: self.alignment.into(),
+            parts: self.parts as u64,
+        }
     }
 
     fn differences(&self, other: &Self) -> Vec<String> {

@@ -13,19 +13,18 @@ use aeolus_job::Cancel;
 use aeolus_source::hex;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// Collect an importance matrix, which guides the encoders of quantized files
 ///
-/// Reads a text with MODEL, a GGUF file or checkpoint folder, and adds up the squares of what each of its
-/// matrices is multiplied with: `quantize --imatrix` and `table --imatrix` then spend their errors where
-/// they matter least. Files are those of llama-imatrix, in both of its formats. An interrupted run is
-/// continued by the same command, and gives the same bytes.
+/// Runs MODEL, a GGUF file or a checkpoint folder, on a text and sums the squares of the inputs of each
+/// matrix. `quantize --imatrix` and `table --imatrix` then put the errors where they matter least. Reads
+/// and writes both formats of llama-imatrix. The same command continues an interrupted run and gives the
+/// same bytes.
 ///
-/// Without a text, files that were collected before are merged, converted, or described.
+/// Without a text, the command merges, converts or describes files that were collected before.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -35,12 +34,12 @@ Examples:
   aeolus imatrix --in-file imatrix.gguf -o imatrix.dat
   aeolus imatrix --in-file imatrix.gguf --show-statistics")]
 pub struct Args {
-    /// GGUF file or checkpoint folder, best unquantized
+    /// GGUF file or checkpoint folder, preferably unquantized
     #[arg(value_name = "MODEL", requires = "text")]
     model: Option<PathBuf>,
 
-    /// The calibration text, - for stdin; or conversations, one to a line, in a file that ends in .jsonl:
-    /// they are written by the model's chat template
+    /// Calibration text (- for stdin), or a .jsonl file with one conversation per line, which the model's
+    /// chat template turns into text
     #[arg(
         short = 'f',
         long = "file",
@@ -54,15 +53,15 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Format of the output (default: dat for names that end in .dat, else gguf)
+    /// Format of the output (default: dat if the name ends in .dat, else gguf)
     #[arg(long, value_enum, value_name = "FORMAT")]
     output_format: Option<FormatArg>,
 
-    /// Add what this importance matrix of the same model saw, in either format; may be given more than once
+    /// Importance matrix of the same model to add, in either format; may be given more than once
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     in_file: Vec<PathBuf>,
 
-    /// Tokens of a chunk; also of those that a .dat file counts (default: 512)
+    /// Tokens per chunk, also of the chunks that a .dat file counts (default: 512)
     #[arg(
         short,
         long,
@@ -73,23 +72,23 @@ pub struct Args {
     )]
     ctx_size: Option<usize>,
 
-    /// How many chunks from the start of the text, or `all`
+    /// Number of chunks to read from the start of the text, or `all`
     #[arg(long, value_name = "N", default_value = "all", value_parser = super::evaluate::parse_chunks, allow_negative_numbers = true)]
     chunks: Chunks,
 
-    /// Collect for output.weight, too
+    /// Also collect for output.weight
     #[arg(long, requires = "text")]
     process_output: bool,
 
-    /// Read control tokens that are written out in the text, such as </s>, as such
+    /// Read control tokens spelled out in the text, such as </s>, as control tokens
     #[arg(long, requires = "text")]
     parse_special: bool,
 
-    /// Print what the importance of each tensor looks like
+    /// Print statistics of each tensor's importance
     #[arg(long)]
     show_statistics: bool,
 
-    /// Print what was done, and the statistics, as JSON
+    /// Print a summary and the statistics as JSON
     #[arg(long)]
     json: bool,
 
@@ -130,7 +129,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let place = hub::place(model, Needs::Checkpoint, engine.quiet)?;
         let (collected, kept) = collect(&Request {
             model: &place.path,
-            text,
+            text: (text, &aeolus_eval::text::read(text)?),
             output,
             folder: &std::env::temp_dir(),
             n_ctx: args.chunk_tokens() as usize,
@@ -203,7 +202,7 @@ fn merged(args: &Args) -> Result<Option<Imatrix>> {
         }
         for name in &imatrix.unused {
             say(format_args!(
-                "warning: {}: tensor {name} is of no use here and is left out",
+                "warning: {}: tensor {name} is not used and is left out",
                 path.display()
             ));
         }
@@ -222,7 +221,8 @@ fn merged(args: &Args) -> Result<Option<Imatrix>> {
 /// What is collected, of what, and where it is kept meanwhile.
 pub struct Request<'a> {
     pub model: &'a Path,
-    pub text: &'a Path,
+    /// The text's file, and what is in it.
+    pub text: (&'a Path, &'a str),
     /// Where the result will be written.
     pub output: Option<&'a Path>,
     /// Where a checkpoint's temporary file goes.
@@ -239,16 +239,15 @@ pub struct Request<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// What the model sees while it reads the text, and where it is kept until it is of no use any more.
+/// What the model sees while it reads the text, and where it is kept until it is not needed any more.
 pub fn collect(request: &Request<'_>) -> Result<(Imatrix, Saved)> {
     let &Request {
         engine,
         cancel,
-        text,
+        text: (text, _),
         ..
     } = request;
     let runtime = engine.runtime()?;
-    let content = aeolus_eval::text::read(text)?;
     let runnable = Runnable::open(request.model, request.folder, engine, cancel)?;
     let model = runnable.load(&runtime)?;
     if let Some(merged) = request.merged {
@@ -261,7 +260,7 @@ pub fn collect(request: &Request<'_>) -> Result<(Imatrix, Saved)> {
         bos: model.bos(),
         limit: request.limit,
     };
-    let windows = Windows::new(tokens(request, &model, &content)?, &cut)?;
+    let windows = Windows::new(tokens(request, &model)?, &cut)?;
     let collecting = Collecting {
         process_output: request.process_output,
     };
@@ -289,8 +288,8 @@ pub fn collect(request: &Request<'_>) -> Result<(Imatrix, Saved)> {
 }
 
 /// Tokens of the text, or of the conversations in it.
-fn tokens(request: &Request<'_>, model: &Model<'_>, content: &str) -> Result<Vec<u32>> {
-    let path = request.text;
+fn tokens(request: &Request<'_>, model: &Model<'_>) -> Result<Vec<u32>> {
+    let (path, content) = request.text;
     let is_lines = path
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
@@ -339,7 +338,7 @@ fn explain<T>(result: Result<T, Error>, output: Option<&Path>) -> Result<T> {
     let kept = output.map(|path| aeolus_job::Names::of(path).partial);
     match (result, kept.filter(|path| path.exists())) {
         (Err(error @ Error::Cancelled), Some(path)) => Err(error).context(format!(
-            "interrupted; what is finished is kept in {}, and the same command goes on from there",
+            "interrupted; finished work is kept in {}, and the same command continues from there",
             path.display()
         )),
         (Err(error @ Error::Cancelled), None) => Err(error).context("interrupted; nothing is kept"),
@@ -376,7 +375,7 @@ fn more(count: usize) -> String {
 fn print(args: &Args, total: &Imatrix, document: &Document) -> Result<()> {
     report_coverage(document);
     if args.json {
-        return output::print_json(&json!(document));
+        return output::print_json(document);
     }
     if args.show_statistics {
         output::print(&tensor_table(document))?;

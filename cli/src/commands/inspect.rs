@@ -15,8 +15,8 @@ use view::View;
 
 /// Show the metadata, tensors and types of a GGUF file
 ///
-/// Reads the header only, whatever the file's size; of a file on the Hub, a few MB. Of a split
-/// file, name any part.
+/// Reads only the header, so large files take no longer than small ones; of a file on the Hub, a few
+/// MB are read. Name any part of a split file.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long)]
     tensors: bool,
 
-    /// List every metadata key with its whole value, one a line
+    /// List every metadata key with its whole value, one per line
     #[arg(long)]
     keys: bool,
 

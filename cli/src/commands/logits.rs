@@ -29,11 +29,11 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
 
-    /// Multiply in 8-bit integers as `aeolus run` does, instead of exactly in f32
+    /// Multiply in 8-bit integers, as `aeolus run` does, instead of in f32
     #[arg(long)]
     fast: bool,
 
-    /// Attend to this many last positions only, 0 for all (default: as the file says)
+    /// Attend only to this many last positions; 0 for all (default: as the file says)
     #[arg(long, value_name = "N")]
     sliding_window: Option<usize>,
 

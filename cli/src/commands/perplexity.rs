@@ -1,22 +1,23 @@
 //! `aeolus perplexity`: how surprised a model is by a text.
 
-use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Runnable, plus_minus};
+use super::evaluate::{CutArgs, EngineArgs, FormArgs, Runnable};
+use crate::figures::{self, estimate, plus_minus};
 use crate::hub::{self, Needs};
 use crate::model::note_long_context;
 use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
-use aeolus_eval::{Cut, Job, Perplexity, Scorer, State, Windows};
+use aeolus_eval::{Job, Perplexity, Scorer, State, Windows};
+use aeolus_report::documents;
 use anyhow::Result;
-use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// Measure how well a model predicts a text
 ///
-/// Perplexity as llama-perplexity defines it: windows side by side, the first token of each
-/// replaced by the model's start token, the second half scored. Bits per byte compares models
-/// of different vocabularies. MODEL (or -m MODEL) is a GGUF file or a checkpoint folder.
+/// Perplexity is that of llama-perplexity: windows lie side by side, the model's start token
+/// replaces the first token of each, and the second half is scored. Bits per byte compares models
+/// with different vocabularies. MODEL (or -m MODEL) is a GGUF file or a checkpoint folder.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -51,17 +52,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let text = aeolus_eval::text::read(&args.text)?;
     let runnable = Runnable::open(&place.path, &std::env::temp_dir(), &args.engine, cancel)?;
     let model = runnable.load(&runtime)?;
-    let options = args.cut.options(model.weights());
-    note_long_context(options.n_ctx, model.context());
-    let windows = Windows::new(
-        model.tokens(&text),
-        &Cut {
-            n_ctx: options.n_ctx,
-            stride: options.stride,
-            bos: model.bos(),
-            limit: options.limit,
-        },
-    )?;
+    let cut = args.cut.cut(model.weights(), model.bos());
+    note_long_context(cut.n_ctx, model.context());
+    let windows = Windows::new(model.tokens(&text), &cut)?;
     let numeric = aeolus_eval::numeric_name(model.numeric());
     let mut state = match args.cut.state() {
         Some(path) => {
@@ -87,27 +80,29 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn print(args: &Args, windows: &Windows, found: &Perplexity, seconds: f64) -> Result<()> {
-    let mut value = json!({
-        "schema": "aeolus.perplexity/1",
-        "path": args.model.display().to_string(),
-        "text": args.text.display().to_string(),
-        "mode": aeolus_eval::numeric_name(args.engine.mode.into()),
-        "n_ctx": windows.n_ctx(),
-        "chunks": found.windows,
-        "chunks_available": windows.available(),
-        "tokens": found.tokens,
-        "ppl": found.ppl,
-        "nll": found.nll,
-        "bits_per_byte": found.bits_per_byte,
-    });
+    let document = documents::Perplexity {
+        schema: documents::Perplexity::SCHEMA.into(),
+        path: args.model.display().to_string(),
+        text: args.text.display().to_string(),
+        mode: aeolus_eval::numeric_name(args.engine.mode.into()).into(),
+        n_ctx: windows.n_ctx() as u64,
+        chunks: found.windows as u64,
+        chunks_available: windows.available() as u64,
+        tokens: found.tokens,
+        ppl: estimate(found.ppl),
+        nll: estimate(found.nll),
+        bits_per_byte: found.bits_per_byte.map(estimate),
+        seconds,
+    };
     if args.form.json {
-        value["seconds"] = json!(seconds);
-        return output::print_json(&value);
+        return output::print_json(&document);
     }
     if args.form.csv {
-        let (head, row) = evaluate::flatten(&value);
+        let (head, row) = figures::flatten(&serde_json::to_value(&document)?);
         let head: Vec<&str> = head.iter().map(String::as_str).collect();
-        return evaluate::print_csv(&head[1..], [row[1..].to_vec()]);
+        // Without the schema and the seconds, which no other table of figures has.
+        let last = head.len() - 1;
+        return figures::print_csv(&head[1..last], [row[1..last].to_vec()]);
     }
     output::print(&output::table(
         &[

@@ -4,8 +4,8 @@ use crate::hub::{self, Bars, ClientArgs};
 use crate::interrupt;
 use crate::output::{self, say};
 use aeolus_hub::{Plan, PublishRequest};
+use aeolus_report::documents::{Publish, PublishOutcome, PublishedFile};
 use anyhow::Result;
-use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.dry_run {
         bars.clear();
         match args.json {
-            true => output::print_json(&to_json(&plan))?,
+            true => output::print_json(&document(&plan, None))?,
             false => output::print(&plan.to_string())?,
         }
         return Ok(ExitCode::SUCCESS);
@@ -94,13 +94,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     bars.clear();
     let published = result?;
     if args.json {
-        let mut json = to_json(&published.plan);
-        json["commit"] = json!(published.commit);
-        json["url"] = json!(published.url);
-        json["changed"] = json!(published.changed);
-        json["uploaded_bytes"] = json!(published.uploaded_bytes);
-        json["seconds"] = json!(started.elapsed().as_secs_f64());
-        output::print_json(&json)?;
+        let outcome = PublishOutcome {
+            commit: published.commit,
+            url: published.url,
+            changed: published.changed,
+            uploaded_bytes: published.uploaded_bytes,
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        output::print_json(&document(&published.plan, Some(outcome)))?;
         return Ok(ExitCode::SUCCESS);
     }
     output::print(&format!("{}{}\n", published.plan, published.url))?;
@@ -133,16 +134,23 @@ fn note(args: &Args, plan: &Plan) {
     }
 }
 
-fn to_json(plan: &Plan) -> Value {
-    json!({
-        "schema": "aeolus.publish/1",
-        "repo": plan.repo,
-        "revision": plan.revision,
-        "create": plan.create,
-        "private": plan.private,
-        "summary": plan.summary,
-        "description": plan.description,
-        "folder": plan.folder.display().to_string(),
-        "files": plan.files,
-    })
+fn document(plan: &Plan, outcome: Option<PublishOutcome>) -> Publish {
+    let files = plan.files.iter().map(|file| PublishedFile {
+        path: file.path.clone(),
+        bytes: file.bytes,
+        sha256: file.sha256.clone(),
+        how: file.how.name().into(),
+    });
+    Publish {
+        schema: Publish::SCHEMA.into(),
+        repo: plan.repo.clone(),
+        revision: plan.revision.clone(),
+        create: plan.create,
+        private: plan.private,
+        summary: plan.summary.clone(),
+        description: plan.description.clone(),
+        folder: plan.folder.display().to_string(),
+        files: files.collect(),
+        outcome,
+    }
 }

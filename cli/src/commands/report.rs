@@ -3,6 +3,7 @@
 use super::card::ModelArgs;
 use crate::output::{self, say};
 use aeolus_report::chart::Theme;
+use aeolus_report::documents::Forecast;
 use aeolus_report::{Quality, Report, Speed, TensorErrors, png};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 ///
 /// The page is one file that loads nothing and runs no scripts. What was measured comes from the
 /// JSON of other commands, given with flags or found beside the files as quality.json, errors.json,
-/// speed.json and imatrix.json; what was not measured is left out.
+/// speed.json, imatrix.json and forecast.json; what was not measured is left out.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +22,9 @@ Examples:
   aeolus errors out/ --against notus-7b-v1 --json > out/errors.json
   aeolus report out/ --html out/report.html
   aeolus report out/ --svg charts/ --png charts/ --theme dark
-  aeolus report --forecast notus-7b-v1 --html forecast.html")]
+  aeolus report --forecast notus-7b-v1 --html forecast.html
+  aeolus forecast notus-7b-v1 --target-bpw 2,3,4,5,6 --calibrate text.txt --json > frontier.json
+  aeolus report --forecast notus-7b-v1 --predicted frontier.json --html frontier.html")]
 #[command(group = clap::ArgGroup::new("target").args(["html", "svg", "png"]).required(true).multiple(true))]
 pub struct Args {
     #[command(flatten)]
@@ -59,6 +62,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     imatrix: Option<PathBuf>,
 
+    /// Results of `forecast --json` for sizes: the frontier of chosen types against named ones
+    #[arg(long, value_name = "FILE")]
+    predicted: Option<PathBuf>,
+
     /// Replace files that exist
     #[arg(long)]
     force: bool,
@@ -87,12 +94,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let importance = results(&args.imatrix, "imatrix.json")
         .map(|path| aeolus_report::read_importance(&path))
         .transpose()?;
+    let predicted = results(&args.predicted, "forecast.json")
+        .map(|path| Forecast::read_predicted(&path))
+        .transpose()?;
     let files = args.model.open()?.files;
     let mut report = Report::new(files.collection());
     report.quality = quality.as_ref();
     report.errors = errors.as_ref();
     report.speed = speed.as_ref();
     report.importance = importance.as_ref();
+    report.predicted = predicted.as_ref();
 
     let mut outputs: Vec<(PathBuf, Vec<u8>)> = Vec::new();
     if let Some(path) = &args.html {

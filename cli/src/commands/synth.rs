@@ -30,15 +30,15 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     layers: Option<u32>,
 
-    /// Chooses the weights
+    /// Seed of the weights
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// Most bytes of a shard, in GB
+    /// Largest size of a shard, in GB
     #[arg(long, value_name = "GB", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..1000))]
     shard_gb: u64,
 
-    /// Write no weights: files of full length that take no room, to measure what reads none
+    /// Write no weights: sparse files of full length, to measure commands that read no weights
     #[arg(long)]
     sparse: bool,
 

@@ -1,23 +1,24 @@
 //! `aeolus tasks`: multiple-choice questions.
 
 use super::evaluate::{self, EngineArgs, FormArgs, Runnable};
+use crate::figures::{self, estimate};
 use crate::hub::{self, Needs};
 use crate::output::{self, Align, say};
 use crate::{interrupt, progress};
 use aeolus_eval::tasks::{self, Asked, Outcome, Question, Round, Task, TaskOptions};
 use aeolus_eval::{Error, State};
+use aeolus_report::documents::{TaskScore, Tasks};
 use anyhow::{Context, Result};
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// Ask a model multiple-choice questions
 ///
-/// HellaSwag, ARC, MMLU and Winogrande in the forms that their authors, the Hub and llama.cpp
-/// publish, with the prompts and scores of the 2023 Open LLM Leaderboard: the choice with the
-/// highest log-likelihood counts, over its length in characters for HellaSwag and ARC. Several
-/// tasks may be asked in one run.
+/// Reads HellaSwag, ARC, MMLU and Winogrande in the forms that their authors, the Hub and llama.cpp
+/// publish. Prompts and scores are those of the 2023 Open LLM Leaderboard: the choice with the
+/// highest log-likelihood is the answer, divided by its length in characters for HellaSwag and ARC.
+/// One run can ask several tasks.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -34,20 +35,20 @@ pub struct Args {
     #[command(flatten)]
     files: TaskFiles,
 
-    /// Answered questions before each question
+    /// Number of answered questions before each question
     #[arg(long, value_name = "N", default_value_t = 0)]
     shots: usize,
 
-    /// Where those come from: the first ones of this file (default: of the task's own file,
-    /// which are then not asked)
+    /// File whose first questions are the answered ones (default: the task's own file, whose first
+    /// questions are then not asked)
     #[arg(long, value_name = "FILE", requires = "shots")]
     shots_from: Option<PathBuf>,
 
-    /// At most this many questions of each file
+    /// Ask at most this many questions of each file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
 
-    /// Keep answers in this file, and go on from it after an interruption
+    /// Keep answers in this file, and continue from it after an interruption
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
@@ -168,34 +169,35 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn print(args: &Args, results: &[(Task, &PathBuf, Outcome)]) -> Result<()> {
-    let rows = results.iter().map(|(task, path, outcome)| {
-        let mut row = json!({
-            "task": task.name(),
-            "file": path.display().to_string(),
-            "metric": task.metric(),
-            "score": outcome.score(*task),
-        });
-        if let (Some(row), Some(rest)) = (row.as_object_mut(), json!(outcome).as_object()) {
-            row.extend(rest.clone());
-        }
-        row
+    let rows = results.iter().map(|(task, path, outcome)| TaskScore {
+        task: task.name().into(),
+        file: path.display().to_string(),
+        metric: task.metric().into(),
+        score: estimate(outcome.score(*task)),
+        questions: outcome.questions as u64,
+        shots: outcome.shots as u64,
+        acc: estimate(outcome.acc),
+        acc_norm: estimate(outcome.acc_norm),
+        acc_token: estimate(outcome.acc_token),
+        cut: outcome.cut as u64,
     });
     if args.form.json {
-        return output::print_json(&json!({
-            "schema": "aeolus.tasks/1",
-            "path": args.model.display().to_string(),
-            "mode": aeolus_eval::numeric_name(args.engine.mode.into()),
-            "tasks": rows.collect::<Vec<_>>(),
-        }));
+        return output::print_json(&Tasks {
+            schema: Tasks::SCHEMA.into(),
+            path: args.model.display().to_string(),
+            mode: aeolus_eval::numeric_name(args.engine.mode.into()).into(),
+            tasks: rows.collect(),
+        });
     }
     if args.form.csv {
-        let flat: Vec<_> = rows.map(|row| evaluate::flatten(&row)).collect();
+        let flat = rows.map(|row| Ok(figures::flatten(&serde_json::to_value(row)?)));
+        let flat: Vec<_> = flat.collect::<Result<_>>()?;
         let head: Vec<&str> = flat
             .first()
             .into_iter()
             .flat_map(|(head, _)| head.iter().map(String::as_str))
             .collect();
-        return evaluate::print_csv(&head, flat.iter().map(|(_, row)| row.clone()));
+        return figures::print_csv(&head, flat.iter().map(|(_, row)| row.clone()));
     }
     let percent =
         |e: aeolus_eval::Estimate| format!("{:.2} ± {:.2}%", 100.0 * e.value, 100.0 * e.error);

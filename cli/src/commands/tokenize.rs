@@ -5,17 +5,17 @@ use crate::model::{note_beginning, refuse_folder, warn_of_keys};
 use crate::output::{self, Align};
 use aeolus_gguf::GgufFile;
 use aeolus_infer::{EncodeOptions, Tokenizer};
+use aeolus_report::documents::Tokenize;
 use anyhow::{Context, Result};
-use serde_json::json;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Turn text into tokens, or tokens into text
 ///
-/// The text comes from the command line or from stdin. The tokens that the file asks for are put
-/// around it: the beginning-of-text token, unless the text begins with it, and at the end what a
-/// file with add_eos_token wants (for training; a prompt never gets it).
+/// The text comes from the command line or from stdin. Adds the tokens that the file asks for: the
+/// beginning-of-text token, unless the text begins with it, and at the end the one that add_eos_token
+/// asks for (for training; prompts never get it).
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(value_name = "TEXT", allow_hyphen_values = true)]
     text: Option<String>,
 
-    /// Print ids only, in one line with commas
+    /// Print only the ids, on one line, separated by commas
     #[arg(long, conflicts_with = "json")]
     ids: bool,
 
@@ -40,11 +40,11 @@ pub struct Args {
     #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with_all = ["text", "ids", "no_bos", "special"])]
     decode: Option<Vec<u32>>,
 
-    /// Put no tokens around the text
+    /// Add no tokens to the text
     #[arg(long)]
     no_bos: bool,
 
-    /// Read control tokens that are written out in the text as those tokens
+    /// Read control tokens spelled out in the text as control tokens
     #[arg(long)]
     special: bool,
 
@@ -63,9 +63,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(ids) = &args.decode {
         let text = tokenizer.decode(ids)?;
         if args.json {
-            output::print_json(&json!({
-                "schema": "aeolus.tokenize/1", "ids": ids, "text": text,
-            }))?;
+            output::print_json(&Tokenize {
+                schema: Tokenize::SCHEMA.into(),
+                text,
+                ids: ids.clone(),
+                pieces: None,
+            })?;
         } else {
             output::print(&format!("{text}\n"))?;
         }
@@ -97,12 +100,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let pieces = &tokenizer.vocabulary().pieces;
     let piece = |id: u32| pieces.get(id as usize).map_or("", String::as_str);
     if args.json {
-        output::print_json(&json!({
-            "schema": "aeolus.tokenize/1",
-            "text": text,
-            "ids": ids,
-            "pieces": ids.iter().map(|id| piece(*id)).collect::<Vec<_>>(),
-        }))?;
+        output::print_json(&Tokenize {
+            schema: Tokenize::SCHEMA.into(),
+            text,
+            pieces: Some(ids.iter().map(|id| piece(*id).to_owned()).collect()),
+            ids,
+        })?;
     } else if args.ids {
         let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
         output::print(&format!("{}\n", ids.join(",")))?;

@@ -1,27 +1,34 @@
 //! `aeolus verify`: a verdict on every file of a table.
 
-use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Request, nats};
-use super::{forge, sums};
+use super::evaluate::{self, CutArgs, EngineArgs, FormArgs, Request};
+use super::sums;
+use crate::figures::{self, nats};
 use crate::hub::{self, Needs};
 use crate::options::{ImatrixArgs, RecipeArgs, ViaArg, parse_file_type};
 use crate::output::{self, Align, say};
 use crate::{imatrix, interrupt, progress};
 use aeolus_checkpoint::OpenOptions;
-use aeolus_eval::{Comparison, Divergence, Making, Model, Subject, Verdict};
+use aeolus_eval::{
+    Choice, Comparison, Finding, Making, Model, Verdict, keep_predict_layers, rises,
+};
+use aeolus_pipeline::{Listed, check_lists};
 use aeolus_recipe::FileType;
+use aeolus_report::documents::{VerifiedFile, Verify};
 use anyhow::{Result, bail};
-use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Check a whole table of files against their SHA256SUMS, or the checkpoint they were made from
+/// Check a table of files against their SHA256SUMS or their source
 ///
-/// Alone: every file is the one that was written, by the SHA256SUMS beside it. With --against, for
-/// every file: its size is the forecast, its header as planned, every tensor's bytes as recomputed
-/// from the source's weights, its sha256 as listed if it is, and it loads; one that cannot be
-/// opened is wrong. With a text, also its KL divergence from the source, which has to fall along
-/// the table. Exit code 1 if anything fails.
+/// Without --against, checks that each file has the digest that the SHA256SUMS beside it lists.
+///
+/// With --against, recomputes every tensor from the source's weights and checks each file: its size
+/// equals the forecast, its header equals the plan, its tensors have the recomputed bytes, its sha256
+/// is the listed one if there is one, and it loads. Files that cannot be opened count as failures. With
+/// a text, the KL divergence from the source must also fall along the table.
+///
+/// The exit code is 1 if a check fails.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +43,7 @@ pub struct Args {
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 
-    /// The checkpoint folder or GGUF file that they were made from
+    /// Checkpoint folder or GGUF file that the files were made from
     #[arg(long, value_name = "SOURCE")]
     against: Option<PathBuf>,
 
@@ -50,7 +57,7 @@ pub struct Args {
     )]
     text: Option<PathBuf>,
 
-    /// Which file types have to be there, in any letter case (default: the twelve of
+    /// File types that must be present, in upper or lower case (default: the twelve of
     /// `aeolus table`)
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = parse_file_type, requires = "against")]
     types: Vec<FileType>,
@@ -58,7 +65,7 @@ pub struct Args {
     #[command(flatten)]
     recipe: RecipeArgs,
 
-    /// What the weights were rounded to first (default: as `aeolus quantize` has it)
+    /// Type that the weights were rounded to first (default: as for `aeolus quantize`)
     #[arg(long, value_enum, requires = "against")]
     via: Option<ViaArg>,
 
@@ -73,77 +80,6 @@ pub struct Args {
 
     #[command(flatten)]
     form: FormArgs,
-}
-
-/// One file's findings.
-struct Row {
-    path: PathBuf,
-    /// `None` if the file does not say it, or cannot be opened.
-    file_type: Option<FileType>,
-    /// `None` for the same files: nothing is known of what they should be.
-    verdict: Option<Verdict>,
-    /// How it differs from the list of digests.
-    sum: Option<String>,
-    /// Why it cannot be opened, or does not load.
-    load_error: Option<String>,
-    quality: Option<Result<Divergence, String>>,
-}
-
-impl Row {
-    /// A file that cannot be told for what it is.
-    fn unreadable(path: &Path, error: &str) -> Self {
-        Self {
-            path: path.into(),
-            file_type: None,
-            verdict: None,
-            sum: None,
-            load_error: Some(within(path, error)),
-            quality: None,
-        }
-    }
-
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if let Some(verdict) = &self.verdict {
-            if verdict.bytes != verdict.forecast {
-                problems.push(format!(
-                    "has {} bytes, the forecast is {}",
-                    verdict.bytes, verdict.forecast
-                ));
-            }
-            problems.extend(verdict.header.iter().map(|p| format!("header: {p}")));
-            problems.extend(verdict.tensors.iter().map(|p| format!("tensor {p}")));
-        }
-        problems.extend(self.sum.clone());
-        problems.extend(
-            self.load_error
-                .iter()
-                .map(|e| format!("does not load: {e}")),
-        );
-        if let Some(Err(error)) = &self.quality {
-            problems.push(error.clone());
-        }
-        problems
-    }
-
-    fn to_json(&self) -> Value {
-        let bytes = std::fs::metadata(&self.path).map(|m| m.len()).ok();
-        json!({
-            "path": self.path.display().to_string(),
-            "file_type": self.file_type.map(FileType::name),
-            "bytes": self.verdict.as_ref().map(|v| v.bytes).or(bytes),
-            "forecast_bytes": self.verdict.as_ref().map(|v| v.forecast),
-            "loads": self.load_error.is_none(),
-            "problems": self.problems(),
-            "quality": self.quality.as_ref().and_then(|q| q.as_ref().ok()),
-        })
-    }
-}
-
-/// A message without the file's own name before it.
-fn within(path: &Path, message: &str) -> String {
-    let name = format!("{}: ", path.display());
-    message.strip_prefix(&name).unwrap_or(message).to_owned()
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -170,7 +106,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let files = evaluate::gguf_files(&args.paths, quiet)?;
     let options = OpenOptions {
         folder_name: against.folder_name,
-        predict_layers: evaluate::predict_layers(&files),
+        predict_layers: keep_predict_layers(&files),
         ..OpenOptions::default()
     };
     let source = aeolus_checkpoint::open(&against.path, &options)?;
@@ -179,11 +115,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         false => args.types.clone(),
     };
     // Of what takes hours, a list that cannot be used is no result.
-    sums::check_beside(&files)?;
-    let (subjects, missing, mut rows) = subjects(&files, &types)?;
+    check_lists(&files)?;
+    let Choice {
+        subjects,
+        missing,
+        unreadable: mut rows,
+    } = Choice::of(&files, &types)?;
 
     let making = Making {
-        recipe: forge::recipe_options(&args.recipe)?,
+        recipe: args.recipe.options()?,
         via: args.via.map(Into::into),
         guide,
     };
@@ -196,27 +136,21 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let verdicts = verdicts?;
     drop(source);
 
-    for row in &mut rows {
-        row.sum = sums::problem(&row.path, cancel)?;
-    }
     let runtime = args.engine.runtime()?;
     for (subject, verdict) in subjects.iter().zip(verdicts) {
         let loaded = Model::open(&subject.path, &runtime);
-        rows.push(Row {
-            path: subject.path.clone(),
-            file_type: Some(subject.file_type),
-            verdict: Some(verdict),
-            sum: sums::problem(&subject.path, cancel)?,
-            load_error: loaded.err().map(|e| within(&subject.path, &e.to_string())),
-            quality: None,
-        });
+        rows.push(Finding::new(subject, verdict, loaded.err().as_ref()));
     }
     drop(runtime);
+    for row in &mut rows {
+        let listed = Listed::open(&row.path, cancel)?;
+        row.sum = listed.and_then(|listed| listed.problem());
+    }
     let mut comparison = None;
     if let Some(text) = &text {
         comparison = measure(args, &against.path, text, &mut rows, cancel)?;
     }
-    let rises = rises(&rows);
+    let rises: Vec<String> = rises(&rows).into_iter().map(describe_rise).collect();
     let right = missing.is_empty() && rises.is_empty();
     let right = right && rows.iter().all(|row| row.problems().is_empty());
 
@@ -229,28 +163,26 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "loads",
             "problems",
         ];
-        let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
-        evaluate::print_rows_csv(&fields, &rows)?;
+        let rows: Vec<VerifiedFile> = rows.iter().map(document).collect();
+        figures::print_rows_csv(&fields, &rows)?;
         for problem in missing.iter().map(|ty| format!("{ty} is missing")) {
             say(problem);
         }
         rises.iter().for_each(say);
     } else if args.form.json {
         let seconds = started.elapsed().as_secs_f64();
-        let mut value = json!({
-            "schema": "aeolus.verify/1",
-            "source": named.display().to_string(),
-            "right": right,
-            "missing": missing.iter().map(|ty| ty.name()).collect::<Vec<_>>(),
-            "rises": rises,
-            "seconds": seconds,
-        });
-        if let Some(comparison) = &comparison {
-            let text = args.text.as_deref();
-            evaluate::describe(&mut value, comparison, args.engine.mode, text);
-        }
-        value["files"] = json!(rows.iter().map(Row::to_json).collect::<Vec<_>>());
-        output::print_json(&value)?;
+        let text = args.text.as_deref().zip(text.as_deref());
+        let measured = comparison.as_ref();
+        output::print_json(&Verify {
+            schema: Verify::SCHEMA.into(),
+            source: named.display().to_string(),
+            right,
+            missing: missing.iter().map(|ty| ty.name().into()).collect(),
+            rises,
+            seconds,
+            measured: measured.map(|c| figures::measured(c, args.engine.mode, &args.cut, text)),
+            files: rows.iter().map(document).collect(),
+        })?;
     } else {
         print(&rows)?;
         let mut problems = Vec::new();
@@ -262,6 +194,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         problems.extend(rises);
         for problem in &problems {
             output::print(&format!("{problem}\n"))?;
+        }
+        for row in &rows {
+            let by_error = row.verdict.as_ref().map_or(0, |verdict| verdict.by_error);
+            if by_error > 0 {
+                say(format_args!(
+                    "note: {}: is refined: {by_error} of its tensors are judged by their error, since their \
+                     bytes do not follow from source and recipe; the digest of SHA256SUMS is that of the run",
+                    row.path.display()
+                ));
+            }
         }
         if !quiet {
             let verdict = match problems.len() {
@@ -278,61 +220,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// The files of the wanted types in the order of the table, the types that no file has, and the
-/// files that cannot be told for what they are.
-fn subjects(
-    files: &[PathBuf],
-    types: &[FileType],
-) -> Result<(Vec<Subject>, Vec<FileType>, Vec<Row>)> {
-    let mut all: Vec<Subject> = Vec::new();
-    let mut unreadable = Vec::new();
-    for path in files {
-        let subject = match Subject::open(path) {
-            Ok(subject) => subject,
-            // A name that stands for nothing is a slip of the command line.
-            Err(error) if !path.exists() => return Err(error.into()),
-            Err(error) => {
-                unreadable.push(Row::unreadable(path, &error.to_string()));
-                continue;
-            }
-        };
-        if !types.contains(&subject.file_type) {
-            continue;
-        }
-        if let Some(other) = all.iter().find(|s| s.file_type == subject.file_type) {
-            bail!(
-                "{} and {} are both {}; name one of them",
-                other.path.display(),
-                path.display(),
-                subject.file_type
-            );
-        }
-        all.push(subject);
-    }
-    if all.is_empty() && unreadable.is_empty() {
-        bail!("no file of the wanted types is there");
-    }
-    all.sort_by_key(|subject| place(subject.file_type));
-    let found = |ty: &FileType| all.iter().any(|s| s.file_type == *ty);
-    let missing = types.iter().copied().filter(|ty| !found(ty)).collect();
-    Ok((all, missing, unreadable))
-}
-
-/// Where a type stands in the table; those that are not in it come last, as they are declared.
-fn place(file_type: FileType) -> (usize, FileType) {
-    let place = FileType::TABLE.iter().position(|ty| *ty == file_type);
-    (place.unwrap_or(usize::MAX), file_type)
-}
-
 /// Adds divergences to the files that load.
 fn measure(
     args: &Args,
     against: &Path,
     text: &str,
-    rows: &mut [Row],
+    rows: &mut [Finding],
     cancel: &aeolus_job::Cancel,
 ) -> Result<Option<Comparison>> {
-    let mut runnable: Vec<&mut Row> = rows.iter_mut().filter(|r| r.load_error.is_none()).collect();
+    let mut runnable: Vec<&mut Finding> =
+        rows.iter_mut().filter(|r| r.load_error.is_none()).collect();
     if runnable.is_empty() {
         return Ok(None);
     }
@@ -356,32 +253,35 @@ fn measure(
     Ok(Some(comparison))
 }
 
-/// Neighbours of the table whose divergence does not fall.
-fn rises(rows: &[Row]) -> Vec<String> {
-    let measured: Vec<(FileType, f64)> = rows
-        .iter()
-        .filter_map(|row| match (&row.quality, row.file_type) {
-            (Some(Ok(divergence)), Some(ty)) => Some((ty, divergence.kld.value)),
-            _ => None,
-        })
-        .filter(|(ty, _)| FileType::TABLE.contains(ty))
-        .collect();
-    measured
-        .windows(2)
-        .filter(|pair| pair[1].1 >= pair[0].1)
-        .map(|pair| {
-            format!(
-                "mean KLD rises from {} ({}) to {} ({}); it should fall along the table",
-                pair[0].0,
-                nats(pair[0].1),
-                pair[1].0,
-                nats(pair[1].1)
-            )
-        })
-        .collect()
+/// A rise of the divergence along the table, in words.
+fn describe_rise([(first, before), (second, after)]: [(FileType, f64); 2]) -> String {
+    format!(
+        "mean KLD rises from {} ({first}) to {} ({second}); it should fall along the table",
+        nats(before),
+        nats(after)
+    )
 }
 
-fn print(rows: &[Row]) -> Result<()> {
+fn document(finding: &Finding) -> VerifiedFile {
+    let bytes = std::fs::metadata(&finding.path).map(|m| m.len()).ok();
+    let verdict = finding.verdict.as_ref();
+    let quality = finding
+        .quality
+        .as_ref()
+        .and_then(|quality| quality.as_ref().ok());
+    VerifiedFile {
+        path: finding.path.display().to_string(),
+        file_type: finding.file_type.map(|ty| ty.name().into()),
+        bytes: verdict.map(|v| v.bytes).or(bytes),
+        forecast_bytes: verdict.map(|v| v.forecast),
+        judged_by_error: verdict.map(|v| v.by_error),
+        loads: finding.load_error.is_none(),
+        problems: finding.problems(),
+        quality: quality.map(figures::of),
+    }
+}
+
+fn print(rows: &[Finding]) -> Result<()> {
     let measured = rows.iter().any(|row| row.quality.is_some());
     let mut columns = vec![
         ("File", Align::Left),
@@ -395,7 +295,7 @@ fn print(rows: &[Row]) -> Result<()> {
         columns.extend([("PPL", Align::Right), ("KLD mean", Align::Right)]);
     }
     let word = |right: bool| if right { "ok" } else { "WRONG" }.to_owned();
-    let verdict = |row: &Row, right: fn(&Verdict) -> bool| match &row.verdict {
+    let verdict = |row: &Finding, right: fn(&Verdict) -> bool| match &row.verdict {
         Some(verdict) => word(right(verdict)),
         None => "-".to_owned(),
     };
@@ -413,7 +313,7 @@ fn print(rows: &[Row]) -> Result<()> {
             if measured {
                 cells.extend(match &row.quality {
                     Some(Ok(d)) => [
-                        evaluate::plus_minus(d.ppl, 4),
+                        figures::plus_minus(d.ppl, 4),
                         format!("{} ± {}", nats(d.kld.value), nats(d.kld.error)),
                     ],
                     _ => ["-".to_owned(), "-".to_owned()],

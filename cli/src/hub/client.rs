@@ -123,7 +123,7 @@ pub fn fetch(
     quiet: bool,
 ) -> Result<Fetched> {
     let bars = Bars::new(quiet);
-    let last = bars.farewell("aeolus: interrupted; the next run goes on where this one ended");
+    let last = bars.farewell("aeolus: interrupted; the next run continues where this one ended");
     let _ending = interrupt::end_on_ctrl_c(last)?;
     let result = hub.fetch(repo, selection, target, &bars);
     bars.clear();

@@ -174,7 +174,7 @@ pub(super) static FLAGS: &[Flag] = &[
         TALK,
         NeutralOr(
             |v| v == "f16",
-            "--cache-type f16 or f32 sets how keys and values are kept",
+            "--cache-type f16, f32 or q8_0 sets how keys and values are kept, both alike",
         ),
     ),
     row(

@@ -77,9 +77,19 @@ const STEPS: &[Step] = &[
         },
     },
     Step {
+        name: "aarch64",
+        what: "all compiles for aarch64; encoders, products and inference pass in an emulator (AEOLUS_AARCH64)",
+        run: aarch64,
+    },
+    Step {
         name: "main-job",
         what: "the README's first command, with the program that the tests ran",
         run: main_job,
+    },
+    Step {
+        name: "python",
+        what: "the wheel: built, installed in a fresh environment, tested (needs AEOLUS_INTEROP)",
+        run: python,
     },
     Step {
         name: "without-hub",
@@ -106,7 +116,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let wanted = |step: &&Step| args.steps.is_empty() || args.steps.iter().any(|s| s == step.name);
     let start = Instant::now();
-    for variable in ["AEOLUS_REFERENCE", "AEOLUS_INTEROP", "AEOLUS_BROWSER"] {
+    for variable in [
+        "AEOLUS_REFERENCE",
+        "AEOLUS_INTEROP",
+        "AEOLUS_BROWSER",
+        "AEOLUS_AARCH64",
+    ] {
         if std::env::var_os(variable).is_none() {
             eprintln!("{variable} is not set: the tests that need it do nothing");
         }
@@ -120,7 +135,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// The workspace's folder.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.ancestors().nth(2).unwrap_or(own).to_owned()
 }
@@ -187,6 +202,85 @@ fn dependencies() -> anyhow::Result<()> {
         cargo(&["deny", "--locked", "check", "advisories"], &[])?;
     }
     Ok(())
+}
+
+/// The wheel as its users get it, but compiled fast: its features are those of no other step, so little of what these
+/// compiled is used again.
+fn python() -> anyhow::Result<()> {
+    let Some(clients) = std::env::var_os("AEOLUS_INTEROP") else {
+        return Ok(());
+    };
+    let clients = root().join(clients).join("bin");
+    let scratch = root().join("target/python");
+    if scratch.exists() {
+        std::fs::remove_dir_all(&scratch)?;
+    }
+    let wheels = scratch.join("wheels");
+    let mut build = Command::new(clients.join("maturin"));
+    let flags = [
+        "build",
+        "--profile",
+        "dev",
+        "--locked",
+        "--quiet",
+        "-m",
+        "crates/python/Cargo.toml",
+    ];
+    build.args(flags).arg("--out").arg(&wheels).envs([
+        ("CARGO_PROFILE_DEV_OPT_LEVEL", "1"),
+        ("CARGO_PROFILE_DEV_DEBUG", "0"),
+    ]);
+    run_in_root(build)?;
+    let fresh = scratch.join("fresh");
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--without-pip"]).arg(&fresh);
+    run_in_root(venv)?;
+    let wheel = std::fs::read_dir(&wheels)?
+        .next()
+        .context("no wheel was built")??;
+    let python = fresh.join("bin/python");
+    // The machine's own pip, since Debian's venv has none, and the versions of the clients.
+    let mut install = Command::new("python3");
+    install
+        .args(["-m", "pip", "--python"])
+        .arg(&python)
+        .args(["install", "--quiet", "--disable-pip-version-check"])
+        .args(["--root-user-action", "ignore", "--only-binary", ":all:"])
+        .args(["--constraint", "tests/interop/requirements.txt", "gguf"])
+        .arg(wheel.path());
+    run_in_root(install)?;
+    let mut test = Command::new(&python);
+    test.args(["-m", "unittest", "discover", "crates/python/tests"]);
+    run_in_root(test)
+}
+
+/// With qemu's emulator of a user's programs, whose path `AEOLUS_AARCH64` is; it has all features.
+fn aarch64() -> anyhow::Result<()> {
+    let Some(emulator) = std::env::var_os("AEOLUS_AARCH64") else {
+        return Ok(());
+    };
+    let emulator = emulator.to_str().context("AEOLUS_AARCH64 is not UTF-8")?;
+    let runner = format!("{emulator} -L /usr/aarch64-linux-gnu");
+    let variables = [
+        (
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+            "aarch64-linux-gnu-gcc",
+        ),
+        ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", &runner),
+        ("AEOLUS_TEST_CPUS", "neon,i8mm"),
+    ];
+    let target = ["--locked", "--target", "aarch64-unknown-linux-gnu"];
+    cargo(
+        &[&["check", "--workspace"], &target[..]].concat(),
+        &variables,
+    )?;
+    let quant = ["test", "-p", "aeolus-quant", "--lib", "--test", "kernels"];
+    // What starts itself again finds no emulator.
+    let skip = ["--", "--skip", "the_environment_forces_a_set"];
+    cargo(&[&quant, &target[..], &skip].concat(), &variables)?;
+    let infer = ["test", "-p", "aeolus-infer", "--lib"];
+    let model = ["--", "model::", "matmul::"];
+    cargo(&[&infer, &target[..], &model].concat(), &variables)
 }
 
 /// With the development profile, since a release build takes minutes.

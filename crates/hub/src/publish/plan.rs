@@ -1,7 +1,6 @@
 //! What a publication sends, as data: shown by a dry run, followed by the real one.
 
 use crate::Error;
-use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -10,9 +9,8 @@ const INLINE_BYTES: u64 = 10 << 20;
 /// The most that all such files may have together.
 const ALL_INLINE_BYTES: u64 = 32 << 20;
 
-/// What a publication sends. Its `Display` is what a dry run prints; serialized it is the same as
-/// JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What a publication sends. Its `Display` is what a dry run prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
     /// `owner/name`.
@@ -34,7 +32,7 @@ pub struct Plan {
 }
 
 /// A file of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlannedFile {
     /// Path in the repository.
@@ -46,16 +44,13 @@ pub struct PlannedFile {
     /// How it is sent.
     pub how: How,
     /// Path on this disk.
-    #[serde(skip)]
     pub local: PathBuf,
     /// Git's hash of the content, of files that may go into the commit.
-    #[serde(skip)]
     pub(crate) blob: Option<String>,
 }
 
 /// How a file is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum How {
     /// To the store of large files; the commit names its hash.
@@ -67,6 +62,15 @@ pub enum How {
 }
 
 impl How {
+    /// Its name: `store`, `inline` or `unchanged`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Inline => "inline",
+            Self::Unchanged => "unchanged",
+        }
+    }
+
     /// What the Hub will want, as far as can be said without asking: its usual `.gitattributes`
     /// and size limit.
     pub(super) fn foreseen(path: &str, bytes: u64) -> Self {
@@ -235,8 +239,7 @@ total      1 store, 12345 bytes
 total      1 inline, 7 bytes
 ";
         assert_eq!(plan.to_string(), expected);
-        let json = serde_json::to_value(&plan).unwrap();
-        assert_eq!(json["files"][0]["how"], "store");
+        assert_eq!(plan.files[0].how.name(), "store");
     }
 
     #[test]

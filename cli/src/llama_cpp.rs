@@ -63,8 +63,8 @@ struct Spelled {
 ///
 /// # Errors
 /// A flag that is not supported, by its name.
-pub fn spell_out(args: impl Iterator<Item = OsString>) -> Result<Vec<OsString>> {
-    let spelled = translate(args.collect())?;
+pub fn spell_out(args: impl IntoIterator<Item = OsString>) -> Result<Vec<OsString>> {
+    let spelled = translate(args.into_iter().collect())?;
     for note in &spelled.notes {
         say(format_args!("note: {note}"));
     }

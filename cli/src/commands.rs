@@ -2,6 +2,7 @@
 
 mod card;
 mod chat;
+mod choice;
 mod compare;
 mod completions;
 mod convert;
@@ -9,6 +10,7 @@ mod errors;
 mod evaluate;
 #[cfg(feature = "hub")]
 mod fetch;
+mod finish;
 mod forecast;
 mod forge;
 mod hash;
@@ -20,6 +22,7 @@ mod perplexity;
 #[cfg(feature = "hub")]
 mod publish;
 mod quantize;
+mod refine;
 mod report;
 mod run;
 mod sums;
@@ -28,6 +31,8 @@ mod table;
 mod tasks;
 mod tokenize;
 mod verify;
+
+pub(crate) use evaluate::CutArgs;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -54,6 +59,7 @@ Examples:
 
 Exit codes: 0 done, 1 a check found a difference, 2 an error, 130 interrupted.";
 
+#[expect(clippy::large_enum_variant, reason = "a process has one of them")]
 #[derive(Subcommand, Debug)]
 enum Command {
     Table(table::Args),
