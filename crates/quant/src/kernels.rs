@@ -19,4 +19,4 @@ mod x86_64;
 
 pub use cpu::{Cpu, CpuError};
 pub use lanes::{Float, Int, Isa, Job, Mask};
-pub use work::{LaneWork, Work};
+pub use work::LaneWork;

@@ -14,8 +14,8 @@
 //!   [`Cpu::select`] at their start to report a wrong value.
 //! * [`fields`] takes blocks apart and puts them together, for codes that others choose.
 //! * [`dot`] multiplies encoded weights with activations.
-//! * [`Work`] is any safe code, which [`Cpu::run`] runs with the instructions of a level and the same bits;
-//!   [`LaneWork`] is code on vectors of sixteen lanes ([`Isa`]), for [`Cpu::run_lanes`].
+//! * [`LaneWork`] is code on vectors of sixteen lanes ([`Isa`]), which [`Cpu::run_lanes`] runs with the
+//!   instructions of a level and the same bits.
 //!
 //! The bytes of an encoder depend on the weights, the type and the guide only, never on the CPU or
 //! on how rows are grouped; they equal those of ggml's C reference. `formats` holds one file for
@@ -55,4 +55,4 @@ pub use codec::{
 pub use error::{DecodeError, EncodeError, Overflow, ShapeError};
 pub use float16::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 pub use formats::fields;
-pub use kernels::{Cpu, CpuError, Float, Int, Isa, Job, LaneWork, Mask, Work, dot};
+pub use kernels::{Cpu, CpuError, Float, Int, Isa, Job, LaneWork, Mask, dot};

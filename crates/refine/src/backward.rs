@@ -35,7 +35,7 @@
 //! | moments of a layer | `2 n (n + 1)` for each side of each matrix; `attn_q`, `attn_k`, `attn_v` share their inputs, so do `ffn_gate` and `ffn_up` |
 //!
 //! All is f32, in sums whose order depends on nothing but the shapes, never fused: the same bits for any
-//! number of threads and every CPU level ([`Cpu::run`]).
+//! number of threads and every CPU level ([`Cpu::run_lanes`]).
 
 mod attention;
 mod error;
@@ -53,6 +53,7 @@ mod weight;
 pub use error::Error;
 pub use head::labels;
 pub use model::check;
+pub(crate) use pass::EMBEDDING;
 pub use pass::{LayerMoments, Norms, Position, Step, Text, inputs, moments, norm_gradients};
 pub use tensors::Backward;
 

@@ -11,23 +11,11 @@ use super::lanes::portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{avx2::Avx2, avx512::Avx512};
 
-/// Work that [`Cpu::run`] compiles once for each level.
-///
-/// `run` and what it calls have to be `#[inline(always)]`, or they are compiled for the whole program's
-/// instruction set. Plain loops over arrays become wide vectors so. Sums and products keep their order
-/// and are never fused: results are the same bits on every level.
-pub trait Work {
-    /// What it gives.
-    type Output;
-
-    /// Does the work.
-    fn run(self) -> Self::Output;
-}
-
 /// Work on vectors of sixteen lanes, which [`Cpu::run_lanes`] compiles once for each level.
 ///
-/// Where loops over arrays are too long a chain of operations for the compiler to make vectors of, this
-/// leaves it no choice. The rules of [`Work`] hold; operations are those of IEEE, lane by lane.
+/// `run` and what it calls have to be `#[inline(always)]`, or they are compiled for the whole program's
+/// instruction set. Operations are those of IEEE, lane by lane; sums and products keep their order and are
+/// never fused: results are the same bits on every level.
 pub trait LaneWork {
     /// What it gives.
     type Output;
@@ -49,37 +37,6 @@ impl Cpu {
             _ => work.run(Pair(Portable)),
         }
     }
-
-    /// Runs work with the instructions of this level.
-    pub fn run<W: Work>(self, work: W) -> W::Output {
-        match self.name() {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Cpu` exists only for a level that runs here.
-            "avx2" => unsafe { avx2(work) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            "avx512" => unsafe { avx512(work) },
-            _ => work.run(),
-        }
-    }
-}
-
-/// # Safety
-///
-/// The CPU must have the features of the level `avx2`.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn avx2<W: Work>(work: W) -> W::Output {
-    work.run()
-}
-
-/// # Safety
-///
-/// The CPU must have the features of the level `avx512`.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn avx512<W: Work>(work: W) -> W::Output {
-    work.run()
 }
 
 /// # Safety
