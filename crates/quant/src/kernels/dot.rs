@@ -37,7 +37,7 @@
 //!
 //! `formats.rs` says what there is to know of a format; `unpack.rs` and, for points of a codebook,
 //! `codebooks.rs` bring it to the common form; `activations.rs` and `panel.rs` hold the two
-//! operands; `scalar.rs` is the portable twin of everything in `avx2/`, `avx512/` and `neon/`.
+//! operands, `element.rs` types of floats; `scalar.rs` is the portable twin of everything in `avx2/`, `avx512/` and `neon/`.
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
@@ -45,6 +45,7 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 mod codebooks;
+mod element;
 pub(crate) mod elementwise;
 mod formats;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]

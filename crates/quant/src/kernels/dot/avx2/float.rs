@@ -5,63 +5,43 @@ use std::arch::x86_64::*;
 use super::matvec::sum_of;
 use super::unpack::inlined;
 use crate::kernels::dot::PANEL;
+use crate::kernels::dot::element::{Bf16, Element, F16, F32};
 use crate::kernels::dot::table::{FloatPanel, MatmulArgs};
 
 /// Rows whose sums fit the registers, for sixteen columns: 12 of 16.
 const ROWS: usize = 6;
 
-/// A float type as it lies in memory.
-trait Element {
-    const BYTES: usize;
-
+/// What this level makes of a float type.
+trait Load: Element {
     /// Eight elements as floats.
     ///
     /// # Safety
     /// The caller enables the features of this folder; eight elements lie at `from`.
     unsafe fn load(from: *const u8) -> __m256;
-
-    /// One element, from [`BYTES`](Self::BYTES) bytes.
-    fn one(bytes: &[u8]) -> f32;
 }
 
-struct F32;
-struct F16;
-struct Bf16;
-
-impl Element for F32 {
-    const BYTES: usize = 4;
+impl Load for F32 {
     inlined! {
         unsafe fn load(from: *const u8) -> __m256 {
             _mm256_loadu_ps(from.cast())
         }
     }
-    fn one(bytes: &[u8]) -> f32 {
-        f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
-    }
 }
 
-impl Element for F16 {
-    const BYTES: usize = 2;
+impl Load for F16 {
     inlined! {
         unsafe fn load(from: *const u8) -> __m256 {
             _mm256_cvtph_ps(_mm_loadu_si128(from.cast()))
         }
     }
-    fn one(bytes: &[u8]) -> f32 {
-        crate::f16_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]))
-    }
 }
 
-impl Element for Bf16 {
-    const BYTES: usize = 2;
+impl Load for Bf16 {
     inlined! {
         unsafe fn load(from: *const u8) -> __m256 {
             let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
             _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16))
         }
-    }
-    fn one(bytes: &[u8]) -> f32 {
-        crate::bf16_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]))
     }
 }
 
@@ -94,7 +74,7 @@ pub(super) unsafe fn matmul(args: MatmulArgs<'_>) {
 /// # Safety
 /// As [`matmul`]; `E` describes the elements of type `P`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn matmul_of<E: Element, P>(args: MatmulArgs<'_>, panel: &[P]) {
+unsafe fn matmul_of<E: Load, P>(args: MatmulArgs<'_>, panel: &[P]) {
     let mut row = 0;
     while row < args.rows {
         let count = match args.rows - row {
@@ -133,7 +113,7 @@ unsafe fn matmul_of<E: Element, P>(args: MatmulArgs<'_>, panel: &[P]) {
 /// As [`matmul_of`]; `tile` has `R` rows.
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn multiply<E: Element, P, const R: usize>(tile: Tile<'_, P>) {
+unsafe fn multiply<E: Load, P, const R: usize>(tile: Tile<'_, P>) {
     let x: [*const f32; R] = std::array::from_fn(|r| tile.x[r * tile.x_stride..].as_ptr());
     let mut panel = tile.panel;
     let mut sums = [[_mm256_setzero_ps(); 2]; R];
@@ -164,7 +144,7 @@ unsafe fn multiply<E: Element, P, const R: usize>(tile: Tile<'_, P>) {
 /// # Safety
 /// The CPU has the features of this folder; `rows` is `y.len()` rows of `x.len()` elements.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn dot_rows<E: Element>(rows: &[u8], x: &[f32], y: &mut [f32]) {
+unsafe fn dot_rows<E: Load>(rows: &[u8], x: &[f32], y: &mut [f32]) {
     for (row, y) in rows.chunks_exact(E::BYTES * x.len()).zip(y) {
         let mut sums = [_mm256_setzero_ps(); 4];
         let whole = x.len() / 32 * 32;

@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use super::unpack::inlined;
 use crate::kernels::dot::PANEL;
+use crate::kernels::dot::element::{Bf16, Element, F16, F32};
 use crate::kernels::dot::table::{FloatPanel, MatmulArgs};
 
 /// Rows whose sums fit the registers: 24 of 32.
@@ -20,10 +21,8 @@ struct Tile<'a, P> {
     y_stride: usize,
 }
 
-/// A float type as it lies in memory.
-trait Element {
-    const BYTES: usize;
-
+/// What this level makes of a float type.
+trait Load: Element {
     /// The elements of a mask as floats, the others as zero.
     ///
     /// # Safety
@@ -37,12 +36,7 @@ trait Element {
     unsafe fn load(from: *const u8) -> __m512;
 }
 
-struct F32;
-struct F16;
-struct Bf16;
-
-impl Element for F32 {
-    const BYTES: usize = 4;
+impl Load for F32 {
     inlined! {
         unsafe fn load_some(from: *const u8, mask: __mmask16) -> __m512 {
             _mm512_maskz_loadu_ps(mask, from.cast())
@@ -53,8 +47,7 @@ impl Element for F32 {
     }
 }
 
-impl Element for F16 {
-    const BYTES: usize = 2;
+impl Load for F16 {
     inlined! {
         unsafe fn load_some(from: *const u8, mask: __mmask16) -> __m512 {
             _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, from.cast()))
@@ -65,8 +58,7 @@ impl Element for F16 {
     }
 }
 
-impl Element for Bf16 {
-    const BYTES: usize = 2;
+impl Load for Bf16 {
     inlined! {
         unsafe fn load_some(from: *const u8, mask: __mmask16) -> __m512 {
             widen(_mm256_maskz_loadu_epi16(mask, from.cast()))
@@ -102,7 +94,7 @@ pub(super) unsafe fn matmul(args: MatmulArgs<'_>) {
 /// # Safety
 /// As [`matmul`]; `E` describes the elements of type `P`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn matmul_of<E: Element, P>(args: MatmulArgs<'_>, panel: &[P]) {
+unsafe fn matmul_of<E: Load, P>(args: MatmulArgs<'_>, panel: &[P]) {
     let mut row = 0;
     while row < args.rows {
         let tile = Tile {
@@ -133,7 +125,7 @@ unsafe fn matmul_of<E: Element, P>(args: MatmulArgs<'_>, panel: &[P]) {
 /// As [`matmul_of`]; `tile` has `R` rows.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn multiply<E: Element, P, const R: usize>(tile: Tile<'_, P>) -> usize {
+unsafe fn multiply<E: Load, P, const R: usize>(tile: Tile<'_, P>) -> usize {
     let x: [*const f32; R] = std::array::from_fn(|r| tile.x[r * tile.x_stride..].as_ptr());
     let mut panel = tile.panel.as_ptr();
     let mut sums = [[_mm512_setzero_ps(); 2]; R];
@@ -165,7 +157,7 @@ unsafe fn multiply<E: Element, P, const R: usize>(tile: Tile<'_, P>) -> usize {
 /// # Safety
 /// The CPU has the features of this folder; `rows` is `y.len()` rows of `x.len()` elements.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn dot_rows<E: Element>(rows: &[u8], x: &[f32], y: &mut [f32]) {
+unsafe fn dot_rows<E: Load>(rows: &[u8], x: &[f32], y: &mut [f32]) {
     for (row, y) in rows.chunks_exact(E::BYTES * x.len()).zip(y) {
         let mut sums = [_mm512_setzero_ps(); 4];
         let whole = x.len() / 64 * 64;

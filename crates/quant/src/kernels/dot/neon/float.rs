@@ -3,55 +3,38 @@
 use std::arch::aarch64::*;
 
 use crate::kernels::dot::PANEL;
+use crate::kernels::dot::element::{Bf16, Element, F16, F32};
 use crate::kernels::dot::table::{FloatPanel, MatmulArgs};
 
 /// Rows whose sums fit the registers, for sixteen columns: 24 of 32.
 const ROWS: usize = 6;
 
-/// A float type as it lies in memory.
-trait Element {
-    const BYTES: usize;
-
+/// What this level makes of a float type.
+trait Load: Element {
     /// Four elements as floats.
     ///
     /// # Safety
     /// Four elements lie at `from`.
     unsafe fn load(from: *const u8) -> float32x4_t;
-
-    /// One element, from [`BYTES`](Self::BYTES) bytes.
-    fn one(bytes: &[u8]) -> f32;
 }
 
-struct F32;
-struct F16;
-struct Bf16;
-
-impl Element for F32 {
-    const BYTES: usize = 4;
+impl Load for F32 {
     #[inline(always)]
     unsafe fn load(from: *const u8) -> float32x4_t {
         // SAFETY: sixteen bytes; a load of bytes needs no alignment.
         unsafe { vreinterpretq_f32_u8(vld1q_u8(from)) }
     }
-    fn one(bytes: &[u8]) -> f32 {
-        f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
-    }
 }
 
-impl Element for F16 {
-    const BYTES: usize = 2;
+impl Load for F16 {
     #[inline(always)]
     unsafe fn load(from: *const u8) -> float32x4_t {
         // SAFETY: eight bytes.
         unsafe { vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(from))) }
     }
-    fn one(bytes: &[u8]) -> f32 {
-        crate::f16_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]))
-    }
 }
 
-impl Element for Bf16 {
-    const BYTES: usize = 2;
+impl Load for Bf16 {
     #[inline(always)]
     unsafe fn load(from: *const u8) -> float32x4_t {
         // SAFETY: eight bytes.
@@ -59,9 +42,6 @@ impl Element for Bf16 {
             let bits = vreinterpret_u16_u8(vld1_u8(from));
             vreinterpretq_f32_u32(vshll_n_u16::<16>(bits))
         }
-    }
-    fn one(bytes: &[u8]) -> f32 {
-        crate::bf16_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]))
     }
 }
 
@@ -93,7 +73,7 @@ pub(super) unsafe fn matmul(args: MatmulArgs<'_>) {
 
 /// # Safety
 /// As [`matmul`]; `E` describes the elements at `panel`.
-unsafe fn matmul_of<E: Element>(args: MatmulArgs<'_>, panel: *const u8) {
+unsafe fn matmul_of<E: Load>(args: MatmulArgs<'_>, panel: *const u8) {
     let mut row = 0;
     while row < args.rows {
         let count = match args.rows - row {
@@ -131,7 +111,7 @@ unsafe fn matmul_of<E: Element>(args: MatmulArgs<'_>, panel: *const u8) {
 /// # Safety
 /// As [`matmul_of`]; `tile` has `R` rows.
 #[inline(never)]
-unsafe fn multiply<E: Element, const R: usize>(tile: Tile<'_>) {
+unsafe fn multiply<E: Load, const R: usize>(tile: Tile<'_>) {
     let x: [*const f32; R] = std::array::from_fn(|r| tile.x[r * tile.x_stride..].as_ptr());
     let mut panel = tile.panel;
     // SAFETY: row `d < depth` of the panel has 16 columns, each row of `x` `depth` terms.
@@ -162,7 +142,7 @@ unsafe fn multiply<E: Element, const R: usize>(tile: Tile<'_>) {
 /// # Safety
 /// `rows` is `y.len()` rows of `x.len()` elements.
 #[inline(always)]
-unsafe fn dot_rows<E: Element>(rows: &[u8], x: &[f32], y: &mut [f32]) {
+unsafe fn dot_rows<E: Load>(rows: &[u8], x: &[f32], y: &mut [f32]) {
     for (row, y) in rows.chunks_exact(E::BYTES * x.len()).zip(y) {
         let whole = x.len() / 16 * 16;
         // SAFETY: `at + 4 <= whole`, in `x` and in the row.
