@@ -430,7 +430,7 @@ pub fn say_if_off(entry: &PlanEntry, measured: f64, bits_per_weight: f64) -> boo
     is_off
 }
 
-/// The frontier and the named file types of `set` beside it, which have predictions if the table has their types.
+/// The frontier, and beside it those of the named file types whose tensors the table has predictions for.
 pub fn forecasts(chosen: &Chosen, named: &[Output]) -> Vec<ForecastFile> {
     let files = chosen.entries.iter().zip(&chosen.outputs);
     let files = files.map(|(entry, output)| ForecastFile {

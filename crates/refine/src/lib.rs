@@ -60,6 +60,7 @@ mod round;
 mod run;
 mod sample;
 mod store;
+mod stream;
 mod symmetric;
 mod two_sided;
 

@@ -7,28 +7,18 @@
 //! Codes are chosen as soon as a layer's moments are there, so that one layer's are in memory at a time. A run
 //! that continues another takes the text through the model again and chooses what is missing.
 
-use crate::backward::{self, Backward, LayerMoments, Position, Step, Text};
+use crate::backward::{self, Backward, EMBEDDING, LayerMoments, Position, Step, Text};
 use crate::frequencies::frequencies;
-use crate::moments::Collector;
+use crate::stream::{Part, Stream};
 use crate::{Chosen, Effort, Error, Moments, Store, Task, is_refinable};
 use aeolus_gguf::TensorType;
-use aeolus_infer::matmul::Compute;
-use aeolus_infer::{Model, Runtime, Windows};
+use aeolus_infer::{Model, Runtime};
 use aeolus_job::{Cancel, Event, Progress};
 use aeolus_quant::Cpu;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Windows that go through a layer together.
-const TOGETHER: usize = 8;
-
-/// Positions of a window whose scores are computed at a time.
-const SCORES: usize = 64;
-
-/// The tensor of the token embedding, which may be the output matrix too.
-const EMBEDDING: &str = "token_embd.weight";
 
 /// Codes that are wanted: of a tensor, in a type, with weights rounded to f16 first or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,12 +98,6 @@ struct Matrices<'m> {
     cols: usize,
     count: usize,
     bytes: &'m [u8],
-}
-
-/// Windows on their way through the model, in parts.
-struct Streams {
-    calibration: Vec<Windows>,
-    held_out: Vec<Windows>,
 }
 
 impl<'a> Run<'a> {
@@ -200,33 +184,20 @@ impl<'a> Run<'a> {
     fn with_inputs(&mut self) -> Result<(), Error> {
         let job = self.job;
         let held_out = job.windows.len() - job.held_out;
-        let compute = job.runtime.compute();
-        let embed = |windows: &[Vec<u32>]| -> Result<Vec<Windows>, Error> {
-            let parts = windows.chunks(TOGETHER);
-            let embedded = parts.map(|windows| job.model.embed(compute, windows));
-            Ok(embedded.collect::<Result<_, _>>()?)
-        };
-        let mut streams = Streams {
-            calibration: embed(&job.windows[..held_out])?,
-            held_out: embed(&job.windows[held_out..])?,
-        };
+        let stream = |windows| Stream::new((job.model, job.runtime), windows);
+        let mut streams = [
+            stream(&job.windows[..held_out])?,
+            stream(&job.windows[held_out..])?,
+        ];
         for layer in 0..job.model.hyper().layers {
-            self.step(&mut streams, |compute, windows| {
-                job.model.run_layers(compute, layer..layer + 1, windows)
-            })?;
+            self.step(&mut streams, Part::Layer(layer))?;
         }
         let left = self.unknown();
         if left
             .iter()
             .any(|name| name == "output.weight" || name == EMBEDDING)
         {
-            self.step(&mut streams, |compute, windows| {
-                for first in (0..windows.tokens()).step_by(SCORES) {
-                    let some = first..windows.tokens().min(first + SCORES);
-                    job.model.scores_of(compute, windows, some)?;
-                }
-                Ok(())
-            })?;
+            self.step(&mut streams, Part::Output)?;
         }
         Ok(())
     }
@@ -247,28 +218,15 @@ impl<'a> Run<'a> {
     }
 
     /// Takes all windows through a part of the model, and chooses the codes of the matrices in it.
-    fn step(
-        &mut self,
-        streams: &mut Streams,
-        run: impl Fn(Compute<'_>, &mut Windows) -> aeolus_infer::Result<()>,
-    ) -> Result<(), Error> {
-        let names = self.unknown();
-        let collect = |parts: &mut Vec<Windows>| -> Result<_, Error> {
-            let collector = Collector::new(self.cpu, &names);
-            for windows in parts {
-                if self.job.cancel.is_set() {
-                    return Err(Error::Cancelled);
-                }
-                let compute = Compute {
-                    tap: Some(&collector),
-                    ..self.job.runtime.compute()
-                };
-                run(compute, windows)?;
-            }
-            Ok(collector.into_sums())
+    fn step(&mut self, streams: &mut [Stream<'_>; 2], part: Part) -> Result<(), Error> {
+        let (names, cancel) = (self.unknown(), self.job.cancel);
+        let go_on = || match cancel.is_set() {
+            true => Err(Error::Cancelled),
+            false => Ok(()),
         };
-        let calibration = collect(&mut streams.calibration)?;
-        let mut held_out = collect(&mut streams.held_out)?;
+        let [calibration, held_out] = streams;
+        let calibration = calibration.sums(part, self.cpu, &names, &go_on)?;
+        let mut held_out = held_out.sums(part, self.cpu, &names, &go_on)?;
         for (key, sum) in calibration {
             let Some(held_out) = held_out.remove(&key) else {
                 continue;

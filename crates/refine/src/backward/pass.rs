@@ -20,7 +20,7 @@ use std::sync::Arc;
 const TOKENS: usize = 2048;
 
 /// The tensor of the token embedding.
-const EMBEDDING: &str = "token_embd.weight";
+pub(crate) const EMBEDDING: &str = "token_embd.weight";
 
 /// How often a layer's products are taken on the way back (forward again, and twice for its
 /// gradients), for each time forward.

@@ -1,6 +1,6 @@
 //! The costs of a model's tensors, from a calibration text.
 
-use super::given::{Calibration, Stored, TableParts};
+use super::given::{Calibration, Stored, TableParts, add};
 use super::sensitivity::{ROWS, RowWeights, sensitivity};
 use super::shares::shares;
 use super::table::{Row, Table, Unit};
@@ -121,16 +121,7 @@ fn nats(
                 }
             }
             // A tied embedding is both.
-            match costs.get_mut(name) {
-                None => {
-                    costs.insert(name.clone(), found);
-                }
-                Some(costs) => {
-                    for (cost, other) in costs.iter_mut().zip(found) {
-                        *cost = cost.zip(other).map(|(cost, other)| cost + other);
-                    }
-                }
-            }
+            add(&mut costs, name.clone(), found);
         }
         Ok(())
     };

@@ -25,6 +25,20 @@ pub struct Calibration<'a> {
 /// The costs of tensors by their names.
 pub(super) type TableParts = BTreeMap<String, Vec<Option<f64>>>;
 
+/// Adds costs of a tensor to what is known of it; a type that has no cost in one of them has none.
+pub(super) fn add(costs: &mut TableParts, name: String, found: Vec<Option<f64>>) {
+    match costs.get_mut(&name) {
+        None => {
+            costs.insert(name, found);
+        }
+        Some(known) => {
+            for (known, other) in known.iter_mut().zip(found) {
+                *known = known.zip(other).map(|(known, other)| known + other);
+            }
+        }
+    }
+}
+
 /// A tensor in a model's file.
 pub(super) struct Stored<'m> {
     pub model: &'m Model,

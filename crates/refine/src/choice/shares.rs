@@ -3,22 +3,16 @@
 //! The text passes through the layers once. Of an expert's matrix the share counts as much as tokens were sent
 //! to it; one that no token reached counts nothing.
 
-use super::given::{Calibration, Stored, TableParts};
+use super::given::{Calibration, Stored, TableParts, add};
 use super::sensitivity::{ROWS, RowWeights, sensitivity};
 use crate::backward::{Error, Step};
-use crate::moments::{Collector, Sum};
+use crate::moments::Sum;
+use crate::stream::{Part, Stream};
 use aeolus_gguf::TensorType;
-use aeolus_infer::matmul::Compute;
-use aeolus_infer::{Model, Runtime, Windows};
+use aeolus_infer::{Model, Runtime};
 use aeolus_quant::Cpu;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-
-/// Windows that go through a layer together.
-const TOGETHER: usize = 8;
-
-/// Positions of a window whose scores are computed at a time.
-const SCORES: usize = 64;
 
 /// Rows of each expert's matrix, if the many experts' share of [`ROWS`] is less.
 const EXPERT_ROWS: usize = 8;
@@ -35,18 +29,13 @@ pub(super) fn shares(
     progress: &mut dyn FnMut(Step) -> ControlFlow<()>,
 ) -> Result<TableParts, Error> {
     let layers = model.hyper().layers;
-    let compute = runtime.compute();
     let names: BTreeSet<String> = model
         .file()
         .tensors()
         .iter()
         .map(|info| info.name.clone())
         .collect();
-    let mut parts: Vec<Windows> = text
-        .windows
-        .chunks(TOGETHER)
-        .map(|windows| model.embed(compute, windows))
-        .collect::<Result<_, _>>()?;
+    let mut stream = Stream::new((model, runtime), text.windows)?;
     let mut costs = TableParts::new();
     for layer in 0..=layers {
         let step = Step {
@@ -56,22 +45,12 @@ pub(super) fn shares(
         if progress(step).is_break() {
             return Err(Error::Cancelled);
         }
-        let collector = Collector::new(cpu, &names);
-        let compute = Compute {
-            tap: Some(&collector),
-            ..compute
+        let part = match layer < layers {
+            true => Part::Layer(layer),
+            false => Part::Output,
         };
-        for windows in &mut parts {
-            if layer < layers {
-                model.run_layers(compute, layer..layer + 1, windows)?;
-                continue;
-            }
-            for first in (0..windows.tokens()).step_by(SCORES) {
-                let some = first..windows.tokens().min(first + SCORES);
-                model.scores_of(compute, windows, some)?;
-            }
-        }
-        let found = of_sums(model, cpu, collector.into_sums(), types)?;
+        let sums = stream.sums(part, cpu, &names, &|| Ok::<_, Error>(()))?;
+        let found = of_sums(model, cpu, sums, types)?;
         costs.extend(found);
     }
     Ok(costs)
@@ -107,16 +86,7 @@ fn of_sums(
                 tensor.rows(row..row + 1)
             })?;
             let found = found.into_iter().map(|cost| cost.map(|cost| share * cost));
-            match costs.get_mut(&name) {
-                None => {
-                    costs.insert(name, found.collect());
-                }
-                Some(known) => {
-                    for (known, other) in known.iter_mut().zip(found) {
-                        *known = known.zip(other).map(|(known, other)| known + other);
-                    }
-                }
-            }
+            add(&mut costs, name, found.collect());
         }
     }
     Ok(costs)
