@@ -1,11 +1,11 @@
 //! Flags that several commands share. They hold values only; files open when a command runs.
 
 use aeolus_checkpoint::{OpenOptions, TokenizerMode};
-use aeolus_gguf::{Endian, TensorType};
+use aeolus_gguf::{Endian, TensorType, is_named_gguf};
 use aeolus_pipeline::Via;
 use aeolus_recipe::{FileType, Vintage};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What goes in.
 #[derive(Args, Clone, Debug)]
@@ -200,6 +200,16 @@ pub struct TargetArgs {
     /// Draw no progress bar and print no summary
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+impl TargetArgs {
+    /// The folder of outputs: the one that is named, or where the one file goes.
+    pub fn folder(&self) -> &Path {
+        match is_named_gguf(&self.out) {
+            false => &self.out,
+            true => aeolus_job::folder_of(&self.out),
+        }
+    }
 }
 
 /// The container.

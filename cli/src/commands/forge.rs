@@ -161,7 +161,7 @@ pub fn run(request: &Request<'_>) -> Result<ExitCode> {
     }
     let chosen = match request.sizes {
         Some(sizes) => {
-            let folder = folder_of(&target.out);
+            let folder = target.folder();
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("{}: cannot make the folder", folder.display()))?;
             let from = (&*source.path, &checkpoint);
@@ -459,17 +459,6 @@ fn as_measured(
         }
     });
     measured.collect()
-}
-
-/// The folder of outputs: the one that is named, or where the one file goes.
-fn folder_of(out: &Path) -> &Path {
-    match is_named_gguf(out) {
-        false => out,
-        true => match out.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        },
-    }
 }
 
 /// Whether the files are those of the plan that is repeated; says which are not.

@@ -150,18 +150,7 @@ pub fn run(
     cancel: &Cancel,
 ) -> Result<Refined> {
     refuse(request, checkpoint, &outputs)?;
-    let folder = match target
-        .out
-        .extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
-    {
-        true => target.out.parent().unwrap_or(Path::new("")),
-        false => &target.out,
-    };
-    let folder = match folder.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => folder,
-    };
+    let folder = target.folder();
     std::fs::create_dir_all(folder)
         .with_context(|| format!("{}: cannot make the folder", folder.display()))?;
     let engine = EngineArgs {
